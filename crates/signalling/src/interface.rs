@@ -1,0 +1,477 @@
+//! What goes in and out of the crate: the types that `engine` works with.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::message::Message;
+use crate::message::uri::Uri;
+use crate::peers::{PeerId, Peers, TrunkId};
+use crate::sdp::{Direction, Payload};
+use crate::transport::Flow;
+
+/// One INVITE dialog usage (RFC 3261 §12): what a call has two of, and a listening one.
+///
+/// Ids are never used again. Those of legs that we call come from [`crate::Signalling::new_leg`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LegId(pub u64);
+
+/// One REFER and what became of it (RFC 3515).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TransferId(pub u64);
+
+/// One media plan that must be in place before the 2xx that depends on it leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PlanId(pub u64);
+
+/// How the core is set up; durations have the defaults of RFC 3261 and SEMANTICS.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Digest realm and registrar domain.
+    pub domain: String,
+    /// Host that Via and Contact show instead of the flow's local address (behind NAT).
+    pub advertised: Option<String>,
+    /// `User-Agent` and `Server`.
+    pub user_agent: String,
+    /// T1, RFC 3261 §17.1.1.1: 500 ms.
+    pub t1: Duration,
+    /// T2: 4 s.
+    pub t2: Duration,
+    /// T4: 5 s.
+    pub t4: Duration,
+    /// How long a registration lasts at most, and at least (423 below).
+    pub registration_max: Duration,
+    /// Shortest registration that is accepted.
+    pub registration_min: Duration,
+    /// How long the 2xx waits for the media plan before the call is refused with 503.
+    pub media_deadline: Duration,
+    /// After the final NOTIFY, how long the transferor has to send its BYE before we do.
+    pub transferor_bye_wait: Duration,
+    /// How long an INVITE to a transfer target may ring.
+    pub transfer_ring_timeout: Duration,
+    /// How long an INVITE of a call may go without a final answer (Timer C, RFC 3261 §16.6): 3 min.
+    pub invite_timeout: Duration,
+    /// Calls (pairs of legs) at most; above: 503.
+    pub max_legs: usize,
+    /// Transactions at most; above, requests are answered 503.
+    pub max_transactions: usize,
+}
+
+/// What can happen to the core. Each comes with `now` in [`crate::Signalling::drive`].
+#[derive(Debug)]
+pub enum Input {
+    /// One UDP datagram.
+    Datagram {
+        /// Where it came in and from whom.
+        flow: Flow,
+        /// The whole datagram.
+        data: Bytes,
+    },
+    /// A transmit could not be sent (ICMP, closed flow).
+    SendFailed {
+        /// The flow it was for.
+        flow: Flow,
+    },
+    /// The wake-up time has come (or any time; spurious ones are harmless).
+    Timeout,
+    /// The media plan stands (or could not be made).
+    MediaDone {
+        /// From [`Event::MediaPlanned`].
+        plan: PlanId,
+        /// False: the shard was full or the ports were gone; the call is refused with 503.
+        ok: bool,
+    },
+    /// An order of the engine.
+    Command(Command),
+}
+
+/// Orders of the engine.
+#[derive(Debug)]
+pub enum Command {
+    /// Who may talk to us; replaces the whole table. Calls that are up stay.
+    Peers(Arc<Peers>),
+    /// Answers [`Event::Offered`]: call the other side and pair the two legs.
+    Connect {
+        /// The leg that was offered.
+        caller: LegId,
+        /// Our RTP address towards the caller.
+        caller_media: SocketAddr,
+        /// The leg to be made.
+        callee: NewLeg,
+    },
+    /// Answers [`Event::Offered`] for an INVITE with Replaces: the new leg takes the place of `old` beside its peer.
+    Replace {
+        /// The leg that was offered.
+        new: LegId,
+        /// The leg to be released (BYE with a Reason).
+        old: LegId,
+        /// Our RTP address towards the new leg.
+        media: SocketAddr,
+    },
+    /// Refuses [`Event::Offered`] with a final status.
+    Refuse {
+        /// The leg that was offered; it is gone afterwards, without an [`Event::Ended`].
+        leg: LegId,
+        /// 4xx–6xx.
+        status: u16,
+        /// `Retry-After` in seconds.
+        retry_after: Option<u32>,
+    },
+    /// A single-leg call of ours: the listener's. Its offer is made from `codecs`.
+    Call {
+        /// The leg to be made.
+        leg: NewLeg,
+        /// What is offered, best first.
+        codecs: Vec<Payload>,
+        /// `sendonly`, or `sendrecv` where configured (SEMANTICS, principle 3).
+        direction: Direction,
+    },
+    /// Ends a leg with what its state asks for: CANCEL, BYE or a final response. [`Event::Ended`] follows.
+    /// Its peer, if it is paired, is ended too.
+    End {
+        /// The leg.
+        leg: LegId,
+        /// For Reason (RFC 3326) and, where it has not been answered, the final response.
+        reason: Reason,
+    },
+    /// Answers [`Event::Referred`]: 202, and the transfer goes its way.
+    AcceptTransfer {
+        /// The transfer.
+        transfer: TransferId,
+        /// Whom to call; `None` where Replaces named a leg of ours, which is joined as it is.
+        target: Option<NewLeg>,
+    },
+    /// Answers [`Event::Referred`] with a final status (403, 404, 603 …).
+    RefuseTransfer {
+        /// The transfer; it is gone afterwards.
+        transfer: TransferId,
+        /// 4xx–6xx.
+        status: u16,
+    },
+    /// Sends OPTIONS inside the dialog; [`Event::Probed`] follows.
+    Probe {
+        /// The leg.
+        leg: LegId,
+    },
+}
+
+/// What the engine decides about a leg that we call.
+#[derive(Clone, Debug)]
+pub struct NewLeg {
+    /// From [`crate::Signalling::new_leg`].
+    pub leg: LegId,
+    /// Whom.
+    pub destination: Destination,
+    /// Who is shown as calling: user part and display name of From (and P-Asserted-Identity with `identity`).
+    pub from_user: String,
+    /// Display name; empty: none.
+    pub from_display: String,
+    /// Adds P-Asserted-Identity with the same user (the listener's call).
+    pub identity: bool,
+    /// Our RTP address towards this leg.
+    pub media: SocketAddr,
+    /// Further header lines, whole (`X-Queue: Support`), copied as they are; never Via, From, To, Contact and the like.
+    pub headers: Vec<(String, String)>,
+    /// How long it may ring before CANCEL; `None`: [`Settings::invite_timeout`].
+    pub ring_timeout: Option<Duration>,
+}
+
+/// Where a call of ours goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// The phone of an agent or user: its fixed contact, or the flow of its registration. None: 480.
+    Account(PeerId),
+    /// Through a trunk, with this user part in the Request-URI.
+    Trunk(TrunkId, String),
+}
+
+/// Where a request came from, by SEMANTICS "Who may do what in SIP".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// The phone of an agent or user (fixed contact, or authenticated registration).
+    Account(PeerId),
+    /// A trunk's network.
+    Trunk(TrunkId),
+}
+
+/// Why we end a leg.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// SIP status for `Reason: SIP;cause=…` and for the final response of a leg that was not answered.
+    pub cause: u16,
+    /// Text in quotes.
+    pub text: String,
+}
+
+/// Everything the core wants done.
+#[derive(Debug)]
+pub enum Output {
+    /// Send these bytes.
+    Transmit {
+        /// By this flow.
+        flow: Flow,
+        /// One whole message.
+        data: Bytes,
+    },
+    /// Something the engine must know or decide.
+    Event(Event),
+}
+
+/// What happened, for the engine.
+#[derive(Debug)]
+pub enum Event {
+    /// A new call: answer with `Connect`, `Replace` or `Refuse`.
+    Offered {
+        /// The caller's leg.
+        leg: LegId,
+        /// Who calls.
+        origin: Origin,
+        /// The Request-URI.
+        target: Uri,
+        /// User part of P-Asserted-Identity (trunk only) or From, as it came.
+        from_user: String,
+        /// Display name, or empty.
+        from_display: String,
+        /// The leg that Replaces names (RFC 3891), if it is one of ours. One that matches nothing is answered 481 here.
+        replaces: Option<LegId>,
+        /// The INVITE itself, for metadata headers.
+        invite: Message,
+    },
+    /// A provisional answer above 100 came from a leg that we called.
+    Ringing {
+        /// The called leg.
+        leg: LegId,
+        /// 180–199.
+        status: u16,
+        /// It carried a session description.
+        early_media: bool,
+    },
+    /// Both session descriptions of a leg are known, or changed: what the media plane must do.
+    /// With `plan`, the 2xx towards the caller waits for [`Input::MediaDone`].
+    MediaPlanned {
+        /// The leg.
+        leg: LegId,
+        /// Its session as the remote party described it.
+        session: Session,
+        /// To be acknowledged.
+        plan: Option<PlanId>,
+    },
+    /// A leg was answered: 2xx received (called leg) or sent (calling leg).
+    Answered {
+        /// The leg.
+        leg: LegId,
+    },
+    /// A leg is gone. Always the last event of a leg, except for refused ones.
+    Ended {
+        /// The leg.
+        leg: LegId,
+        /// How.
+        end: End,
+    },
+    /// A REFER came on an agent's leg (RFC 3515): answer with `AcceptTransfer` or `RefuseTransfer`.
+    /// From a single-leg call (a listener) it is answered 603 here and never shown.
+    Referred {
+        /// The new transfer.
+        transfer: TransferId,
+        /// The transferor's leg.
+        leg: LegId,
+        /// Refer-To without its headers.
+        target: Uri,
+        /// The other leg of the transferor that Replaces names. One that matches nothing of ours is `None` with `replaces_unknown`.
+        replaces: Option<LegId>,
+        /// Refer-To had a Replaces that names no dialog of ours.
+        replaces_unknown: bool,
+    },
+    /// The target answered, and the survivors are being joined.
+    TransferAnswered {
+        /// The transfer.
+        transfer: TransferId,
+    },
+    /// The surviving legs are joined; the transferor's legs are being released (each gets its [`Event::Ended`]).
+    TransferJoined {
+        /// The transfer.
+        transfer: TransferId,
+        /// The transferee (the leg that was paired with the transferor's).
+        kept: LegId,
+        /// The target's leg, now paired with `kept`.
+        target: LegId,
+        /// The transferor's legs.
+        released: Vec<LegId>,
+    },
+    /// The transfer failed; the old pair stands if the transferor's leg is still up, else the transferee is released.
+    TransferFailed {
+        /// The transfer.
+        transfer: TransferId,
+        /// The target's final status, 408 where none came.
+        status: u16,
+    },
+    /// An INVITE with Replaces took a leg's place; `old` gets its [`Event::Ended`].
+    Replaced {
+        /// The leg that left.
+        old: LegId,
+        /// The leg in its place.
+        new: LegId,
+        /// The peer of both.
+        peer: LegId,
+    },
+    /// INFO on a paired leg passes to the other; this tells of DTMF or shield patterns for later use.
+    Info {
+        /// The leg it came from.
+        leg: LegId,
+        /// Content-Type.
+        content_type: String,
+        /// Body.
+        body: Bytes,
+    },
+    /// Answer to [`Command::Probe`].
+    Probed {
+        /// The leg.
+        leg: LegId,
+        /// Any final response came, but 408 and 481.
+        alive: bool,
+    },
+    /// A phone registered, refreshed or left.
+    Registered {
+        /// The account.
+        peer: PeerId,
+        /// Bindings that it has now; 0: not registered.
+        bindings: usize,
+    },
+    /// Somebody was refused for who they are (403, failed digest): for the audit trail and the log.
+    Denied {
+        /// Source address.
+        source: SocketAddr,
+        /// What they tried.
+        method: String,
+        /// Why, in words without personal data.
+        why: &'static str,
+    },
+}
+
+/// How a leg ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// Who ended it.
+    pub by: EndedBy,
+    /// Final status of an INVITE that failed.
+    pub status: Option<u16>,
+    /// Reason header of a BYE or CANCEL that came, or our own text.
+    pub text: String,
+}
+
+/// Who ended a leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndedBy {
+    /// BYE or CANCEL from the remote party, or its final answer.
+    Remote,
+    /// We, on the engine's order or because its peer left.
+    Local,
+    /// Nobody answered: a transaction timed out, or its 2xx was never acknowledged.
+    Timeout,
+}
+
+/// A leg's negotiated session, seen from the remote party.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Where the remote party wants RTP; `None`: held with c=0.0.0.0, port 0, or not known yet.
+    pub rtp: Option<SocketAddr>,
+    /// Where it wants RTCP (a=rtcp, else port + 1).
+    pub rtcp: Option<SocketAddr>,
+    /// Signalling source IP of the leg, for NAT latching.
+    pub signalling: SocketAddr,
+    /// The remote party sends (its direction is sendrecv or sendonly, and the other side agreed).
+    pub sends: bool,
+    /// The remote party receives (sendrecv or recvonly, and not c=0.0.0.0).
+    pub receives: bool,
+    /// Payload types in the remote party's description, best first, restricted to the answer once there is one.
+    pub payloads: Vec<Payload>,
+    /// RFC 4733 telephone-event payload type.
+    pub telephone_event: Option<u8>,
+    /// Only early media so far: no final answer.
+    pub early: bool,
+    /// Latch to the signalling source (`nat = true` of the peer).
+    pub nat: bool,
+}
+
+/// Why something that came in was dropped or refused; one counter each, shown in `/metrics`.
+#[derive(Clone, Debug, Default)]
+pub struct Counters {
+    /// Named counters with their values, stable order.
+    pub values: std::collections::BTreeMap<&'static str, u64>,
+}
+
+impl Counters {
+    /// Adds one.
+    pub fn count(&mut self, name: &'static str) {
+        *self.values.entry(name).or_default() += 1;
+    }
+}
+
+/// The whole signalling core. See [`crate`].
+#[derive(Debug)]
+pub struct Signalling {
+    pub(crate) core: crate::transfer::Core,
+}
+
+impl Signalling {
+    /// A core without calls. `seed` feeds every tag, branch and nonce.
+    #[must_use]
+    pub fn new(settings: Settings, seed: [u8; 32]) -> Self {
+        Self { core: crate::transfer::Core::new(settings, seed) }
+    }
+
+    /// A leg id for [`NewLeg`].
+    pub fn new_leg(&mut self) -> LegId {
+        self.core.new_leg()
+    }
+
+    /// Takes one input and appends what follows from it.
+    pub fn drive(&mut self, now: Instant, input: Input, outputs: &mut Vec<Output>) {
+        self.core.drive(now, input, outputs);
+    }
+
+    /// When to call with [`Input::Timeout`]; `None`: nothing is due.
+    #[must_use]
+    pub fn wake_at(&self) -> Option<Instant> {
+        self.core.wake_at()
+    }
+
+    /// What was dropped, refused, retransmitted.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        self.core.counters()
+    }
+
+    /// How many legs and transactions there are: both 0 when every call is over (nothing leaks).
+    #[must_use]
+    pub fn sizes(&self) -> Sizes {
+        self.core.sizes()
+    }
+
+    /// A leg's SIP Call-ID, for records and logs.
+    #[must_use]
+    pub fn sip_call_id(&self, leg: LegId) -> Option<&str> {
+        self.core.sip_call_id(leg)
+    }
+
+    /// Whether an account can be reached now: fixed contact, or registered.
+    #[must_use]
+    pub fn reachable(&self, peer: PeerId) -> bool {
+        self.core.reachable(peer)
+    }
+}
+
+/// Table sizes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// Legs.
+    pub legs: usize,
+    /// Transactions.
+    pub transactions: usize,
+    /// Transfers.
+    pub transfers: usize,
+    /// Registered bindings.
+    pub bindings: usize,
+}

@@ -1,0 +1,1 @@
+//! A single-leg UAC call: the listener's.
