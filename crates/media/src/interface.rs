@@ -1,0 +1,309 @@
+//! What goes in and out of a shard: the types that `engine` and the shells work with.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// The media of one leg (of a call or of a listener): one RTP and one RTCP socket. Ids are never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamId(pub u64);
+
+/// One listener on one interaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ListenerId(pub u64);
+
+/// A batch of commands that is acknowledged with [`Event::Done`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BatchId(pub u64);
+
+/// A bound pair of sockets that the shell made: even RTP port, RTCP on the next. The number is the RTP port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Port(pub u16);
+
+/// Which of a port's two sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// RTP, on the port itself.
+    Rtp,
+    /// RTCP, on the next.
+    Rtcp,
+}
+
+/// How a shard is set up.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The call is dead after so long without RTP and RTCP from either side, once RTP was seen; 0: never. 60 s.
+    pub rtp_timeout: Duration,
+    /// The same while either side is held: 1 h.
+    pub rtp_timeout_held: Duration,
+    /// One side sends nothing for so long while the other does: [`Event::OneWay`]. 10 s.
+    pub one_way_after: Duration,
+    /// Tones and events of RFC 4733 reach the listener. Default false.
+    pub dtmf_to_listener: bool,
+    /// Streams at most.
+    pub max_streams: usize,
+    /// Listeners at most.
+    pub max_listeners: usize,
+    /// Jitter ring: packets a direction at most.
+    pub max_ring: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            rtp_timeout: Duration::from_secs(60),
+            rtp_timeout_held: Duration::from_secs(3600),
+            one_way_after: Duration::from_secs(10),
+            dtmf_to_listener: false,
+            max_streams: 20_000,
+            max_listeners: 5_000,
+            max_ring: 32,
+        }
+    }
+}
+
+/// What the engine orders. Executed in order; a shard answers [`Command::Done`] with [`Event::Done`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// A leg of a call takes a port.
+    Open {
+        /// The new stream.
+        stream: StreamId,
+        /// Taken from [`Event::PortReady`].
+        port: Port,
+    },
+    /// What the remote party of a stream described.
+    Describe {
+        /// The stream.
+        stream: StreamId,
+        /// Its description.
+        remote: Remote,
+    },
+    /// Packets of each go out by the other. Replaces what either was bridged to.
+    Bridge {
+        /// One.
+        a: StreamId,
+        /// The other.
+        b: StreamId,
+    },
+    /// A stream without a partner: what arrives is dropped.
+    Unbridge {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// The leg is over: [`Event::Closed`] with its figures follows and the port is given back.
+    Close {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// A listener's leg takes a port. Nothing is sent before [`Command::Listen`].
+    OpenListener {
+        /// The new listener.
+        listener: ListenerId,
+        /// Its port.
+        port: Port,
+    },
+    /// The listener answered: the stream starts on the next tick, with silence where there is nothing to hear.
+    /// Again when its description changed: same SSRC, sequence and clock.
+    Listen {
+        /// The listener.
+        listener: ListenerId,
+        /// Where it wants its stream, and how.
+        remote: ListenerRemote,
+    },
+    /// What the listener hears from now on; the switch costs no packet.
+    Focus {
+        /// The listener.
+        listener: ListenerId,
+        /// Taps; `None`: silence (lingering, an unmonitorable colleague).
+        taps: Option<Taps>,
+    },
+    /// Silence for this listener until switched off (shield).
+    Shield {
+        /// The listener.
+        listener: ListenerId,
+        /// On or off.
+        on: bool,
+    },
+    /// The listener is over: RTCP BYE, [`Event::ListenerClosed`], port back.
+    CloseListener {
+        /// The listener.
+        listener: ListenerId,
+    },
+    /// All commands before this one are carried out.
+    Done(BatchId),
+}
+
+/// A remote party's description, as far as media needs it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Remote {
+    /// Where it wants RTP; `None`: nowhere (held with 0.0.0.0, or not known yet).
+    pub rtp: Option<SocketAddr>,
+    /// Where it wants RTCP.
+    pub rtcp: Option<SocketAddr>,
+    /// It sends, by negotiation: its uplink may be tapped.
+    pub sends: bool,
+    /// It receives, by negotiation: its downlink may be tapped.
+    pub receives: bool,
+    /// Payload types that the fork can decode, and what they are.
+    pub decodable: Vec<(u8, Codec)>,
+    /// RFC 4733 events.
+    pub telephone_event: Option<u8>,
+    /// Latch once to this IP (any port) on the first valid packet (SEMANTICS, NAT). Each `Describe` arms it again.
+    pub latch: Option<std::net::IpAddr>,
+}
+
+/// Codecs that the fork reads and a listener gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Codec {
+    /// G.711 µ-law, 8 kHz (payload type 0).
+    Pcmu,
+    /// G.711 A-law, 8 kHz (payload type 8).
+    Pcma,
+}
+
+/// A listener's description.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListenerRemote {
+    /// Where; `None`: it holds us, nothing is sent but the clock runs on.
+    pub rtp: Option<SocketAddr>,
+    /// RTCP.
+    pub rtcp: Option<SocketAddr>,
+    /// What it gets.
+    pub codec: Codec,
+    /// Under which payload type.
+    pub payload_type: u8,
+    /// Send to where its packets come from (NAT), latched once like a call's.
+    pub latch: Option<std::net::IpAddr>,
+}
+
+/// What is tapped: one stream's two directions. What its party sends (uplink) and what it is sent (downlink), each gated
+/// by the stream's `sends` and `receives`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taps {
+    /// The agent's stream.
+    pub agent: StreamId,
+}
+
+/// What a shard tells the engine.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The shell bound a pair of sockets for the engine to give out.
+    PortReady {
+        /// The pair.
+        port: Port,
+        /// Address that peers send to.
+        addr: SocketAddr,
+    },
+    /// Every command up to [`Command::Done`] is carried out. `ok` is false if one was refused (limit, unknown port).
+    Done {
+        /// Which.
+        batch: BatchId,
+        /// Whether all of them were.
+        ok: bool,
+    },
+    /// First RTP packet of a stream.
+    FirstPacket {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// Neither of a bridged pair sent anything for the timeout.
+    Dead {
+        /// One of the two.
+        stream: StreamId,
+    },
+    /// A party that should send sends nothing while the other does (once per occurrence).
+    OneWay {
+        /// The silent one.
+        stream: StreamId,
+    },
+    /// First packet to the listener left.
+    Live {
+        /// The listener.
+        listener: ListenerId,
+    },
+    /// Call audio that reached the listener so far: once a second while it grows, and at once when it passes 3 s.
+    Heard {
+        /// The listener.
+        listener: ListenerId,
+        /// Milliseconds with at least one real frame of call audio, unshielded.
+        heard_ms: u64,
+    },
+    /// The listener sent no RTP and no RTCP for 60 s: ask it by OPTIONS. Repeated each 60 s.
+    ListenerSilent {
+        /// The listener.
+        listener: ListenerId,
+    },
+    /// Figures of a stream at its end.
+    Closed {
+        /// The stream.
+        stream: StreamId,
+        /// Its figures.
+        figures: Figures,
+    },
+    /// Figures of a listener at its end.
+    ListenerClosed {
+        /// The listener.
+        listener: ListenerId,
+        /// Milliseconds heard.
+        heard_ms: u64,
+        /// Packets that it sent and that were dropped.
+        dropped: u64,
+    },
+    /// Figures of live streams, every 5 s while they change (for views).
+    Progress {
+        /// Each stream's.
+        streams: Vec<(StreamId, Figures)>,
+    },
+}
+
+/// Reception figures of one stream (RFC 3550 §6.4.1 and A.8).
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Figures {
+    /// Packets received.
+    pub packets: u64,
+    /// Bytes of payload received.
+    pub bytes: u64,
+    /// Lost, by sequence numbers.
+    pub lost: u64,
+    /// Interarrival jitter.
+    pub jitter_ms: f32,
+    /// Last payload type seen.
+    pub payload_type: Option<u8>,
+    /// Refused by the source rule.
+    pub foreign: u64,
+    /// Refused as no RTP.
+    pub malformed: u64,
+}
+
+/// Where a shard's output goes: the shell's sockets, or the simulator's network.
+pub trait Sink {
+    /// Sends one packet from a port's socket. The slice is only lent.
+    fn send(&mut self, port: Port, kind: Kind, to: SocketAddr, data: &[u8]);
+    /// Tells the engine.
+    fn event(&mut self, event: Event);
+    /// The sockets of this port are no longer used: close them and quarantine the numbers.
+    fn release(&mut self, port: Port);
+}
+
+/// Counted drops and work of a shard; monotonically growing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Counters {
+    pub relayed_rtp: u64,
+    pub relayed_rtcp: u64,
+    pub rtp_malformed: u64,
+    pub rtp_foreign: u64,
+    pub rtp_not_rtp: u64,
+    pub rtp_unbridged: u64,
+    pub rtcp_malformed: u64,
+    pub rtcp_foreign: u64,
+    pub listener_rtp_dropped: u64,
+    pub listener_rtcp_received: u64,
+    pub listener_rtcp_dropped: u64,
+    pub listener_packets_sent: u64,
+    pub frames_concealed: u64,
+    pub frames_late: u64,
+    pub ring_overflow: u64,
+    pub unknown_port: u64,
+    pub commands_refused: u64,
+}
