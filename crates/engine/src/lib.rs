@@ -1,1 +1,16 @@
-//! placeholder
+//! Calls and silent monitoring, sans-IO. SEMANTICS.md is what this crate does.
+//!
+//! Read this first. [`Engine::drive`] takes one [`Input`] and appends what follows to the outputs: transmits, media
+//! commands, things to persist, replies, views and events. It owns [`signalling::Signalling`]; media shards are driven
+//! by the shell with the commands that come out here.
+
+pub mod directory;
+pub mod persist;
+pub mod view;
+
+mod call;
+mod interaction;
+mod interface;
+mod monitoring;
+
+pub use interface::*;

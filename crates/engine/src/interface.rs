@@ -1,0 +1,394 @@
+//! What goes in and out of the engine: the types that `api`, `app`, `store` and `sim` work with.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use signalling::transport::Flow;
+
+use crate::directory::Seed;
+use crate::persist::{Change, Restored};
+use crate::view::{AgentView, CallView, EventBody, EventName, ListenerRef, ListeningView, RequestView, UserView};
+
+/// Both clocks, as the shell read them: `until` and records are wall-clock time, every timer is monotonic.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// Monotonic.
+    pub mono: Instant,
+    /// UTC.
+    pub wall: Timestamp,
+}
+
+/// Defaults of SEMANTICS.md, `[monitoring]` and the like.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What signalling needs.
+    pub signalling: signalling::Settings,
+    /// Shown on the listener's phone; `None`: orders are refused with `access-number-missing`.
+    pub access_number: Option<String>,
+    /// Template of the listener's display name; `{agent}` is replaced. Default `Listen in: {agent}`.
+    pub listener_display: String,
+    /// Header that names the queue.
+    pub header_queue: Option<String>,
+    /// Header that names the access number that the caller dialled.
+    pub header_access_number: Option<String>,
+    /// Header that names the interaction.
+    pub header_interaction: Option<String>,
+    /// A call that carries this header (any value but `0`, `false`, `no`) is never tapped.
+    pub header_do_not_monitor: Option<String>,
+    /// The listener's phone rings so long: 30 s.
+    pub ring_timeout: Duration,
+    /// Call audio that makes a listening count: 3 s.
+    pub min_heard: Duration,
+    /// Pause after busy: 15 s.
+    pub busy_retry: Duration,
+    /// Retries after busy: 3.
+    pub busy_retries: u32,
+    /// Interactions in a row that failed to reach the listener before `suspended`: 3.
+    pub suspend_after: u32,
+    /// Listeners per agent: 8.
+    pub max_listeners_per_agent: usize,
+    /// Silence after the transferor's BYE until the outcome, at most: 30 s.
+    pub transfer_linger: Duration,
+    /// The shield ends by itself; `None`: it does not.
+    pub shield_timeout: Option<Duration>,
+    /// `until` where only N is given: 12 h.
+    pub default_until: Duration,
+    /// `until` at most: 31 days.
+    pub max_until: Duration,
+    /// Second agent for the same listener: 409 instead of a warning.
+    pub strict_listener: bool,
+    /// Active requests of a supervisor: 1.
+    pub max_active_requests_supervisor: Option<usize>,
+    /// Active requests of an admin: unlimited.
+    pub max_active_requests_admin: Option<usize>,
+    /// Directions that trigger where an order names none: inbound.
+    pub default_directions: Vec<crate::view::CallDirection>,
+    /// A listener that stays silent and answers no OPTIONS is hung up after this; media reports it: 60 s.
+    pub listener_lost_after: Duration,
+    /// Active requests at most, in all (503 above).
+    pub max_requests: usize,
+    /// Ended calls, listenings and requests kept in the views until the store has them, at most.
+    pub max_ended_views: usize,
+}
+
+/// Answered with [`Output::Reply`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ReplyId(pub u64);
+
+/// Answered with [`Input::Persisted`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PersistId(pub u64);
+
+/// What can happen.
+#[derive(Debug)]
+pub enum Input {
+    /// A SIP datagram.
+    Sip {
+        /// Where it came in and from whom.
+        flow: Flow,
+        /// The whole datagram.
+        data: Bytes,
+    },
+    /// A SIP transmit failed.
+    SipSendFailed {
+        /// Its flow.
+        flow: Flow,
+    },
+    /// A shard tells.
+    Media(media::Event),
+    /// The wake-up time has come.
+    Timeout,
+    /// An order over the API. Rights are checked here.
+    Command {
+        /// For the answer.
+        reply: ReplyId,
+        /// User id of who asks (the API checked the token).
+        actor: String,
+        /// What.
+        command: Command,
+    },
+    /// The store answered.
+    Persisted {
+        /// Which change.
+        persist: PersistId,
+        /// False: it could not be written; orders that wait for it get 503 `store-unavailable`.
+        ok: bool,
+    },
+    /// The configuration was read again: users, agents and trunks as they are now.
+    Reload(Seed),
+    /// SIGTERM: no new calls (503 with Retry-After); [`Output::Drained`] when the last call is over.
+    Drain,
+    /// Ends everything at once: BYE to all, listenings end `engine-stopped`; [`Output::Drained`] follows.
+    Stop,
+}
+
+/// Orders over the API.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// `POST /v1/requests`.
+    Order {
+        /// The body.
+        order: Order,
+        /// Only check: nothing is kept; the request that would be made is returned.
+        dry_run: bool,
+    },
+    /// `PATCH /v1/requests/{id}`.
+    ChangeRequest {
+        /// Which.
+        id: String,
+        /// New N.
+        calls: Option<i64>,
+        /// New end.
+        until: Option<Timestamp>,
+    },
+    /// `POST /v1/requests/{id}/resume`.
+    ResumeRequest {
+        /// Which.
+        id: String,
+    },
+    /// `DELETE /v1/requests/{id}`.
+    DeleteRequest {
+        /// Which.
+        id: String,
+    },
+    /// `PUT /v1/agents/{id}`: directory upsert.
+    PutAgent {
+        /// Which.
+        id: String,
+        /// The fields.
+        agent: AgentChange,
+    },
+    /// `DELETE /v1/agents/{id}`.
+    DeleteAgent {
+        /// Which.
+        id: String,
+    },
+    /// `PUT /v1/agents/{id}/status`.
+    PutStatus {
+        /// Which.
+        id: String,
+        /// One of those that the platform may set.
+        status: crate::view::AgentStatus,
+    },
+    /// `PUT /v1/calls/{id}/shield`.
+    Shield {
+        /// Which call.
+        call: String,
+        /// On or off.
+        on: bool,
+    },
+    /// `DELETE /v1/listenings/{id}`: hang one up (`deleted`).
+    HangUp {
+        /// Which.
+        listening: String,
+    },
+}
+
+/// Body of an order, parsed but not judged.
+#[derive(Clone, Debug, Default)]
+pub struct Order {
+    /// Agent id.
+    pub agent: String,
+    /// Who listens.
+    pub listener: Option<ListenerOrder>,
+    /// N.
+    pub calls: Option<i64>,
+    /// End.
+    pub until: Option<Timestamp>,
+    /// Which calls trigger; `None`: the default.
+    pub directions: Option<Vec<crate::view::CallDirection>>,
+    /// `mono` or nothing in this version; anything else 422 `not-supported`.
+    pub layout: Option<String>,
+    /// `true`: 422 `not-supported` in this version.
+    pub confirm: Option<bool>,
+}
+
+/// Who listens, as ordered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenerOrder {
+    /// A user's softphone.
+    User(String),
+    /// Another agent's phone.
+    Agent(String),
+    /// A phone number (or the number of an agent or user here).
+    Number(String),
+    /// The page's player: `not-supported` in this version.
+    Page,
+}
+
+/// Fields of a directory upsert; `None` leaves as it is (new agents need name and number).
+#[derive(Clone, Debug, Default)]
+pub struct AgentChange {
+    /// Name.
+    pub name: Option<String>,
+    /// Number.
+    pub number: Option<String>,
+    /// Group.
+    pub group: Option<String>,
+    /// Skills.
+    pub skills: Option<Vec<String>>,
+    /// May be listened to.
+    pub monitorable: Option<bool>,
+    /// Fixed contact, `sip:user@IP:port`.
+    pub contact: Option<String>,
+}
+
+/// What an order came to.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// The request as it is now. `warnings` are in it.
+    Request(RequestView),
+    /// The agent as it is now, and whether it is new.
+    Agent(AgentView, bool),
+    /// The call as it is now.
+    Call(CallView),
+    /// Nothing to show (204).
+    Nothing,
+}
+
+/// An order that was refused: RFC 9457, with SEMANTICS' code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// HTTP status.
+    pub status: u16,
+    /// Stable code.
+    pub code: &'static str,
+    /// In words, for people.
+    pub detail: String,
+    /// The field of the body, for 422.
+    pub field: Option<&'static str>,
+    /// Id of the thing in the way (the active request), for 409.
+    pub related: Option<String>,
+}
+
+/// What comes out.
+#[derive(Debug)]
+pub enum Output {
+    /// Send this SIP message.
+    Transmit {
+        /// By this flow.
+        flow: Flow,
+        /// One message.
+        data: Bytes,
+    },
+    /// To the media shard, in order.
+    Media(media::Command),
+    /// To the store; its answer is [`Input::Persisted`].
+    Persist {
+        /// For the answer.
+        persist: PersistId,
+        /// What.
+        change: Change,
+    },
+    /// Answer to a command, after the store has it.
+    Reply {
+        /// Whose.
+        reply: ReplyId,
+        /// What.
+        result: Result<Reply, Problem>,
+    },
+    /// Into the read model.
+    View(View),
+    /// To the event stream.
+    Event(Event),
+    /// For the log and, later, the audit trail; no personal data but what `pii` holds.
+    Log {
+        /// Level by name: `info`, `warn`.
+        level: &'static str,
+        /// What happened.
+        message: String,
+        /// Ids for look-up: (`call`, `call_01…`), (`sip_call_id`, …).
+        ids: Vec<(&'static str, String)>,
+    },
+    /// After [`Input::Drain`] or [`Input::Stop`]: the last call is over.
+    Drained,
+}
+
+/// One change of the read model: whole resources, so the last one wins.
+#[derive(Clone, Debug)]
+pub enum View {
+    /// Upsert.
+    Agent(AgentView),
+    /// Gone.
+    AgentRemoved(String),
+    /// Upsert.
+    User(UserView),
+    /// Gone.
+    UserRemoved(String),
+    /// Upsert; ended ones too, until [`View::CallRemoved`].
+    Call(CallView),
+    /// The store has it: read it there.
+    CallRemoved(String),
+    /// Upsert.
+    Request(RequestView),
+    /// The store has it.
+    RequestRemoved(String),
+    /// Upsert.
+    Listening(ListeningView),
+    /// The store has it.
+    ListeningRemoved(String),
+    /// Listener known under this id, for lists (unused ids are harmless).
+    Listener(ListenerRef),
+}
+
+/// One event for `GET /v1/events`.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// `call.started` …
+    pub name: EventName,
+    /// When.
+    pub at: Timestamp,
+    /// The resource as it is now.
+    pub body: EventBody,
+}
+
+/// Figures for `/metrics` and `/v1/status`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Sizes {
+    pub calls: usize,
+    pub interactions: usize,
+    pub requests: usize,
+    pub listenings: usize,
+    pub ports_ready: usize,
+    pub signalling: signalling::Sizes,
+}
+
+/// The engine. See [`crate`].
+#[derive(Debug)]
+pub struct Engine {
+    core: crate::call::Core,
+}
+
+impl Engine {
+    /// An engine with its directory and what the store kept. Listenings that were not ended are closed with
+    /// `engine-restarted`, requests past `until` become `expired`: the outputs say so.
+    #[must_use]
+    pub fn new(now: Now, settings: Settings, directory: Seed, restored: Restored, seed: [u8; 32], outputs: &mut Vec<Output>) -> Self {
+        Self { core: crate::call::Core::new(now, settings, directory, restored, seed, outputs) }
+    }
+
+    /// Takes one input and appends what follows from it.
+    pub fn drive(&mut self, now: Now, input: Input, outputs: &mut Vec<Output>) {
+        self.core.drive(now, input, outputs);
+    }
+
+    /// When to call with [`Input::Timeout`].
+    #[must_use]
+    pub fn wake_at(&self) -> Option<Instant> {
+        self.core.wake_at()
+    }
+
+    /// How much there is; all 0 but requests and registrations when nobody talks.
+    #[must_use]
+    pub fn sizes(&self) -> Sizes {
+        self.core.sizes()
+    }
+
+    /// Named counters of signalling and engine, for `/metrics`.
+    #[must_use]
+    pub fn counters(&self) -> std::collections::BTreeMap<&'static str, u64> {
+        self.core.counters()
+    }
+}

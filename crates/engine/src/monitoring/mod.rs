@@ -1,0 +1,1 @@
+//! Request and listening state machines, limits, reasons.

@@ -1,0 +1,424 @@
+//! Resources as the API shows them (API.md); also what the store keeps.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// An agent with live status.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct AgentView {
+    /// Stable id.
+    pub id: String,
+    /// Name.
+    pub name: String,
+    /// What the platform dials.
+    pub number: String,
+    /// User group.
+    pub group: Option<String>,
+    /// Skills.
+    pub skills: Vec<String>,
+    /// Live status.
+    pub status: AgentStatus,
+    /// Since when.
+    #[schema(value_type = String, format = DateTime)]
+    pub status_since: Timestamp,
+    /// Its phone can be reached.
+    pub registered: bool,
+    /// May be listened to.
+    pub monitorable: bool,
+    /// Ids of its live calls.
+    pub calls: Vec<String>,
+}
+
+/// Status: `connecting` and `connected` come from the calls, `unknown` until the platform speaks, the rest from the platform.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum AgentStatus {
+    Ready,
+    Pause,
+    WrapUp,
+    Busy,
+    NoAnswer,
+    LoggedOff,
+    Connecting,
+    Connected,
+    Unknown,
+}
+
+/// Roles (API.md, Rights).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum Role {
+    Admin,
+    Supervisor,
+    Integrator,
+}
+
+/// A user, without secrets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct UserView {
+    /// Stable id.
+    pub id: String,
+    /// Name.
+    pub name: String,
+    /// Role.
+    pub role: Role,
+    /// Whom a supervisor may monitor; `null`: all.
+    pub groups: Option<Vec<String>>,
+    /// SIP user of the softphone.
+    pub softphone: Option<String>,
+    /// The softphone can be reached.
+    pub registered: bool,
+}
+
+/// Id and name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AgentRef {
+    /// Id.
+    pub id: String,
+    /// Name.
+    pub name: String,
+}
+
+/// Who listens. Exactly one of `user`, `agent`, `number` is set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ListenerRef {
+    /// User id.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub user: Option<String>,
+    /// Agent id.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub agent: Option<String>,
+    /// Number.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub number: Option<String>,
+    /// Name to show.
+    pub name: String,
+    /// What rings.
+    pub kind: ListenerKind,
+}
+
+/// What rings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum ListenerKind {
+    Softphone,
+    Agent,
+    Number,
+    Page,
+}
+
+/// N and how many were heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CallCount {
+    /// N; `null`: only `until` ends it.
+    pub limit: Option<u32>,
+    /// Heard calls, stored.
+    pub used: u32,
+}
+
+/// A monitoring request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RequestView {
+    /// `req_…`.
+    pub id: String,
+    /// User id.
+    pub ordered_by: String,
+    /// Whom.
+    pub agent: AgentRef,
+    /// By whom.
+    pub listener: ListenerRef,
+    /// N.
+    pub calls: CallCount,
+    /// End.
+    #[schema(value_type = String, format = DateTime)]
+    pub until: Timestamp,
+    /// Which calls trigger.
+    pub directions: Vec<CallDirection>,
+    /// `mono`.
+    pub layout: String,
+    /// Always false in this version.
+    pub confirm: bool,
+    /// State.
+    pub state: RequestState,
+    /// When it was ordered.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// When it ended.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub ended_at: Option<Timestamp>,
+    /// What the orderer should know; only in the answer to the order.
+    #[serde(default)]
+    pub warnings: Vec<Warning>,
+}
+
+/// A warning of an order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Warning {
+    /// Stable code (`listener-already-assigned`).
+    pub code: String,
+    /// In words.
+    pub message: String,
+}
+
+/// Request states (SEMANTICS).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum RequestState {
+    Waiting,
+    Calling,
+    Listening,
+    Suspended,
+    Fulfilled,
+    Expired,
+    Deleted,
+}
+
+impl RequestState {
+    /// `waiting`, `calling`, `listening` and `suspended`.
+    #[must_use]
+    pub fn is_active(self) -> bool {
+        matches!(self, Self::Waiting | Self::Calling | Self::Listening | Self::Suspended)
+    }
+}
+
+/// Which way a call goes, from the agent's view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum CallDirection {
+    Inbound,
+    Outbound,
+    Internal,
+}
+
+/// A listening: one listener leg on one interaction.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ListeningView {
+    /// `lst_…`.
+    pub id: String,
+    /// The request.
+    pub request: String,
+    /// Whom.
+    pub agent: AgentRef,
+    /// By whom.
+    pub listener: ListenerRef,
+    /// User id.
+    pub ordered_by: String,
+    /// The call that triggered it.
+    pub call: String,
+    /// Who called.
+    pub caller_number: Option<String>,
+    /// What the caller dialled.
+    pub access_number: Option<String>,
+    /// Queue.
+    pub queue: Option<String>,
+    /// State.
+    pub state: ListeningState,
+    /// When the listener's phone first rang.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub ringing_at: Option<Timestamp>,
+    /// When it answered.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub answered_at: Option<Timestamp>,
+    /// When it ended.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub ended_at: Option<Timestamp>,
+    /// Call audio that reached the listener.
+    pub heard_ms: u64,
+    /// It counts as one of N.
+    pub counted: bool,
+    /// One of SEMANTICS' closed list.
+    pub end_reason: Option<EndReason>,
+    /// What the listener hears.
+    pub focus: Focus,
+    /// The shield is on.
+    pub shielded: bool,
+}
+
+/// Listening states (SEMANTICS).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum ListeningState {
+    Waiting,
+    Ringing,
+    Confirming,
+    Live,
+    Ended,
+}
+
+/// Why a listening ended (SEMANTICS, closed list).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum EndReason {
+    CallEnded,
+    AgentTransferred,
+    ListenerHungUp,
+    ListenerBusy,
+    ListenerNoAnswer,
+    ListenerDeclined,
+    ListenerUnreachable,
+    ListenerDiverted,
+    ListenerNotConfirmed,
+    ListenerInCall,
+    ListenerLost,
+    LimitReached,
+    CodecUnsupported,
+    Deleted,
+    AgentNotMonitorable,
+    PolicyDenied,
+    AuditUnavailable,
+    EngineRestarted,
+    EngineStopped,
+}
+
+/// What the agent is doing in the interaction (and so what the listener hears).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum Focus {
+    Talk,
+    Hold,
+    Consult,
+    Conference,
+    Lingering,
+}
+
+/// A call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CallView {
+    /// `call_…`.
+    pub id: String,
+    /// `int_…`, or what the platform's header said.
+    pub interaction: String,
+    /// Agent id; `null` for a call with no agent on it.
+    pub agent: Option<String>,
+    /// Direction from the agent's view.
+    pub direction: CallDirection,
+    /// Who called.
+    pub caller_number: Option<String>,
+    /// Who was called.
+    pub called_number: Option<String>,
+    /// What the caller dialled.
+    pub access_number: Option<String>,
+    /// Queue.
+    pub queue: Option<String>,
+    /// State.
+    pub state: CallState,
+    /// The agent holds the other party.
+    pub held: bool,
+    /// The shield is on.
+    pub shielded: bool,
+    /// When the INVITE came.
+    #[schema(value_type = String, format = DateTime)]
+    pub started_at: Timestamp,
+    /// When it was answered.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub answered_at: Option<Timestamp>,
+    /// When it ended.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub ended_at: Option<Timestamp>,
+    /// How it ended.
+    pub end: Option<CallEnd>,
+    /// Listenings on it, ended ones included.
+    pub listenings: Vec<String>,
+    /// Its legs.
+    pub legs: Vec<LegView>,
+}
+
+/// Call states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum CallState {
+    Ringing,
+    Up,
+    Ended,
+}
+
+/// How a call ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CallEnd {
+    /// `answered`, `busy`, `no-answer`, `cancelled`, `refused`, `failed`, `rtp-timeout`, `engine-stopped`.
+    pub cause: String,
+    /// `caller`, `agent`, `engine`, `network`.
+    pub by: String,
+    /// SIP status of the INVITE that failed.
+    pub sip_status: Option<u16>,
+}
+
+/// One leg with its reception figures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LegView {
+    /// `caller` or `agent` (`callee` where the called party is no agent).
+    pub role: String,
+    /// Call-ID.
+    pub sip_call_id: String,
+    /// Negotiated codec.
+    pub codec: Option<String>,
+    /// Packets received from this party.
+    pub packets: u64,
+    /// Lost before they reached us.
+    pub lost: u64,
+    /// Interarrival jitter.
+    pub jitter_ms: f32,
+}
+
+/// Event names (API.md).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs)]
+pub enum EventName {
+    #[serde(rename = "agent.status")]
+    AgentStatus,
+    #[serde(rename = "call.started")]
+    CallStarted,
+    #[serde(rename = "call.answered")]
+    CallAnswered,
+    #[serde(rename = "call.held")]
+    CallHeld,
+    #[serde(rename = "call.resumed")]
+    CallResumed,
+    #[serde(rename = "call.consulting")]
+    CallConsulting,
+    #[serde(rename = "call.transferring")]
+    CallTransferring,
+    #[serde(rename = "call.transferred")]
+    CallTransferred,
+    #[serde(rename = "call.ended")]
+    CallEnded,
+    #[serde(rename = "call.shielded")]
+    CallShielded,
+    #[serde(rename = "request.created")]
+    RequestCreated,
+    #[serde(rename = "request.updated")]
+    RequestUpdated,
+    #[serde(rename = "request.ended")]
+    RequestEnded,
+    #[serde(rename = "listening.ringing")]
+    ListeningRinging,
+    #[serde(rename = "listening.live")]
+    ListeningLive,
+    #[serde(rename = "listening.focus")]
+    ListeningFocus,
+    #[serde(rename = "listening.ended")]
+    ListeningEnded,
+    #[serde(rename = "audio.one-way")]
+    AudioOneWay,
+}
+
+/// The resource in an event, under its own key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum EventBody {
+    Agent(AgentView),
+    Call(CallView),
+    Request(RequestView),
+    Listening(ListeningView),
+}
