@@ -1,0 +1,109 @@
+//! baresip as a phone: registers, answers by itself, sends a tone, and dumps what it hears to a WAV file.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::engine::{free_port, until};
+use crate::tone;
+
+/// A running baresip; killed when dropped.
+pub(crate) struct Baresip {
+    process: Child,
+    folder: PathBuf,
+}
+
+/// Who it is.
+pub(crate) struct Account<'a> {
+    pub(crate) user: &'a str,
+    pub(crate) password: &'a str,
+    /// The engine's SIP address.
+    pub(crate) registrar: &'a str,
+    /// A loopback address of its own.
+    pub(crate) ip: &'a str,
+    /// What it says.
+    pub(crate) hz: f64,
+}
+
+impl Baresip {
+    pub(crate) fn start(folder: &Path, account: &Account<'_>) -> Self {
+        let folder = folder.join(account.user);
+        std::fs::create_dir_all(&folder).unwrap();
+        let wav = folder.join("tone.wav");
+        std::fs::write(&wav, wav_file(&tone::sine(account.hz, 8000.0).repeat(60))).unwrap();
+        let (port, rtp) = (free_port(account.ip), free_port(account.ip) & !1);
+        let config = format!(
+            "module_path /usr/lib/baresip/modules\nsip_listen {ip}:{port}\nnet_interface {ip}\naudio_source aufile,{wav}\naudio_alert none\n\
+             snd_path {dir}\nrtp_ports {rtp}-{}\nmodule g711.so\nmodule aufile.so\nmodule sndfile.so\nmodule_app account.so\nmodule_app menu.so\n",
+            rtp.saturating_add(100),
+            ip = account.ip,
+            wav = wav.display(),
+            dir = folder.display()
+        );
+        std::fs::write(folder.join("config"), config).unwrap();
+        let line = format!(
+            "<sip:{}@medlytt.test;transport=udp>;auth_pass={};answermode=auto;regint=60;outbound=\"sip:{};transport=udp\"\n",
+            account.user, account.password, account.registrar
+        );
+        std::fs::write(folder.join("accounts"), line).unwrap();
+        std::fs::write(folder.join("contacts"), "").unwrap();
+        let out = std::fs::File::create(folder.join("out.txt")).unwrap();
+        let process = Command::new("baresip")
+            .arg("-f")
+            .arg(&folder)
+            .stdin(Stdio::piped())
+            .stdout(out.try_clone().unwrap())
+            .stderr(out)
+            .spawn()
+            .expect("baresip is installed (Debian package baresip-core); `cargo xtask test` installs it");
+        let phone = Self { process, folder };
+        until("baresip has registered", Duration::from_secs(10), || phone.says().contains("200 OK"));
+        phone
+    }
+
+    /// Its console.
+    pub(crate) fn says(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.folder.join("out.txt")).unwrap_or_default()).into_owned()
+    }
+
+    /// Everything it has decoded so far, all calls together.
+    pub(crate) fn heard(&self) -> Vec<i16> {
+        let mut names: Vec<_> = std::fs::read_dir(&self.folder).unwrap().filter_map(|e| Some(e.ok()?.path())).collect();
+        names.retain(|p| p.to_string_lossy().ends_with("-dec.wav"));
+        names.sort();
+        names.iter().flat_map(|p| samples(&std::fs::read(p).unwrap_or_default())).collect()
+    }
+}
+
+impl Drop for Baresip {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn wav_file(samples: &[i16]) -> Vec<u8> {
+    let bytes = samples.len() as u32 * 2;
+    let mut out = Vec::new();
+    out.extend(b"RIFF");
+    out.extend((36 + bytes).to_le_bytes());
+    out.extend(b"WAVEfmt ");
+    out.extend(16u32.to_le_bytes());
+    for field in [1u16, 1] {
+        out.extend(field.to_le_bytes());
+    }
+    out.extend(8000u32.to_le_bytes());
+    out.extend(16000u32.to_le_bytes());
+    for field in [2u16, 16] {
+        out.extend(field.to_le_bytes());
+    }
+    out.extend(b"data");
+    out.extend(bytes.to_le_bytes());
+    samples.iter().for_each(|s| out.extend(s.to_le_bytes()));
+    out
+}
+
+fn samples(wav: &[u8]) -> Vec<i16> {
+    let data = wav.windows(4).position(|w| w == b"data").map_or(wav.len(), |at| (at + 8).min(wav.len()));
+    wav[data..].chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]])).collect()
+}

@@ -1,0 +1,89 @@
+//! Real phones: baresip as agent and as listener, SIPp as the platform, heard by tones.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::baresip::{Account, Baresip};
+use crate::ear::Ear;
+use crate::engine::{Engine, folder, free_port, until};
+use crate::sipp::Sipp;
+use crate::tone;
+
+fn parties(trunk_port: u16, extra: &str) -> String {
+    format!(
+        "[[trunk]]\nname = \"platform\"\nuri = \"sip:127.0.0.2:{trunk_port}\"\nallow = [\"127.0.0.2/32\"]\n\n\
+         [[agent]]\nid = \"anna\"\nname = \"Anna Berg\"\nnumber = \"1001\"\npassword = \"anna-secret\"\n\n{extra}"
+    )
+}
+
+fn caller(folder: &std::path::Path, port: u16, engine: &Engine, milliseconds: u32) -> Sipp {
+    std::fs::write(
+        folder.join("caller.alaw"),
+        tone::sine(800.0, 8000.0).into_iter().map(tone::to_alaw).collect::<Vec<_>>(),
+    )
+    .unwrap();
+    std::fs::write(folder.join("who.csv"), "SEQUENTIAL\n1001\n").unwrap();
+    let hold = milliseconds.to_string();
+    Sipp::start(
+        folder,
+        "trunk-rtp.xml",
+        "127.0.0.2",
+        port,
+        free_port("127.0.0.2") & !3,
+        &["-inf", "who.csv", "-r", "1", "-m", "1", "-d", &hold, &engine.sip],
+    )
+}
+
+fn anna<'a>(engine: &'a Engine) -> Account<'a> {
+    Account { user: "anna", password: "anna-secret", registrar: &engine.sip, ip: "127.0.0.5", hz: 440.0 }
+}
+
+#[test]
+fn baresip_as_agent_is_heard_by_a_listener() {
+    let (folder, port, ear) = (folder("baresip-agent"), free_port("127.0.0.2"), Ear::start("127.0.0.4"));
+    let sam = format!(
+        "[[user]]\nid = \"sam\"\nname = \"Sam\"\nrole = \"supervisor\"\nsoftphone = \"sam\"\ncontact = \"sip:sam@{}\"\n",
+        ear.address
+    );
+    let engine = Engine::start("agent", &parties(port, &sam));
+    let agent = Baresip::start(&folder, &anna(&engine));
+    engine.order("anna", &json!({"user": "sam"}));
+    assert_eq!(caller(&folder, port, &engine, 5000).finish().0, 1, "the call went through: {}", agent.says());
+    until("the listening has ended", Duration::from_secs(5), || ear.ended() == 1);
+    let heard = &ear.calls()[0];
+    assert!(heard.hears(440.0), "the listener hears the agent");
+    assert!(heard.hears(800.0), "the listener hears the caller");
+    assert!(tone::share(&agent.heard(), 800.0, 8000.0) > 0.5, "the agent hears the caller");
+    let ended = &engine.get("/v1/listenings")["items"][0];
+    assert_eq!((ended["end_reason"].as_str(), ended["counted"].as_bool()), (Some("call-ended"), Some(true)), "{ended}");
+    let _ = std::fs::remove_dir_all(folder);
+}
+
+#[test]
+fn baresip_as_listener_hears_both_and_is_never_heard() {
+    let (folder, port) = (folder("baresip-listener"), free_port("127.0.0.2"));
+    let sue = "[[user]]\nid = \"sue\"\nname = \"Sue\"\nrole = \"supervisor\"\nsoftphone = \"sue\"\npassword = \"sue-secret\"\n";
+    let engine = Engine::start("listener", &parties(port, sue));
+    let agent = Baresip::start(&folder, &anna(&engine));
+    let listener = Baresip::start(
+        &folder,
+        &Account { user: "sue", password: "sue-secret", registrar: &engine.sip, ip: "127.0.0.6", hz: 1500.0 },
+    );
+    engine.order("anna", &json!({"user": "sue"}));
+    assert_eq!(caller(&folder, port, &engine, 5000).finish().0, 1, "the call went through: {}", agent.says());
+    until("the listening is in the archive", Duration::from_secs(5), || {
+        engine.get("/v1/listenings")["items"][0]["state"] == "ended"
+    });
+    let heard = listener.heard();
+    for (hz, who) in [(440.0, "agent"), (800.0, "caller")] {
+        assert!(
+            tone::share(&heard, hz, 8000.0) > 0.1,
+            "the listener hears the {who}: {} samples, {}",
+            heard.len(),
+            listener.says()
+        );
+    }
+    assert!(tone::share(&agent.heard(), 1500.0, 8000.0) < 0.02, "the agent never hears the listener");
+    let _ = std::fs::remove_dir_all(folder);
+}
