@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::ear::Ear;
-use crate::engine::{Engine, folder, free_port, until};
-use crate::sipp::Sipp;
-use crate::tone;
+use medlytt_stories::rig::ear::Ear;
+use medlytt_stories::rig::engine::{Engine, folder, free_port, until};
+use medlytt_stories::rig::sipp::Sipp;
+use medlytt_stories::rig::tone;
 
 const MONITORED: usize = 25;
 const PLAIN: usize = 475;

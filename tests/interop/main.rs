@@ -1,14 +1,8 @@
 //! The real binary against real parts: SIPp as trunk and agents, baresip as agent and listener, asserting on heard tones.
 //!
 //! Run by `cargo xtask test`, which builds the binary, installs `sip-tester` and `baresip-core`, and names the binary in
-//! `MEDLYTT_BIN`. The listener here ([`ear`]) is a small SIP phone of the tests' own: it shares no code with the engine.
+//! `MEDLYTT_BIN`. The listener phone (`rig::ear`) is a small one of the tests' own: it shares no code with the engine.
 #![allow(clippy::disallowed_methods, reason = "these tests run against real clocks, sockets and processes")]
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod baresip;
-mod ear;
-mod engine;
 mod load;
 mod phones;
-mod sipp;
-mod tone;

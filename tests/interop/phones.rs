@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::baresip::{Account, Baresip};
-use crate::ear::Ear;
-use crate::engine::{Engine, folder, free_port, until};
-use crate::sipp::Sipp;
-use crate::tone;
+use medlytt_stories::rig::baresip::{Account, Baresip};
+use medlytt_stories::rig::ear::Ear;
+use medlytt_stories::rig::engine::{Engine, folder, free_port, until};
+use medlytt_stories::rig::sipp::Sipp;
+use medlytt_stories::rig::tone;
 
 fn parties(trunk_port: u16, extra: &str) -> String {
     format!(

@@ -1,1 +1,3 @@
-//! Helpers shared by the stories.
+//! Helpers shared by the stories, the interop tests and the whole-process benches.
+
+pub mod rig;

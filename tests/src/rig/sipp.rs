@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::engine::scenario;
+use super::engine::scenario;
 
 /// A running SIPp; killed when dropped.
-pub(crate) struct Sipp {
+pub struct Sipp {
     process: Child,
     stat: std::path::PathBuf,
     name: String,
@@ -15,7 +15,7 @@ pub(crate) struct Sipp {
 
 impl Sipp {
     /// Starts `scenario` in `folder` on `ip:port` with further options.
-    pub(crate) fn start(folder: &Path, file: &str, ip: &str, port: u16, media_port: u16, options: &[&str]) -> Self {
+    pub fn start(folder: &Path, file: &str, ip: &str, port: u16, media_port: u16, options: &[&str]) -> Self {
         let path = scenario(folder, file);
         let name = format!("{}-{port}", file.trim_end_matches(".xml"));
         let stat = folder.join(format!("{name}.csv"));
@@ -51,7 +51,7 @@ impl Sipp {
     }
 
     /// Waits for the end (SIPp stops by itself after `-m` calls) and gives (successful, failed, retransmissions).
-    pub(crate) fn finish(mut self) -> (u64, u64, u64) {
+    pub fn finish(mut self) -> (u64, u64, u64) {
         self.process.wait().unwrap();
         let text = std::fs::read_to_string(&self.stat).unwrap();
         let mut lines = text.lines();

@@ -4,29 +4,29 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::engine::{free_port, until};
-use crate::tone;
+use super::engine::{free_port, until};
+use super::tone;
 
 /// A running baresip; killed when dropped.
-pub(crate) struct Baresip {
+pub struct Baresip {
     process: Child,
     folder: PathBuf,
 }
 
 /// Who it is.
-pub(crate) struct Account<'a> {
-    pub(crate) user: &'a str,
-    pub(crate) password: &'a str,
+pub struct Account<'a> {
+    pub user: &'a str,
+    pub password: &'a str,
     /// The engine's SIP address.
-    pub(crate) registrar: &'a str,
+    pub registrar: &'a str,
     /// A loopback address of its own.
-    pub(crate) ip: &'a str,
+    pub ip: &'a str,
     /// What it says.
-    pub(crate) hz: f64,
+    pub hz: f64,
 }
 
 impl Baresip {
-    pub(crate) fn start(folder: &Path, account: &Account<'_>) -> Self {
+    pub fn start(folder: &Path, account: &Account<'_>) -> Self {
         let folder = folder.join(account.user);
         std::fs::create_dir_all(&folder).unwrap();
         let wav = folder.join("tone.wav");
@@ -62,12 +62,12 @@ impl Baresip {
     }
 
     /// Its console.
-    pub(crate) fn says(&self) -> String {
+    pub fn says(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(self.folder.join("out.txt")).unwrap_or_default()).into_owned()
     }
 
     /// Everything it has decoded so far, all calls together.
-    pub(crate) fn heard(&self) -> Vec<i16> {
+    pub fn heard(&self) -> Vec<i16> {
         let mut names: Vec<_> = std::fs::read_dir(&self.folder).unwrap().filter_map(|e| Some(e.ok()?.path())).collect();
         names.retain(|p| p.to_string_lossy().ends_with("-dec.wav"));
         names.sort();

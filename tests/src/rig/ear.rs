@@ -8,30 +8,30 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::tone;
+use super::tone;
 
 /// One call that came in.
 #[derive(Clone, Debug)]
-pub(crate) struct Heard {
+pub struct Heard {
     /// Request-URI of the INVITE.
-    pub(crate) uri: String,
+    pub uri: String,
     /// From header.
-    pub(crate) from: String,
+    pub from: String,
     /// Direction attribute of the offer.
-    pub(crate) offered: String,
+    pub offered: String,
     /// Decoded audio, 8 kHz.
-    pub(crate) samples: Vec<i16>,
+    pub samples: Vec<i16>,
     /// RTP packets.
-    pub(crate) packets: usize,
+    pub packets: usize,
     /// From our 200 OK to the first RTP packet.
-    pub(crate) first_packet_after: Option<Duration>,
+    pub first_packet_after: Option<Duration>,
     /// Ended by BYE or CANCEL.
-    pub(crate) ended: bool,
+    pub ended: bool,
 }
 
 impl Heard {
     /// Whether a tone is in what was heard.
-    pub(crate) fn hears(&self, hz: f64) -> bool {
+    pub fn hears(&self, hz: f64) -> bool {
         tone::share(&self.samples, hz, 8000.0) > 0.1
     }
 }
@@ -44,15 +44,15 @@ struct Call {
 }
 
 /// The phone. It runs on a thread of its own until dropped.
-pub(crate) struct Ear {
-    pub(crate) address: SocketAddr,
+pub struct Ear {
+    pub address: SocketAddr,
     calls: Arc<Mutex<HashMap<String, Call>>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Ear {
-    pub(crate) fn start(ip: &str) -> Self {
+    pub fn start(ip: &str) -> Self {
         let socket = UdpSocket::bind((ip, 0)).unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(2))).unwrap();
         let address = socket.local_addr().unwrap();
@@ -73,12 +73,12 @@ impl Ear {
     }
 
     /// Every call so far.
-    pub(crate) fn calls(&self) -> Vec<Heard> {
+    pub fn calls(&self) -> Vec<Heard> {
         self.calls.lock().unwrap().values().map(|c| c.heard.clone()).collect()
     }
 
     /// How many of them have ended.
-    pub(crate) fn ended(&self) -> usize {
+    pub fn ended(&self) -> usize {
         self.calls.lock().unwrap().values().filter(|c| c.heard.ended).count()
     }
 }

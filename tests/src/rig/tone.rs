@@ -1,12 +1,12 @@
 //! Tones: made as A-law files for SIPp and WAV files for baresip, and found again in what was heard.
 
 /// One second of a sine at 8 kHz, 16 bit.
-pub(crate) fn sine(hz: f64, amplitude: f64) -> Vec<i16> {
+pub fn sine(hz: f64, amplitude: f64) -> Vec<i16> {
     (0..8000).map(|n| (amplitude * (2.0 * std::f64::consts::PI * hz * f64::from(n) / 8000.0).sin()) as i16).collect()
 }
 
 /// G.711 A-law by the segment rule (ITU-T G.711 table 1a), written apart from the engine's tables.
-pub(crate) fn to_alaw(sample: i16) -> u8 {
+pub fn to_alaw(sample: i16) -> u8 {
     let (sign, magnitude) =
         if sample >= 0 { (0x80u8, i32::from(sample) >> 3) } else { (0, (-i32::from(sample) - 1).max(0) >> 3) };
     let magnitude = magnitude.min(0xFFF);
@@ -16,7 +16,7 @@ pub(crate) fn to_alaw(sample: i16) -> u8 {
 }
 
 /// The inverse of [`to_alaw`], to the middle of its interval.
-pub(crate) fn from_alaw(byte: u8) -> i16 {
+pub fn from_alaw(byte: u8) -> i16 {
     let byte = byte ^ 0x55;
     let segment = i32::from((byte >> 4) & 7);
     let low = i32::from(byte & 0xF);
@@ -25,14 +25,14 @@ pub(crate) fn from_alaw(byte: u8) -> i16 {
 }
 
 /// G.711 µ-law to linear.
-pub(crate) fn from_ulaw(byte: u8) -> i16 {
+pub fn from_ulaw(byte: u8) -> i16 {
     let byte = !byte;
     let magnitude = (((i32::from(byte & 0xF) << 3) + 0x84) << ((byte >> 4) & 7)) - 0x84;
     if byte & 0x80 != 0 { -magnitude as i16 } else { magnitude as i16 }
 }
 
 /// Share (0 to 1) of the energy that lies at `hz`, by Goertzel over 50 ms blocks; 0 in silence.
-pub(crate) fn share(samples: &[i16], hz: f64, rate: f64) -> f64 {
+pub fn share(samples: &[i16], hz: f64, rate: f64) -> f64 {
     let total: f64 = samples.iter().map(|s| f64::from(*s).powi(2)).sum::<f64>() / samples.len().max(1) as f64;
     if total < 500.0 {
         return 0.0;

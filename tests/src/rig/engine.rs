@@ -9,31 +9,31 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// Bearer token of the admin in every configuration made here.
-pub(crate) const TOKEN: &str = "interop-admin";
+pub const TOKEN: &str = "interop-admin";
 const TOKEN_SHA256: &str = "0de620316c1dcd3bf34bd07e6a506d0c435e53aa6420d91b2a3bc85523f48f05";
 
 /// The running engine; killed when dropped.
-pub(crate) struct Engine {
+pub struct Engine {
     process: Child,
-    pub(crate) sip: String,
+    pub sip: String,
     api: String,
-    pub(crate) folder: PathBuf,
+    pub folder: PathBuf,
 }
 
 /// A folder of this test's own.
-pub(crate) fn folder(name: &str) -> PathBuf {
+pub fn folder(name: &str) -> PathBuf {
     let path = std::env::temp_dir().join(format!("medlytt-interop-{name}-{}", std::process::id()));
     std::fs::create_dir_all(&path).unwrap();
     path
 }
 
 /// A UDP port that is free on that address now.
-pub(crate) fn free_port(ip: &str) -> u16 {
+pub fn free_port(ip: &str) -> u16 {
     UdpSocket::bind((ip, 0)).unwrap().local_addr().unwrap().port()
 }
 
 /// A free, even port with a free block of `size` above it, for media.
-pub(crate) fn media_range(size: u16) -> String {
+pub fn media_range(size: u16) -> String {
     for base in (20_000..60_000).step_by(usize::from(size)) {
         let sockets = [base, base + size - 2].map(|p| UdpSocket::bind(("127.0.0.1", p)));
         if sockets.iter().all(Result::is_ok) {
@@ -45,7 +45,7 @@ pub(crate) fn media_range(size: u16) -> String {
 
 impl Engine {
     /// Starts it with `parties` (trunks, agents, users) and waits until it is ready.
-    pub(crate) fn start(name: &str, parties: &str) -> Self {
+    pub fn start(name: &str, parties: &str) -> Self {
         let folder = folder(name);
         let config = format!(
             "[sip]\nlisten = [\"udp:127.0.0.1:0\"]\ndomain = \"medlytt.test\"\n\n[media]\naddress = \"127.0.0.1\"\nports = \"{}\"\n\n\
@@ -88,8 +88,13 @@ impl Engine {
         }
     }
 
+    /// Process id.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// GET as the admin.
-    pub(crate) fn get(&self, path: &str) -> Value {
+    pub fn get(&self, path: &str) -> Value {
         let url = format!("http://{}{path}", self.api);
         ureq::get(url)
             .header("Authorization", format!("Bearer {TOKEN}"))
@@ -101,7 +106,7 @@ impl Engine {
     }
 
     /// Orders a listening as the admin.
-    pub(crate) fn order(&self, agent: &str, listener: &Value) -> Value {
+    pub fn order(&self, agent: &str, listener: &Value) -> Value {
         let until = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(900);
         let body = serde_json::json!({"agent": agent, "listener": listener, "until": until.to_string()});
         let url = format!("http://{}/v1/requests", self.api);
@@ -115,7 +120,7 @@ impl Engine {
     }
 
     /// What the engine logged.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.join("engine.log")).unwrap_or_default()
     }
 }
@@ -131,7 +136,7 @@ impl Drop for Engine {
 }
 
 /// Waits until something is true, and says what was waited for if it never is.
-pub(crate) fn until(what: &str, limit: Duration, mut check: impl FnMut() -> bool) {
+pub fn until(what: &str, limit: Duration, mut check: impl FnMut() -> bool) {
     let end = Instant::now() + limit;
     while !check() {
         assert!(Instant::now() < end, "never true within {limit:?}: {what}");
@@ -139,9 +144,9 @@ pub(crate) fn until(what: &str, limit: Duration, mut check: impl FnMut() -> bool
     }
 }
 
-/// Copies a file of this folder's `sipp/` into a test's folder.
-pub(crate) fn scenario(folder: &Path, name: &str) -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("interop/sipp").join(name);
+/// Copies a file of `scenarios/` into a test's folder.
+pub fn scenario(folder: &Path, name: &str) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/rig/scenarios").join(name);
     let target = folder.join(name);
     std::fs::copy(&source, &target).unwrap();
     target

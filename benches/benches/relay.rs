@@ -1,0 +1,96 @@
+//! What one relayed RTP packet costs a shard (sockets left out) with 0, 1 and 8 listeners, mixer ticks included.
+#![allow(missing_docs, reason = "criterion's macros make undocumented functions")]
+#![allow(clippy::disallowed_methods, reason = "a bench reads the clock")]
+
+use std::hint::black_box;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use media::{
+    Codec, Command, Event, Kind, ListenerId, ListenerRemote, Port, Remote, Settings, Shard, Sink, StreamId, Taps,
+};
+
+/// Counts instead of sending.
+#[derive(Default)]
+struct Null {
+    packets: u64,
+}
+
+impl Sink for Null {
+    fn send(&mut self, _: Port, _: Kind, _: SocketAddr, data: &[u8]) {
+        self.packets += u64::from(black_box(data)[0] > 0);
+    }
+    fn event(&mut self, _: Event) {}
+    fn release(&mut self, _: Port) {}
+}
+
+fn address(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+fn shard(now: Instant, listeners: u64, sink: &mut Null) -> Shard {
+    let mut shard = Shard::new(Settings::default(), [7; 32]);
+    let remote = |port| Remote {
+        rtp: Some(address(port)),
+        rtcp: Some(address(port + 1)),
+        sends: true,
+        receives: true,
+        decodable: vec![(8, Codec::Pcma)],
+        telephone_event: None,
+        latch: None,
+    };
+    for (stream, port, theirs) in [(1, 20_000, 40_000), (2, 20_002, 40_002)] {
+        shard.command(now, Command::Open { stream: StreamId(stream), port: Port(port) }, sink);
+        shard.command(now, Command::Describe { stream: StreamId(stream), remote: remote(theirs) }, sink);
+    }
+    shard.command(now, Command::Bridge { a: StreamId(1), b: StreamId(2) }, sink);
+    for n in 0..listeners {
+        let port = 20_010 + 2 * n as u16;
+        let (listener, taps) = (ListenerId(n), Some(Taps { agent: StreamId(2) }));
+        let remote = ListenerRemote {
+            rtp: Some(address(port + 20_000)),
+            rtcp: None,
+            codec: Codec::Pcma,
+            payload_type: 8,
+            latch: None,
+        };
+        shard.command(now, Command::OpenListener { listener, port: Port(port) }, sink);
+        shard.command(now, Command::Focus { listener, taps }, sink);
+        shard.command(now, Command::Listen { listener, remote }, sink);
+    }
+    shard
+}
+
+fn relay(c: &mut Criterion) {
+    let mut group = c.benchmark_group("two_way_call_20ms");
+    // One iteration: 20 ms of a two-way call, one packet each way, and every tick in between.
+    group.throughput(Throughput::Elements(2));
+    for listeners in [0u64, 1, 8] {
+        group.bench_with_input(BenchmarkId::new("listeners", listeners), &listeners, |b, listeners| {
+            let mut now = Instant::now();
+            let mut sink = Null::default();
+            let mut shard = shard(now, *listeners, &mut sink);
+            let mut packet = [0xD5u8; 172];
+            packet[..2].copy_from_slice(&[0x80, 8]);
+            let mut sequence = 0u16;
+            b.iter(|| {
+                sequence = sequence.wrapping_add(1);
+                packet[2..4].copy_from_slice(&sequence.to_be_bytes());
+                packet[4..8].copy_from_slice(&(u32::from(sequence) * 160).to_be_bytes());
+                shard.datagram(now, Port(20_000), Kind::Rtp, address(40_000), &mut packet, &mut sink);
+                shard.datagram(now, Port(20_002), Kind::Rtp, address(40_002), &mut packet, &mut sink);
+                let end = now + Duration::from_millis(20);
+                while let Some(at) = shard.wake_at().filter(|at| *at <= end) {
+                    shard.wake(at, &mut sink);
+                }
+                now = end;
+            });
+            assert!(sink.packets > 0, "nothing was relayed");
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, relay);
+criterion_main!(benches);
