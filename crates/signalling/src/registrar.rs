@@ -1,1 +1,327 @@
 //! Bindings (RFC 3261 §10): who is registered, and by which flow they are reached.
+//!
+//! A pure table: the REGISTER has been authenticated and its account found before it comes here.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use smallvec::SmallVec;
+
+use crate::message::{HeaderName, Message, NameAddr, Uri};
+use crate::peers::PeerId;
+use crate::transport::{Flow, unmapped};
+
+/// Bindings that one account may have; a further one takes the place of the oldest
+/// (a phone that was restarted must not be locked out by what it left behind).
+pub const BINDINGS_MAX: usize = 8;
+/// Contacts that one REGISTER may carry; above: 400.
+pub const CONTACTS_MAX: usize = 16;
+
+/// One Contact of an account and the way to it.
+#[derive(Clone, Debug)]
+pub struct Binding {
+    /// The Contact's URI, for the Request-URI.
+    pub contact: Uri,
+    /// Where its REGISTER came from: requests go there, not to the Contact (SEMANTICS, "reaching a registered phone").
+    pub flow: Flow,
+    /// When it ends.
+    pub expires_at: Instant,
+    /// `+sip.instance` (RFC 5626 §4.1) as written: the phone itself, whatever its address.
+    pub instance: Option<String>,
+    call_id: String,
+    cseq: u32,
+    /// Grows with every change: the newest binding has the highest.
+    serial: u64,
+}
+
+/// What became of a REGISTER.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Registered {
+    /// 200 with one Contact line for each value.
+    Accepted {
+        /// Contact values of every binding, newest first, each with its remaining `expires` in seconds.
+        contacts: Vec<String>,
+        /// A binding was added, refreshed or removed; false for a mere query.
+        changed: bool,
+    },
+    /// 423 with this `Min-Expires` in seconds.
+    TooBrief(u32),
+    /// 500: older than what is known by this Call-ID (RFC 3261 §10.3, step 7).
+    OutOfOrder,
+    /// 400, with this phrase.
+    Malformed(&'static str),
+}
+
+/// Every account's bindings.
+#[derive(Debug)]
+pub struct Registrar {
+    shortest: Duration,
+    longest: Duration,
+    /// Oldest first.
+    bindings: BTreeMap<PeerId, Vec<Binding>>,
+    /// Source address to the accounts that registered from there, the newest last.
+    by_source: HashMap<SocketAddr, SmallVec<[PeerId; 1]>>,
+    expiry: BTreeSet<(Instant, PeerId, u64)>,
+    serial: u64,
+    evicted: u64,
+}
+
+/// What a REGISTER asks for one Contact.
+struct Wish<'a> {
+    uri: Uri,
+    instance: Option<&'a str>,
+    /// Zero: away with it.
+    lasts: Duration,
+}
+
+impl Registrar {
+    /// Without bindings. A shorter registration than `shortest` is refused (423), a longer one than `longest` is cut.
+    #[must_use]
+    pub fn new(shortest: Duration, longest: Duration) -> Self {
+        Self {
+            shortest,
+            longest,
+            bindings: BTreeMap::new(),
+            by_source: HashMap::new(),
+            expiry: BTreeSet::new(),
+            serial: 0,
+            evicted: 0,
+        }
+    }
+
+    /// Takes the REGISTER of an account, all of it or nothing (RFC 3261 §10.3).
+    pub fn register(&mut self, now: Instant, peer: PeerId, flow: Flow, request: &Message) -> Registered {
+        let values: SmallVec<[&str; 2]> = request.values(&HeaderName::Contact).take(CONTACTS_MAX + 1).collect();
+        if values.len() > CONTACTS_MAX {
+            return Registered::Malformed("Too Many Contacts");
+        }
+        let changed = !values.is_empty();
+        let outcome = if values.iter().any(|value| value.trim() == "*") {
+            self.remove_all(peer, request, values.len())
+        } else {
+            self.update(now, peer, flow, request, &values)
+        };
+        match outcome {
+            Ok(()) => Registered::Accepted { contacts: self.contacts(now, peer), changed },
+            Err(refused) => refused,
+        }
+    }
+
+    /// The binding by which an account is reached: the newest.
+    #[must_use]
+    pub fn binding(&self, peer: PeerId) -> Option<&Binding> {
+        self.bindings.get(&peer)?.last()
+    }
+
+    /// Every binding of an account, newest first.
+    pub fn bindings(&self, peer: PeerId) -> impl Iterator<Item = &Binding> {
+        self.bindings.get(&peer).into_iter().flatten().rev()
+    }
+
+    /// The account that registered from this source address, the latest one where several did.
+    #[must_use]
+    pub fn account_of_flow(&self, flow: Flow) -> Option<PeerId> {
+        self.accounts_of_flow(flow).last().copied()
+    }
+
+    /// Every account that registered from this source address, the latest last.
+    #[must_use]
+    pub fn accounts_of_flow(&self, flow: Flow) -> &[PeerId] {
+        self.by_source.get(&unmapped(flow.remote)).map(SmallVec::as_slice).unwrap_or_default()
+    }
+
+    /// Removes what has expired and tells whose (each account once, in order of their ids).
+    pub fn wake(&mut self, now: Instant) -> Vec<PeerId> {
+        let mut changed = Vec::new();
+        while let Some(&(at, peer, serial)) = self.expiry.first().filter(|(at, ..)| *at <= now) {
+            self.expiry.remove(&(at, peer, serial));
+            self.remove(peer, |binding| binding.serial == serial);
+            changed.push(peer);
+        }
+        changed.sort_unstable();
+        changed.dedup();
+        changed
+    }
+
+    /// When the first binding expires.
+    #[must_use]
+    pub fn wake_at(&self) -> Option<Instant> {
+        self.expiry.first().map(|(at, ..)| *at)
+    }
+
+    /// Removes an account's bindings (it was deleted, or its flow is dead); true if there were any.
+    pub fn forget(&mut self, peer: PeerId) -> bool {
+        self.remove(peer, |_| true)
+    }
+
+    /// Accounts that are registered now.
+    pub fn accounts(&self) -> impl Iterator<Item = PeerId> {
+        self.bindings.keys().copied()
+    }
+
+    /// How many bindings there are in all.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.expiry.len()
+    }
+
+    /// True where nobody is registered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.expiry.is_empty()
+    }
+
+    /// How many bindings had to go because their account had [`BINDINGS_MAX`].
+    #[must_use]
+    pub fn evicted(&self) -> u64 {
+        self.evicted
+    }
+}
+
+impl Registrar {
+    /// `Contact: *` with `Expires: 0` (RFC 3261 §10.2.2, §10.3 step 6).
+    fn remove_all(&mut self, peer: PeerId, request: &Message, values: usize) -> Result<(), Registered> {
+        if values != 1 || expires_header(request) != Some(Duration::ZERO) {
+            return Err(Registered::Malformed("Bad Contact Wildcard"));
+        }
+        self.in_order(peer, request, |_| true)?;
+        self.remove(peer, |_| true);
+        Ok(())
+    }
+
+    /// Adds, refreshes and removes (RFC 3261 §10.3 step 7).
+    fn update(&mut self, now: Instant, peer: PeerId, flow: Flow, request: &Message, values: &[&str]) -> Result<(), Registered> {
+        let wishes: SmallVec<[Wish<'_>; 2]> = values.iter().map(|value| self.wish(value, request)).collect::<Result<_, _>>()?;
+        for wish in &wishes {
+            self.in_order(peer, request, |binding| wish.means(binding))?;
+        }
+        for wish in wishes {
+            self.remove(peer, |binding| wish.means(binding));
+            if !wish.lasts.is_zero() {
+                self.insert(now, peer, flow, request, wish);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads one Contact value and judges how long it is to last.
+    fn wish<'a>(&self, value: &'a str, request: &Message) -> Result<Wish<'a>, Registered> {
+        let contact = NameAddr::parse(value).ok_or(Registered::Malformed("Bad Contact"))?;
+        let uri = contact.parsed_uri().filter(|uri| matches!(uri.scheme(), "sip" | "sips") && !uri.host().is_empty());
+        let uri = uri.ok_or(Registered::Malformed("Bad Contact"))?;
+        let asked = contact.params.value("expires").and_then(seconds).or_else(|| expires_header(request)).unwrap_or(self.longest);
+        if !asked.is_zero() && asked < self.shortest {
+            let shortest = self.shortest.as_secs() + u64::from(self.shortest.subsec_nanos() > 0);
+            return Err(Registered::TooBrief(u32::try_from(shortest).unwrap_or(u32::MAX)));
+        }
+        let instance = contact.params.value("+sip.instance").filter(|instance| !instance.is_empty());
+        Ok(Wish { uri, instance, lasts: asked.min(self.longest) })
+    }
+
+    /// A REGISTER of the same Call-ID must have a higher CSeq than the binding that it is about.
+    fn in_order(&self, peer: PeerId, request: &Message, about: impl Fn(&Binding) -> bool) -> Result<(), Registered> {
+        let (call_id, cseq) = (request.call_id(), request.cseq().number);
+        match self.bindings(peer).any(|binding| about(binding) && binding.call_id == call_id && cseq <= binding.cseq) {
+            true => Err(Registered::OutOfOrder),
+            false => Ok(()),
+        }
+    }
+
+    fn insert(&mut self, now: Instant, peer: PeerId, flow: Flow, request: &Message, wish: Wish<'_>) {
+        if let Some(oldest) = self.bindings.get(&peer).filter(|all| all.len() >= BINDINGS_MAX).and_then(|all| all.first()) {
+            let oldest = oldest.serial;
+            self.evicted += 1;
+            self.remove(peer, |binding| binding.serial == oldest);
+        }
+        self.serial += 1;
+        let binding = Binding {
+            contact: wish.uri,
+            flow,
+            expires_at: now + wish.lasts,
+            instance: wish.instance.map(str::to_owned),
+            call_id: request.call_id().to_owned(),
+            cseq: request.cseq().number,
+            serial: self.serial,
+        };
+        self.expiry.insert((binding.expires_at, peer, binding.serial));
+        let accounts = self.by_source.entry(unmapped(flow.remote)).or_default();
+        accounts.retain(|account| *account != peer);
+        accounts.push(peer);
+        self.bindings.entry(peer).or_default().push(binding);
+    }
+
+    /// Takes bindings out of every table; true if there were any.
+    fn remove(&mut self, peer: PeerId, which: impl Fn(&Binding) -> bool) -> bool {
+        let Some(all) = self.bindings.get_mut(&peer) else { return false };
+        let (gone, kept): (Vec<Binding>, Vec<Binding>) = std::mem::take(all).into_iter().partition(which);
+        for binding in &gone {
+            self.expiry.remove(&(binding.expires_at, peer, binding.serial));
+            let source = unmapped(binding.flow.remote);
+            if kept.iter().any(|other| unmapped(other.flow.remote) == source) {
+                continue;
+            }
+            if let Some(accounts) = self.by_source.get_mut(&source) {
+                accounts.retain(|account| *account != peer);
+                if accounts.is_empty() {
+                    self.by_source.remove(&source);
+                }
+            }
+        }
+        *all = kept;
+        if all.is_empty() {
+            self.bindings.remove(&peer);
+        }
+        !gone.is_empty()
+    }
+
+    /// Contact values of the answer (RFC 3261 §10.3 step 8).
+    fn contacts(&self, now: Instant, peer: PeerId) -> Vec<String> {
+        let value = |binding: &Binding| {
+            let left = binding.expires_at.saturating_duration_since(now).as_secs();
+            match &binding.instance {
+                Some(instance) => format!("<{}>;expires={left};+sip.instance=\"{}\"", binding.contact.as_str(), unquoted(instance)),
+                None => format!("<{}>;expires={left}", binding.contact.as_str()),
+            }
+        };
+        self.bindings(peer).map(value).collect()
+    }
+}
+
+impl Wish<'_> {
+    /// The wish is about this binding: the same phone, or the same Contact.
+    fn means(&self, binding: &Binding) -> bool {
+        match (self.instance, &binding.instance) {
+            (Some(instance), Some(known)) => unquoted(instance) == unquoted(known),
+            _ => same_contact(&self.uri, &binding.contact),
+        }
+    }
+}
+
+/// As far as RFC 3261 §19.1.4 matters for Contacts: user with case, host without, port, transport.
+fn same_contact(one: &Uri, other: &Uri) -> bool {
+    one.scheme() == other.scheme()
+        && one.user_decoded() == other.user_decoded()
+        && one.host().eq_ignore_ascii_case(other.host())
+        && one.port().unwrap_or(5060) == other.port().unwrap_or(5060)
+        && transport(one).eq_ignore_ascii_case(transport(other))
+}
+
+fn transport(uri: &Uri) -> &str {
+    uri.param("transport").unwrap_or("udp")
+}
+
+fn unquoted(value: &str) -> &str {
+    value.trim().trim_matches('"')
+}
+
+fn expires_header(request: &Message) -> Option<Duration> {
+    request.header(&HeaderName::Expires).and_then(seconds)
+}
+
+/// Delta-seconds; more than 2^32 is as good as for ever, anything else is as if it were not there (RFC 3261 §10.2.1.1).
+fn seconds(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| Duration::from_secs(u64::from(text.parse::<u32>().unwrap_or(u32::MAX))))
+}

@@ -19,3 +19,61 @@ pub struct Flow {
     /// Theirs.
     pub remote: SocketAddr,
 }
+
+impl Transport {
+    /// As it stands in Via (RFC 3261 §20.42).
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Udp => "UDP",
+        }
+    }
+}
+
+/// What Via and Contact show as our host and port on this flow (RFC 3261 §18.1.1): the advertised host with the
+/// socket's port, unless it names a port itself; else the flow's local address.
+#[must_use]
+pub fn sent_by(advertised: Option<&str>, flow: Flow) -> String {
+    match advertised.map(str::trim).filter(|host| !host.is_empty()) {
+        Some(host) if has_port(host) => host.to_owned(),
+        Some(host) if is_bare_ipv6(host) => format!("[{host}]:{}", flow.local.port()),
+        Some(host) => format!("{host}:{}", flow.local.port()),
+        None => unmapped(flow.local).to_string(),
+    }
+}
+
+/// An IPv4 address that a dual-stack socket shows as IPv6, as IPv4; one form for every look-up.
+#[must_use]
+pub fn unmapped(addr: SocketAddr) -> SocketAddr {
+    SocketAddr::new(addr.ip().to_canonical(), addr.port())
+}
+
+fn is_bare_ipv6(host: &str) -> bool {
+    host.parse::<std::net::Ipv6Addr>().is_ok()
+}
+
+fn has_port(host: &str) -> bool {
+    !is_bare_ipv6(host) && host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flow(local: &str) -> Flow {
+        Flow { transport: Transport::Udp, local: local.parse().unwrap(), remote: "192.0.2.9:5060".parse().unwrap() }
+    }
+
+    #[test]
+    fn our_address_is_the_sockets_unless_another_is_advertised() {
+        assert_eq!(sent_by(None, flow("10.0.0.1:5062")), "10.0.0.1:5062");
+        assert_eq!(sent_by(None, flow("[2001:db8::1]:5062")), "[2001:db8::1]:5062");
+        assert_eq!(sent_by(None, flow("[::ffff:10.0.0.1]:5062")), "10.0.0.1:5062");
+        assert_eq!(sent_by(Some("sbc.example.com"), flow("10.0.0.1:5062")), "sbc.example.com:5062");
+        assert_eq!(sent_by(Some("sbc.example.com:5090"), flow("10.0.0.1:5062")), "sbc.example.com:5090");
+        assert_eq!(sent_by(Some("2001:db8::7"), flow("[::1]:5062")), "[2001:db8::7]:5062");
+        assert_eq!(sent_by(Some("[2001:db8::7]"), flow("[::1]:5062")), "[2001:db8::7]:5062");
+        assert_eq!(sent_by(Some("[2001:db8::7]:5090"), flow("[::1]:5062")), "[2001:db8::7]:5090");
+        assert_eq!(sent_by(Some(" "), flow("10.0.0.1:5062")), "10.0.0.1:5062");
+    }
+}

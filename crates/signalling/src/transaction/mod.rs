@@ -1,11 +1,36 @@
 //! The four transaction machines (RFC 3261 §17, RFC 6026): retransmission, matching, timers.
+//!
+//! Each machine is a pure step from state to state in a file of its own; this file keeps them in one table, finds the
+//! one that a message belongs to, and wakes them.
 
+mod client_invite;
+mod client_non_invite;
+mod matching;
+mod server_invite;
+mod server_non_invite;
+#[cfg(test)]
+mod tests;
+mod timer;
+mod turn;
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use slab::Slab;
 
-use crate::message::Message;
+use crate::message::{HeaderName, Message, Method, ResponseBuilder};
 use crate::transport::Flow;
+use client_invite::ClientInvite;
+use client_non_invite::ClientNonInvite;
+use server_invite::ServerInvite;
+use server_non_invite::ServerNonInvite;
+use timer::{Deadlines, Schedule};
+use turn::Turn;
 
 /// A client transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,64 +75,448 @@ pub struct Timing {
     pub t1: Duration,
     pub t2: Duration,
     pub t4: Duration,
+    /// New requests outside a dialog are answered 503 from this number on; those inside a dialog from a quarter more.
     pub max_transactions: usize,
 }
 
+/// Seconds after which a refused client may try again (RFC 3261 §21.5.4).
+const RETRY_AFTER: &str = "5";
+/// Low bits of an id: where its transaction is kept. The high bits number the transactions and are never used again.
+const INDEX_BITS: u32 = 24;
+const INDEX_MASK: u64 = (1 << INDEX_BITS) - 1;
+
 /// Every transaction, and their timers.
 #[derive(Debug)]
-pub struct Transactions {}
+pub struct Transactions {
+    timing: Timing,
+    random: StdRng,
+    entries: Slab<Entry>,
+    born: u64,
+    /// Matching key to id (RFC 3261 §17.1.3, §17.2.3).
+    by_key: HashMap<Arc<str>, u64>,
+    /// Call-ID, From tag and CSeq to the id of a server transaction: merged requests (RFC 3261 §8.2.2.2).
+    by_call: HashMap<Arc<str>, u64>,
+    schedule: Schedule,
+    counters: BTreeMap<&'static str, u64>,
+    /// Makes the To tags of answers without a transaction ours.
+    salt: u64,
+    /// Keys are made here, so that a look-up allocates nothing.
+    scratch: String,
+}
+
+#[derive(Debug)]
+struct Entry {
+    id: u64,
+    flow: Flow,
+    key: Arc<str>,
+    call: Option<Arc<str>>,
+    deadlines: Deadlines,
+    /// Taken out only while it takes a step.
+    machine: Option<Machine>,
+}
+
+#[derive(Debug)]
+enum Machine {
+    ClientInvite(ClientInvite),
+    ClientNonInvite(ClientNonInvite),
+    /// The CANCEL of an INVITE of ours; nobody waits for its answer.
+    Cancel(ClientNonInvite),
+    ServerInvite(ServerInvite),
+    ServerNonInvite(ServerNonInvite),
+}
 
 impl Transactions {
     /// Without transactions. `seed` feeds the branches.
-    pub fn new(_timing: Timing, _seed: [u8; 32]) -> Self {
-        todo!()
+    pub fn new(timing: Timing, seed: [u8; 32]) -> Self {
+        let mut random = StdRng::from_seed(seed);
+        let salt = random.random();
+        Self {
+            timing,
+            random,
+            entries: Slab::new(),
+            born: 0,
+            by_key: HashMap::new(),
+            by_call: HashMap::new(),
+            schedule: Schedule::default(),
+            counters: BTreeMap::new(),
+            salt,
+            scratch: String::new(),
+        }
     }
+
     /// Takes one parsed message. Answers by itself: retransmissions, CANCEL (200 or 481), merged requests (482), too many (503).
-    pub fn receive(&mut self, _now: Instant, _flow: Flow, _message: Message, _steps: &mut Vec<Step>) {
-        todo!()
+    /// Requests are marked with their source (RFC 3261 §18.2.1, RFC 3581 §4) before anything else.
+    pub fn receive(&mut self, now: Instant, flow: Flow, message: Message, steps: &mut Vec<Step>) {
+        if !message.is_request() {
+            return self.receive_response(now, flow, message, steps);
+        }
+        match message.method() {
+            Method::Ack => self.receive_ack(now, flow, message, steps),
+            Method::Cancel => self.receive_cancel(now, flow, message, steps),
+            method => self.receive_request(now, flow, message, &method, steps),
+        }
     }
+
     /// A fresh branch, `z9hG4bK` included.
     pub fn branch(&mut self) -> String {
-        todo!()
+        let (high, low): (u64, u32) = (self.random.random(), self.random.random());
+        format!("{}{high:016x}{low:08x}", matching::COOKIE)
     }
+
     /// Sends a request, whose topmost Via carries a branch from [`Self::branch`], in a new client transaction.
-    pub fn request(&mut self, _now: Instant, _flow: Flow, _message: Message, _steps: &mut Vec<Step>) -> ClientId {
-        todo!()
+    pub fn request(&mut self, now: Instant, flow: Flow, message: Message, steps: &mut Vec<Step>) -> ClientId {
+        let method = message.method();
+        matching::client(&mut self.scratch, &message, &method);
+        let id = self.insert(flow);
+        self.turn(now, id, None, steps, |_, turn| {
+            Some(match method {
+                Method::Invite => Machine::ClientInvite(ClientInvite::start(turn, message)),
+                Method::Cancel => Machine::Cancel(ClientNonInvite::start(turn, message)),
+                _ => Machine::ClientNonInvite(ClientNonInvite::start(turn, message)),
+            })
+        });
+        ClientId(id)
     }
+
     /// Sends a response. A 2xx to an INVITE is repeated until [`Self::acknowledged`].
-    pub fn respond(&mut self, _now: Instant, _id: ServerId, _message: Message, _steps: &mut Vec<Step>) {
-        todo!()
+    /// A second final answer, and one to a transaction that is gone, is dropped and counted.
+    pub fn respond(&mut self, now: Instant, id: ServerId, message: Message, steps: &mut Vec<Step>) {
+        let found = self.turn(now, id.0, None, steps, |machine, turn| {
+            Some(match machine? {
+                Machine::ServerInvite(machine) => Machine::ServerInvite(machine.respond(turn, message)),
+                Machine::ServerNonInvite(machine) => Machine::ServerNonInvite(machine.respond(turn, &message)),
+                machine => machine,
+            })
+        });
+        if !found {
+            self.count("responses_late");
+        }
     }
+
     /// The ACK of a 2xx has come: stop repeating.
-    pub fn acknowledged(&mut self, _id: ServerId) {
-        todo!()
+    pub fn acknowledged(&mut self, id: ServerId) {
+        let Some(entry) = self.entries.get_mut(index(id.0)).filter(|entry| entry.id == id.0) else { return };
+        let before = entry.deadlines.next();
+        entry.machine = match entry.machine.take() {
+            Some(Machine::ServerInvite(machine)) => Some(Machine::ServerInvite(machine.acknowledged(&mut entry.deadlines))),
+            machine => machine,
+        };
+        self.schedule.moved(id.0, before, entry.deadlines.next());
     }
+
     /// Cancels an INVITE of ours (RFC 3261 §9.1): the CANCEL waits for the first provisional answer; `reason` is a Reason value.
-    pub fn cancel(&mut self, _now: Instant, _id: ClientId, _reason: Option<&str>, _steps: &mut Vec<Step>) {
-        todo!()
+    /// If a 2xx comes first or crosses it, the user gets that 2xx as ever. Without any final answer for 64·T1: [`Happening::TimedOut`].
+    pub fn cancel(&mut self, now: Instant, id: ClientId, reason: Option<&str>, steps: &mut Vec<Step>) {
+        self.turn(now, id.0, None, steps, |machine, turn| {
+            Some(match machine? {
+                Machine::ClientInvite(machine) => {
+                    let cancel = machine.cancel_request(reason);
+                    Machine::ClientInvite(machine.cancel(turn, cancel))
+                }
+                machine => machine,
+            })
+        });
     }
-    /// A transmit on this flow failed: its client transactions end as timed out.
-    pub fn send_failed(&mut self, _now: Instant, _flow: Flow, _steps: &mut Vec<Step>) {
-        todo!()
+
+    /// A transmit on this flow failed: its client transactions end as timed out, but for INVITEs that ring and are
+    /// waiting without sending anything.
+    pub fn send_failed(&mut self, now: Instant, flow: Flow, steps: &mut Vec<Step>) {
+        let failed: Vec<u64> = self.entries.iter().filter(|(_, entry)| entry.flow == flow).map(|(_, entry)| entry.id).collect();
+        for id in failed {
+            self.turn(now, id, None, steps, |machine, turn| match machine? {
+                Machine::ClientInvite(machine) => machine.send_failed(turn).map(Machine::ClientInvite),
+                Machine::ClientNonInvite(machine) => machine.send_failed(turn).map(Machine::ClientNonInvite),
+                Machine::Cancel(machine) => machine.send_failed(turn).map(Machine::Cancel),
+                machine => Some(machine),
+            });
+        }
     }
+
     /// Runs every timer that is due.
-    pub fn wake(&mut self, _now: Instant, _steps: &mut Vec<Step>) {
-        todo!()
+    pub fn wake(&mut self, now: Instant, steps: &mut Vec<Step>) {
+        while let Some(id) = self.schedule.first_due(now) {
+            self.turn(now, id, None, steps, |machine, turn| {
+                let Some(timer) = turn.deadlines.take_due(now) else { return machine };
+                match machine? {
+                    Machine::ClientInvite(machine) => machine.fire(turn, timer).map(Machine::ClientInvite),
+                    Machine::ClientNonInvite(machine) => machine.fire(turn, timer).map(Machine::ClientNonInvite),
+                    Machine::Cancel(machine) => machine.fire(turn, timer).map(Machine::Cancel),
+                    Machine::ServerInvite(machine) => machine.fire(turn, timer).map(Machine::ServerInvite),
+                    Machine::ServerNonInvite(machine) => machine.fire(turn, timer).map(Machine::ServerNonInvite),
+                }
+            });
+        }
     }
+
     /// When the next timer is due.
     pub fn wake_at(&self) -> Option<Instant> {
-        todo!()
+        self.schedule.next()
     }
-    /// The request of a server transaction that is still there.
-    pub fn server_request(&self, _id: ServerId) -> Option<&Message> {
-        todo!()
+
+    /// The request of a server transaction, until its final answer has gone (for a 2xx: until it was acknowledged).
+    pub fn server_request(&self, id: ServerId) -> Option<&Message> {
+        match self.machine(id.0)? {
+            Machine::ServerInvite(machine) => machine.request(),
+            Machine::ServerNonInvite(machine) => machine.request(),
+            _ => None,
+        }
     }
+
+    /// The request of a client transaction that is still there, as it was sent.
+    pub fn client_request(&self, id: ClientId) -> Option<&Message> {
+        match self.machine(id.0)? {
+            Machine::ClientInvite(machine) => Some(machine.request()),
+            Machine::ClientNonInvite(machine) | Machine::Cancel(machine) => Some(machine.request()),
+            _ => None,
+        }
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
-        todo!()
+        self.entries.len()
     }
+
+    /// True when there is none: nothing leaked.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Named counters: retransmissions, strays, timeouts, refused.
-    pub fn counters(&self) -> &std::collections::BTreeMap<&'static str, u64> {
-        todo!()
+    pub fn counters(&self) -> &BTreeMap<&'static str, u64> {
+        &self.counters
     }
+}
+
+/// What comes in.
+impl Transactions {
+    fn receive_response(&mut self, now: Instant, flow: Flow, response: Message, steps: &mut Vec<Step>) {
+        let method = response.method();
+        matching::client(&mut self.scratch, &response, &method);
+        let known = self.by_key.get(self.scratch.as_str()).copied().filter(|_| matching::has_one_via(&response));
+        match known {
+            Some(id) => {
+                self.turn(now, id, Some(flow), steps, |machine, turn| {
+                    Some(match machine? {
+                        Machine::ClientInvite(machine) => Machine::ClientInvite(machine.receive(turn, response)),
+                        Machine::ClientNonInvite(machine) => Machine::ClientNonInvite(machine.receive(turn, response)),
+                        Machine::Cancel(machine) => Machine::Cancel(machine.receive(turn, response)),
+                        machine => machine,
+                    })
+                });
+            }
+            None if method == Method::Invite && response.status() / 100 == 2 && matching::has_one_via(&response) => {
+                steps.push(Step::Happening(Happening::StrayOk { flow, message: response })); // RFC 3261 §13.2.2.4
+            }
+            None => self.count("responses_stray"),
+        }
+    }
+
+    fn receive_request(&mut self, now: Instant, flow: Flow, request: Message, method: &Method, steps: &mut Vec<Step>) {
+        matching::server(&mut self.scratch, &request, method);
+        if let Some(&id) = self.by_key.get(self.scratch.as_str()) {
+            return self.receive_repeated(now, flow, id, steps);
+        }
+        let outside_dialog = request.to_tag().is_empty();
+        if outside_dialog && self.is_merged(&request, method) {
+            self.count("requests_merged");
+            return self.answer(flow, &request, 482, steps); // RFC 3261 §8.2.2.2
+        }
+        let limit = self.timing.max_transactions.saturating_add(if outside_dialog { 0 } else { self.timing.max_transactions / 4 });
+        if self.entries.len() >= limit.min(INDEX_MASK as usize) {
+            self.count("transactions_refused");
+            return self.answer(flow, &request, 503, steps);
+        }
+        matching::server(&mut self.scratch, &request, method);
+        let id = self.insert(flow);
+        if outside_dialog || *method == Method::Invite {
+            matching::call(&mut self.scratch, &request, method);
+            self.index_call(id);
+        }
+        let invite = *method == Method::Invite;
+        self.turn(now, id, None, steps, |_, turn| {
+            Some(match invite {
+                true => Machine::ServerInvite(ServerInvite::start(turn, request)),
+                false => Machine::ServerNonInvite(ServerNonInvite::start(turn, request)),
+            })
+        });
+    }
+
+    fn receive_repeated(&mut self, now: Instant, flow: Flow, id: u64, steps: &mut Vec<Step>) {
+        self.count("retransmissions_received");
+        self.turn(now, id, Some(flow), steps, |machine, turn| {
+            Some(match machine? {
+                Machine::ServerInvite(machine) => Machine::ServerInvite(machine.repeated(turn)),
+                Machine::ServerNonInvite(machine) => Machine::ServerNonInvite(machine.repeated(turn)),
+                machine => machine,
+            })
+        });
+    }
+
+    /// The ACK of a 3xx–6xx ends here; that of a 2xx goes to the user (RFC 3261 §17.2.3, RFC 6026 §7.1).
+    fn receive_ack(&mut self, now: Instant, flow: Flow, ack: Message, steps: &mut Vec<Step>) {
+        matching::server(&mut self.scratch, &ack, &Method::Ack);
+        let id = self.by_key.get(self.scratch.as_str()).copied().or_else(|| self.refused_call(&ack));
+        match id {
+            Some(id) => {
+                self.turn(now, id, Some(flow), steps, |machine, turn| {
+                    Some(match machine? {
+                        Machine::ServerInvite(machine) => Machine::ServerInvite(machine.ack(turn, ack)),
+                        machine => machine,
+                    })
+                });
+            }
+            None if ack.to_tag() == self.tag(&ack) => {} // of an answer without a transaction
+            None => steps.push(Step::Happening(Happening::Ack { flow, message: ack })),
+        }
+    }
+
+    /// An INVITE whose 3xx–6xx this ACK acknowledges, though with another Via than the INVITE's.
+    fn refused_call(&mut self, ack: &Message) -> Option<u64> {
+        matching::call(&mut self.scratch, ack, &Method::Ack);
+        let &id = self.by_call.get(self.scratch.as_str())?;
+        let Machine::ServerInvite(machine) = self.machine(id)? else { return None };
+        machine.refusal().filter(|refusal| refusal.to_tag() == ack.to_tag()).map(|_| id)
+    }
+
+    fn receive_cancel(&mut self, now: Instant, flow: Flow, cancel: Message, steps: &mut Vec<Step>) {
+        matching::server(&mut self.scratch, &cancel, &Method::Invite);
+        let id = self.by_key.get(self.scratch.as_str()).copied().or_else(|| self.cancelled_call(flow, &cancel));
+        let Some(id) = id else {
+            self.count("cancels_stray");
+            return self.answer(flow, &cancel, 481, steps); // RFC 3261 §9.2
+        };
+        self.answer(flow, &cancel, 200, steps); // RFC 3261 §9.2
+        self.turn(now, id, None, steps, |machine, turn| {
+            Some(match machine? {
+                Machine::ServerInvite(machine) => Machine::ServerInvite(machine.cancel(turn, cancel)),
+                machine => machine,
+            })
+        });
+    }
+
+    /// The INVITE of a CANCEL whose sent-by is another (a proxy that changed its name): Call-ID, From tag and CSeq number
+    /// must be the INVITE's, and so must the branch or the address that it came from.
+    fn cancelled_call(&mut self, flow: Flow, cancel: &Message) -> Option<u64> {
+        matching::call(&mut self.scratch, cancel, &Method::Cancel);
+        let &id = self.by_call.get(self.scratch.as_str())?;
+        let same_source = self.entries.get(index(id))?.flow.remote.ip() == flow.remote.ip();
+        let Machine::ServerInvite(machine) = self.machine(id)? else { return None };
+        let same_branch = machine.request().is_some_and(|invite| matching::same_branch(invite, cancel));
+        (same_source || same_branch).then_some(id)
+    }
+
+    /// The same request came by another way (RFC 3261 §8.2.2.2). One that was challenged may come again with the same
+    /// CSeq: some phones do not count it up for their credentials.
+    fn is_merged(&mut self, request: &Message, method: &Method) -> bool {
+        matching::call(&mut self.scratch, request, method);
+        let Some(&id) = self.by_call.get(self.scratch.as_str()) else { return false };
+        let status = match self.machine(id) {
+            Some(Machine::ServerInvite(ServerInvite::Confirmed)) => return false,
+            Some(Machine::ServerInvite(machine)) => machine.refusal().map(Message::status),
+            Some(Machine::ServerNonInvite(machine)) => machine.final_status(),
+            _ => None,
+        };
+        !matches!(status, Some(401 | 407))
+    }
+
+    /// Answers without a transaction: the same request gets the same answer again, tag included (RFC 3261 §8.2.7).
+    fn answer(&self, flow: Flow, request: &Message, status: u16, steps: &mut Vec<Step>) {
+        let tag = self.tag(request);
+        let response = ResponseBuilder::new(request, status, None, Some(&tag));
+        let response = if status == 503 { response.header(HeaderName::RetryAfter, RETRY_AFTER) } else { response };
+        steps.push(Step::Transmit { flow, data: response.finish().bytes().clone() });
+    }
+
+    /// To tag of answers without a transaction, the same for the ACK.
+    fn tag(&self, request: &Message) -> String {
+        let mut hasher = DefaultHasher::new();
+        self.salt.hash(&mut hasher);
+        (request.call_id(), request.from_tag(), request.cseq().number, request.top_via().branch()).hash(&mut hasher);
+        format!("{:016x}", hasher.finish())
+    }
+}
+
+/// The table.
+impl Transactions {
+    /// Takes a place for a transaction whose key is in `scratch`.
+    fn insert(&mut self, flow: Flow) -> u64 {
+        let place = self.entries.vacant_entry();
+        let id = (self.born << INDEX_BITS) | (place.key() as u64 & INDEX_MASK);
+        self.born += 1;
+        let key: Arc<str> = self.scratch.as_str().into();
+        place.insert(Entry { id, flow, key: key.clone(), call: None, deadlines: Deadlines::default(), machine: None });
+        self.by_key.insert(key, id);
+        id
+    }
+
+    /// Makes a server transaction known by the call key in `scratch` too.
+    fn index_call(&mut self, id: u64) {
+        let key: Arc<str> = self.scratch.as_str().into();
+        if let Some(entry) = self.entries.get_mut(index(id)) {
+            entry.call = Some(key.clone());
+            self.by_call.insert(key, id);
+        }
+    }
+
+    /// Lets one transaction take a step: its timers are scheduled anew, and it goes when its machine has ended.
+    /// False where there is none of that id. `flow`: where the message came from, if one did.
+    fn turn(
+        &mut self,
+        now: Instant,
+        id: u64,
+        flow: Option<Flow>,
+        steps: &mut Vec<Step>,
+        step: impl FnOnce(Option<Machine>, &mut Turn<'_>) -> Option<Machine>,
+    ) -> bool {
+        let Some(entry) = self.entries.get_mut(index(id)).filter(|entry| entry.id == id) else { return false };
+        let before = entry.deadlines.next();
+        let machine = entry.machine.take();
+        let mut turn = Turn {
+            now,
+            id,
+            flow: flow.unwrap_or(entry.flow),
+            quiet: matches!(machine, Some(Machine::Cancel(_))),
+            timing: self.timing,
+            deadlines: &mut entry.deadlines,
+            counters: &mut self.counters,
+            steps,
+            cancel: None,
+        };
+        entry.machine = step(machine, &mut turn);
+        let (cancel, flow) = (turn.cancel.take(), entry.flow);
+        let ended = entry.machine.is_none();
+        let after = if ended { None } else { entry.deadlines.next() };
+        self.schedule.moved(id, before, after);
+        if ended {
+            self.remove(id);
+        }
+        if let Some(cancel) = cancel {
+            self.request(now, flow, cancel, steps);
+        }
+        true
+    }
+
+    fn remove(&mut self, id: u64) {
+        let entry = self.entries.remove(index(id));
+        if self.by_key.get(&entry.key) == Some(&id) {
+            self.by_key.remove(&entry.key);
+        }
+        if let Some(call) = entry.call
+            && self.by_call.get(&call) == Some(&id)
+        {
+            self.by_call.remove(&call);
+        }
+    }
+
+    fn machine(&self, id: u64) -> Option<&Machine> {
+        self.entries.get(index(id)).filter(|entry| entry.id == id)?.machine.as_ref()
+    }
+
+    fn count(&mut self, name: &'static str) {
+        *self.counters.entry(name).or_default() += 1;
+    }
+}
+
+fn index(id: u64) -> usize {
+    (id & INDEX_MASK) as usize
 }
