@@ -1,7 +1,59 @@
 //! Where requests, listenings and call records are kept: one trait, in memory and in SQLite.
+//!
+//! ```
+//! use medlytt_store::{RequestQuery, StoreError};
+//!
+//! let store = medlytt_store::open("sqlite::memory:")?;
+//! assert!(store.restore()?.requests.is_empty());
+//! assert_eq!(store.requests(&RequestQuery::default())?.items, []);
+//! # Ok::<(), StoreError>(())
+//! ```
+//!
+//! [`open`] reads the `[store] url`; [`MemoryStore`] is for simulations; [`Writer`] writes changes in group commits on
+//! a thread of its own. One conformance suite runs against every store.
+
+// The store is a shell: its writer has a thread.
+#![allow(clippy::disallowed_methods)]
+
+mod cursor;
+mod memory;
+mod query;
+mod sqlite;
+mod writer;
+
+#[cfg(test)]
+mod conformance;
+
+use std::path::Path;
+use std::sync::Arc;
+
+pub use cursor::{decode_cursor, encode_cursor};
+pub use memory::MemoryStore;
+pub use sqlite::SqliteStore;
+pub use writer::{Full, QUEUE_DEFAULT, Writer, WriterFigures};
 
 use engine::persist::{Change, Restored};
-use engine::view::{CallView, ListeningState, ListeningView, RequestView};
+use engine::view::{CallView, ListeningState, ListeningView, RequestState, RequestView};
+
+/// Items of a page where a query names no limit.
+pub const PAGE_DEFAULT: usize = 50;
+/// Items of a page at most, whatever a query says.
+pub const PAGE_MAX: usize = 1000;
+
+/// Opens the store that a URL names: `sqlite:PATH` or `sqlite::memory:`.
+///
+/// # Errors
+/// [`StoreError::Url`] for anything else (`nats://` is not in this version), and what [`SqliteStore::open`] says.
+pub fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
+    if url.starts_with("nats:") {
+        return Err(StoreError::Url(format!("`{url}`: NATS is not in this version")));
+    }
+    match url.strip_prefix("sqlite:") {
+        Some(":memory:") => Ok(Arc::new(SqliteStore::in_memory()?)),
+        Some(path) if !path.is_empty() => Ok(Arc::new(SqliteStore::open(Path::new(path))?)),
+        _ => Err(StoreError::Url(format!("`{url}`: expected `sqlite:PATH` or `sqlite::memory:`"))),
+    }
+}
 
 /// What can go wrong, by whose fault.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +69,12 @@ pub enum StoreError {
         /// Ours.
         known: i64,
     },
+    /// The file is a database of another program, or no database at all: refuse to start, touch nothing.
+    #[error("{0} is not a Medlytt store")]
+    Foreign(String),
+    /// A store URL that this version cannot open.
+    #[error("store url {0}")]
+    Url(String),
     /// A record that cannot be read.
     #[error("a record is corrupt: {0}")]
     Corrupt(String),
@@ -59,6 +117,8 @@ pub struct ListeningQuery {
 pub struct RequestQuery {
     /// Only active (true), only ended (false), or both.
     pub active: Option<bool>,
+    /// In this very state.
+    pub state: Option<RequestState>,
     pub agent: Option<String>,
     pub ordered_by: Option<String>,
     pub limit: usize,
@@ -70,13 +130,15 @@ pub struct RequestQuery {
 #[allow(missing_docs)]
 pub struct CallQuery {
     pub agent: Option<String>,
+    /// Only calls of these agents (a supervisor's); `None`: all, those without an agent too.
+    pub agents: Option<Vec<String>>,
     pub limit: usize,
     pub cursor: Option<String>,
 }
 
 /// A store. Calls block (SQLite): the shell makes them on threads of its own.
 pub trait Store: Send + Sync + std::fmt::Debug {
-    /// Writes changes in order, all or nothing, durable when it returns.
+    /// Writes changes in order, all or nothing, durable when it returns. None at all: checks that it could write.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]: nothing was written.
@@ -116,4 +178,24 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// [`StoreError`].
     fn call(&self, id: &str) -> Result<Option<CallView>, StoreError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_that_this_version_cannot_open_are_named() {
+        for (url, says) in [("nats://host:4222", "not in this version"), ("sqlite:", "expected `sqlite:PATH`"), ("postgres://x", "expected"), ("", "expected")] {
+            let refused = open(url).unwrap_err().to_string();
+            assert!(refused.contains(says), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_store_can_be_sent_between_threads() {
+        fn shared<T: Send + Sync>() {}
+        shared::<Arc<dyn Store>>();
+        shared::<Writer>();
+    }
 }
