@@ -1,36 +1,17 @@
-//! Header names and the values that signalling reads (RFC 3261 §20).
+//! Header values that signalling reads (RFC 3261 §20), borrowed from the message.
 
+use std::borrow::Cow;
+
+use super::syntax;
 use super::uri::Uri;
 
-/// A known header name, or any other (compared without case; compact forms included).
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
-pub enum HeaderName {
-    Via, From, To, CallId, CSeq, Contact, ContentLength, ContentType, MaxForwards, Route, RecordRoute,
-    Expires, MinExpires, Require, ProxyRequire, Supported, Unsupported, Allow, Accept, AcceptEncoding, ContentEncoding,
-    Authorization, ProxyAuthorization, WwwAuthenticate, ProxyAuthenticate, Reason, ReferTo, ReferredBy, Replaces,
-    Event, SubscriptionState, PAssertedIdentity, Privacy, UserAgent, Server, RetryAfter, Warning, RSeq, RAck, Path,
-    /// Lower case.
-    Other(String),
-}
-
-impl HeaderName {
-    /// From what stands in a message or in the configuration.
-    pub fn new(text: &str) -> Self {
-        let _ = text;
-        todo!()
-    }
-    /// Long form as written by us (`Call-ID`).
-    pub fn as_str(&self) -> &str {
-        todo!()
-    }
-}
+pub use super::name::HeaderName;
 
 /// name-addr or addr-spec with its parameters, borrowed from the message.
 #[derive(Clone, Debug)]
 pub struct NameAddr<'a> {
     /// Unquoted display name, or empty.
-    pub display: std::borrow::Cow<'a, str>,
+    pub display: Cow<'a, str>,
     /// The URI's text.
     pub uri: &'a str,
     /// Header parameters.
@@ -40,17 +21,60 @@ pub struct NameAddr<'a> {
 impl<'a> NameAddr<'a> {
     /// Parses one value.
     pub fn parse(text: &'a str) -> Option<Self> {
-        let _ = text;
-        todo!()
+        let text = syntax::trim(text);
+        let (display, rest) = if text.starts_with('"') {
+            let end = syntax::quoted_end(text)?;
+            (unquote(text.get(..end)?), syntax::trim(text.get(end..)?))
+        } else {
+            let angle = text.find('<').unwrap_or(text.len());
+            // A display name has no colon, so an angle bracket behind one belongs to a parameter of a bare URI.
+            if text.find(':').is_none_or(|colon| colon < angle) {
+                return Self::bare(text);
+            }
+            let (display, rest) = text.split_at_checked(angle)?;
+            if display.contains(['"', ';', ',']) {
+                return None;
+            }
+            (Cow::Borrowed(syntax::trim(display)), rest)
+        };
+        let (uri, params) = rest.strip_prefix('<')?.split_once('>')?;
+        let (uri, params) = (syntax::trim(uri), syntax::trim(params));
+        (has_scheme(uri) && (params.is_empty() || params.starts_with(';'))).then_some(Self { display, uri, params: Params { text: params } })
     }
+
+    /// addr-spec without angle brackets: what follows `;` belongs to the header (RFC 3261 §20.10).
+    fn bare(text: &'a str) -> Option<Self> {
+        let (uri, params) = text.split_at_checked(text.find(';').unwrap_or(text.len()))?;
+        let uri = syntax::trim(uri);
+        (has_scheme(uri) && !uri.contains([' ', '\t', ',', '"'])).then_some(Self { display: Cow::Borrowed(""), uri, params: Params { text: params } })
+    }
+
     /// The URI, parsed.
     pub fn parsed_uri(&self) -> Option<Uri> {
-        todo!()
+        Uri::parse(self.uri)
     }
     /// `tag` parameter.
     pub fn tag(&self) -> Option<&'a str> {
-        todo!()
+        self.params.value("tag")
     }
+}
+
+fn has_scheme(uri: &str) -> bool {
+    uri.split_once(':').is_some_and(|(scheme, rest)| !scheme.is_empty() && !rest.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')))
+}
+
+/// A quoted string without its quotes and backslashes.
+pub(crate) fn unquote(text: &str) -> Cow<'_, str> {
+    let inside = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
+    if !inside.contains('\\') {
+        return Cow::Borrowed(inside);
+    }
+    let mut out = String::with_capacity(inside.len());
+    let mut chars = inside.chars();
+    while let Some(c) = chars.next() {
+        out.extend(if c == '\\' { chars.next() } else { Some(c) });
+    }
+    Cow::Owned(out)
 }
 
 /// `;name=value` parameters, borrowed; names compared without case.
@@ -61,10 +85,17 @@ pub struct Params<'a> {
 }
 
 impl<'a> Params<'a> {
-    /// Value of a parameter: `Some("")` if it has none.
+    /// Value of a parameter: `Some("")` if it has none. A quoted value comes without its quotes.
     pub fn value(&self, name: &str) -> Option<&'a str> {
-        let _ = name;
-        todo!()
+        self.iter().find_map(|(key, value)| key.eq_ignore_ascii_case(name).then_some(value))
+    }
+    /// Every parameter in order: name as written, value.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+        syntax::split(self.text, b';').map(|piece| {
+            let (key, value) = piece.split_once('=').unwrap_or((piece, ""));
+            let value = syntax::trim(value);
+            (syntax::trim(key), value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value))
+        })
     }
 }
 
@@ -75,6 +106,19 @@ pub struct CSeq {
     pub number: u32,
     /// Method.
     pub method: super::Method,
+}
+
+impl CSeq {
+    /// Parses a value (RFC 3261 §20.16).
+    pub fn parse(text: &str) -> Option<Self> {
+        let (number, method) = Self::split(text)?;
+        Some(Self { number, method: super::Method::new(method) })
+    }
+    pub(super) fn split(text: &str) -> Option<(u32, &str)> {
+        let (number, method) = syntax::trim(text).split_once([' ', '\t'])?;
+        let (number, method) = (syntax::number(number)?, syntax::trim(method));
+        (number < 1 << 31 && !method.is_empty() && method.bytes().all(syntax::is_token)).then_some((u32::try_from(number).ok()?, method))
+    }
 }
 
 /// One Via value.
@@ -93,12 +137,22 @@ pub struct Via<'a> {
 impl<'a> Via<'a> {
     /// Parses one value.
     pub fn parse(text: &'a str) -> Option<Self> {
-        let _ = text;
-        todo!()
+        let text = syntax::trim(text);
+        let (protocol, rest) = text.split_once('/')?;
+        let (version, rest) = rest.split_once('/')?;
+        let rest = rest.trim_start_matches([' ', '\t']);
+        if !syntax::trim(protocol).eq_ignore_ascii_case("SIP") || syntax::trim(version) != "2.0" {
+            return None;
+        }
+        let (transport, rest) = rest.split_at_checked(rest.find([' ', '\t'])?)?;
+        let (sent_by, params) = rest.split_at_checked(rest.find(';').unwrap_or(rest.len()))?;
+        let (host, port) = syntax::host_port(sent_by)?;
+        let named = !transport.is_empty() && transport.bytes().all(syntax::is_token);
+        named.then_some(Self { transport, host, port, params: Params { text: params } })
     }
     /// The branch, or empty.
     pub fn branch(&self) -> &'a str {
-        todo!()
+        self.params.value("branch").unwrap_or_default()
     }
 }
 
@@ -115,7 +169,64 @@ pub struct ReplacesHeader {
 impl ReplacesHeader {
     /// Parses an (unescaped) value.
     pub fn parse(text: &str) -> Option<Self> {
-        let _ = text;
-        todo!()
+        let (call_id, rest) = text.split_at_checked(text.find(';')?)?;
+        let call_id = syntax::trim(call_id);
+        let params = Params { text: rest };
+        let tag = |name| params.value(name).filter(|tag| !tag.is_empty()).map(str::to_owned);
+        if call_id.is_empty() || call_id.contains([' ', '\t', ',']) {
+            return None;
+        }
+        Some(Self {
+            call_id: call_id.to_owned(),
+            to_tag: tag("to-tag")?,
+            from_tag: tag("from-tag")?,
+            early_only: params.value("early-only").is_some(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_in_every_form() {
+        let quoted = NameAddr::parse(r#""J \"Rose\" <x>, y" <sip:jdr@example.com;lr> ; tag = "98a" ;x"#).unwrap();
+        assert_eq!(quoted.display, r#"J "Rose" <x>, y"#);
+        assert_eq!(quoted.uri, "sip:jdr@example.com;lr");
+        assert_eq!(quoted.tag(), Some("98a"));
+        assert_eq!(quoted.params.value("X"), Some(""));
+        let tight = NameAddr::parse("caller<sip:caller@example.com>;tag=323").unwrap();
+        assert_eq!((&*tight.display, tight.uri, tight.tag()), ("caller", "sip:caller@example.com", Some("323")));
+        let bare = NameAddr::parse("sip:+1650@ss1.example.net;user=phone;tag=\"a<b\"").unwrap();
+        assert_eq!((bare.uri, bare.params.value("user"), bare.tag()), ("sip:+1650@ss1.example.net", Some("phone"), Some("a<b")));
+        assert_eq!(NameAddr::parse("<tel:+123>").unwrap().tag(), None);
+        for broken in ["*", "", "\"open <sip:a@b>", "<sip:a@b", "<sip:a@b> x", "Bell, A <sip:a@b>", "sip:a b", "<>", "<:>", "a \"b\" <sip:c@d>"] {
+            assert!(NameAddr::parse(broken).is_none(), "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn vias_with_spaces_and_ipv6() {
+        let via = Via::parse("SIP / 2.0 / TCP     spindle.example.com : 5070  ;  branch  =   z9hG4bK9ikj8 ;rport").unwrap();
+        assert_eq!((via.transport, via.host, via.port, via.branch()), ("TCP", "spindle.example.com", Some(5070), "z9hG4bK9ikj8"));
+        assert_eq!(via.params.value("rport"), Some(""));
+        let v6 = Via::parse("SIP/2.0/UDP [2001:db8::9:1];received=[2001:db8::9:255];branch=z9hG4bKas3-111").unwrap();
+        assert_eq!((v6.host, v6.port, v6.params.value("received")), ("[2001:db8::9:1]", None, Some("[2001:db8::9:255]")));
+        for broken in ["", "SIP/2.0/UDP", "SIP/2.0/UDP ;branch=1", "SIP/3.0/UDP a", "SIP/2.0/UDP a:b", "SIP/2.0/UDP a:65536", "SIP/2.0/U,DP a", "SIP/2.0/UDP [::1", "X/2.0/UDP a"] {
+            assert!(Via::parse(broken).is_none(), "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn replaces_and_cseq() {
+        let replaces = ReplacesHeader::parse("98732@sip.example.com ;from-tag=r33th4x0r ; to-tag=ff87ff;early-only").unwrap();
+        assert_eq!(replaces, ReplacesHeader { call_id: "98732@sip.example.com".into(), to_tag: "ff87ff".into(), from_tag: "r33th4x0r".into(), early_only: true });
+        assert!(ReplacesHeader::parse("a@b;to-tag=1").is_none());
+        assert!(ReplacesHeader::parse(";to-tag=1;from-tag=2").is_none());
+        assert_eq!(CSeq::parse("0009 \t INVITE"), Some(CSeq { number: 9, method: crate::message::Method::Invite }));
+        for broken in ["", "1", "INVITE", "2147483648 BYE", "-1 BYE", "1 B(E", "36893488147419103232 REGISTER"] {
+            assert!(CSeq::parse(broken).is_none(), "{broken:?}");
+        }
     }
 }

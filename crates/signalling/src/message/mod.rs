@@ -4,7 +4,13 @@ pub mod build;
 pub mod edit;
 pub mod header;
 pub mod method;
+mod name;
+mod scan;
+mod source;
+mod syntax;
 pub mod uri;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -13,6 +19,11 @@ pub use edit::Edit;
 pub use header::{CSeq, HeaderName, NameAddr, Params, ReplacesHeader, Via};
 pub use method::Method;
 pub use uri::Uri;
+
+#[allow(unused_imports, reason = "digest.rs reads quoted values with it")]
+pub(crate) use header::unquote;
+
+use scan::{Entry, Index, Strictness};
 
 /// What one message may have at most; above it is refused ([`ParseError::TooLarge`]).
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +40,11 @@ impl Default for Limits {
     fn default() -> Self {
         Self { bytes: 65_535, headers: 256, header_bytes: 8_192 }
     }
+}
+
+impl Limits {
+    /// For what we wrote ourselves out of parts that were limited already.
+    const NONE: Self = Self { bytes: usize::MAX, headers: usize::MAX, header_bytes: usize::MAX };
 }
 
 /// Why bytes are no SIP message.
@@ -50,7 +66,7 @@ pub enum ParseError {
 #[derive(Clone, Debug)]
 pub struct Message {
     raw: Bytes,
-    // the helper that builds this layer adds: start line spans, header index, body range
+    index: Arc<Index>,
 }
 
 impl Message {
@@ -60,8 +76,29 @@ impl Message {
     /// # Errors
     /// [`ParseError`], by whose name it is dropped or answered.
     pub fn parse(raw: Bytes, limits: &Limits) -> Result<Self, ParseError> {
-        let _ = (limits, raw);
-        todo!()
+        let raw = without_leading_line_ends(raw)?;
+        let index = scan::scan(&raw, limits, Strictness::Strict)?;
+        Ok(Self { raw: scan::cut(&raw, &index), index: Arc::new(index) })
+    }
+    /// What can be read of a request that [`Message::parse`] refused (Malformed, TooLarge, Version): enough for a
+    /// [`ResponseBuilder`] to answer it 400, 513 or 505. `None` where it must be dropped instead: a response, an ACK,
+    /// or one whose Via, From, To, Call-ID and CSeq cannot be copied into an answer.
+    pub fn parse_lenient(raw: &Bytes, limits: &Limits) -> Option<Self> {
+        let raw = without_leading_line_ends(raw.clone()).ok()?;
+        let index = scan::scan(&raw, limits, Strictness::Lenient).ok()?;
+        let message = Self { raw: scan::cut(&raw, &index), index: Arc::new(index) };
+        let first = message.index.first;
+        let present = [first.via, first.from, first.to, first.call_id, first.cseq].iter().all(|place| message.index.entries.get(usize::from(*place)).is_some_and(|entry| entry.value.from < entry.value.to));
+        let answerable = message.is_request() && message.index.method != Method::Ack && present && Via::parse(message.top_via_text()).is_some();
+        answerable.then_some(message)
+    }
+    /// Ours, or an edit of a message that was parsed: nothing to refuse.
+    fn own(raw: Bytes) -> Self {
+        match scan::scan(&raw, &Limits::NONE, Strictness::Lenient) {
+            Ok(index) => Self { raw, index: Arc::new(index) },
+            // Only a start line that is none leads here, and our builders write one; an empty message says nothing.
+            Err(_) => Self { raw, index: Arc::new(Index::empty()) },
+        }
     }
     /// The whole message as it stands on the wire.
     pub fn bytes(&self) -> &Bytes {
@@ -69,81 +106,117 @@ impl Message {
     }
     /// True for a request.
     pub fn is_request(&self) -> bool {
-        todo!()
+        self.index.status == 0
     }
     /// Method: of the request line, or of a response's CSeq.
     pub fn method(&self) -> Method {
-        todo!()
+        self.index.method.clone()
     }
     /// Request-URI text as it came; empty in a response.
     pub fn request_uri(&self) -> &str {
-        todo!()
+        if self.is_request() { self.start_text() } else { "" }
     }
     /// Status code of a response, 0 in a request.
     pub fn status(&self) -> u16 {
-        todo!()
+        self.index.status
+    }
+    /// Reason phrase of a response as it came; empty in a request.
+    pub fn reason(&self) -> &str {
+        if self.is_request() { "" } else { self.start_text() }
     }
     /// First raw value of a header (unfolded only if it was folded), without surrounding white space.
     pub fn header(&self, name: &HeaderName) -> Option<&str> {
-        let _ = name;
-        todo!()
+        let (id, other) = (name.id(), name.as_str());
+        let entry = self.index.entries.iter().find(|entry| scan::names(&self.raw, entry, id, other))?;
+        Some(self.index.value(&self.raw, entry))
     }
     /// Every header line of that name, compact form included, in order.
     pub fn headers<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a str> + 'a {
-        let _ = name;
-        std::iter::empty()
+        let (id, other) = (name.id(), name.as_str());
+        let named = move |entry: &&Entry| scan::names(&self.raw, entry, id, other);
+        self.index.entries.iter().filter(named).map(|entry| self.index.value(&self.raw, entry))
     }
     /// Every value of that name: lines split at top-level commas (not inside quotes or <>).
     pub fn values<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a str> + 'a {
-        let _ = name;
-        std::iter::empty()
+        self.headers(name).flat_map(|line| syntax::split(line, b','))
     }
     /// Every header line in order: name as written, value.
     pub fn lines(&self) -> impl Iterator<Item = (&str, &str)> {
-        std::iter::empty()
+        self.index.entries.iter().map(|entry| (std::str::from_utf8(entry.name.of(&self.raw)).unwrap_or_default(), self.index.value(&self.raw, entry)))
     }
     /// From.
     pub fn from(&self) -> Result<NameAddr<'_>, ParseError> {
-        todo!()
+        NameAddr::parse(self.value_at(self.index.first.from)).ok_or(ParseError::Malformed("From is broken"))
     }
     /// To.
     pub fn to(&self) -> Result<NameAddr<'_>, ParseError> {
-        todo!()
+        NameAddr::parse(self.value_at(self.index.first.to)).ok_or(ParseError::Malformed("To is broken"))
     }
     /// From tag, or empty.
     pub fn from_tag(&self) -> &str {
-        todo!()
+        self.from().ok().and_then(|from| from.tag()).unwrap_or_default()
     }
     /// To tag, or empty.
     pub fn to_tag(&self) -> &str {
-        todo!()
+        self.to().ok().and_then(|to| to.tag()).unwrap_or_default()
     }
     /// Call-ID; checked at parse to be there.
     pub fn call_id(&self) -> &str {
-        todo!()
+        self.value_at(self.index.first.call_id)
     }
     /// CSeq; checked at parse to be there and to match the method.
     pub fn cseq(&self) -> CSeq {
-        todo!()
+        CSeq { number: self.index.cseq_number, method: self.method() }
     }
     /// Topmost Via; checked at parse to be there.
     pub fn top_via(&self) -> Via<'_> {
-        todo!()
+        Via::parse(self.top_via_text()).unwrap_or(Via { transport: "", host: "", port: None, params: Params::default() })
     }
     /// First Contact's address; `*` and none give `None`.
     pub fn contact(&self) -> Option<NameAddr<'_>> {
-        todo!()
+        NameAddr::parse(scan::first_of_list(self.header(&HeaderName::Contact)?))
+    }
+    /// Max-Forwards; checked at parse to be 0 to 255 where it is there.
+    pub fn max_forwards(&self) -> Option<u8> {
+        self.header(&HeaderName::MaxForwards)?.parse().ok()
     }
     /// Body bytes, untouched.
     pub fn body(&self) -> Bytes {
-        todo!()
+        let body = self.index.body;
+        self.raw.slice(body.from as usize..body.to as usize)
     }
     /// Content-Type without parameters, lower case; empty if none.
     pub fn content_type(&self) -> String {
-        todo!()
+        let value = self.header(&HeaderName::ContentType).unwrap_or_default();
+        let essence = value.split(';').next().unwrap_or_default();
+        essence.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_ascii_lowercase()).collect()
     }
     /// Starts a set of splices; untouched bytes stay as they are.
     pub fn edit(&self) -> Edit<'_> {
-        todo!()
+        Edit::new(self)
+    }
+
+    fn start_text(&self) -> &str {
+        std::str::from_utf8(self.index.start.of(&self.raw)).unwrap_or_default()
+    }
+    fn value_at(&self, place: u16) -> &str {
+        self.index.entries.get(usize::from(place)).map(|entry| self.index.value(&self.raw, entry)).unwrap_or_default()
+    }
+    fn top_via_text(&self) -> &str {
+        scan::first_of_list(self.value_at(self.index.first.via))
+    }
+    /// A header line as it came, folding included, without its line end.
+    fn line_bytes(&self, entry: &Entry) -> &[u8] {
+        self.raw.get(entry.name.from as usize..entry.value.to as usize).unwrap_or_default()
     }
 }
+
+fn without_leading_line_ends(raw: Bytes) -> Result<Bytes, ParseError> {
+    Ok(match scan::message_start(&raw)? {
+        0 => raw,
+        start => raw.slice(start..),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,167 @@
+//! The few rules of grammar that everything here shares (RFC 3261 §25.1): tokens, quoting, white space, lists.
+
+/// token, RFC 3261 §25.1.
+pub(super) fn is_token(byte: u8) -> bool {
+    TOKEN.get(usize::from(byte)).copied().unwrap_or(false)
+}
+
+static TOKEN: [bool; 256] = token_table();
+
+const fn token_table() -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        let b = byte as u8;
+        table[byte] = b.is_ascii_alphanumeric()
+            || matches!(b, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~');
+        byte += 1;
+    }
+    table
+}
+
+pub(super) fn is_white(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+/// Without surrounding linear white space (values are unfolded already, so line ends do not occur in strict messages).
+pub(super) fn trim(text: &str) -> &str {
+    text.trim_matches([' ', '\t', '\r', '\n'])
+}
+
+/// Splits at the first `separator` that is neither in a quoted string nor in angle brackets.
+pub(super) fn split_at_top(text: &str, separator: u8) -> (&str, Option<&str>) {
+    match find_at_top(text, separator) {
+        Some(at) => (text.get(..at).unwrap_or_default(), text.get(at + 1..)),
+        None => (text, None),
+    }
+}
+
+fn find_at_top(text: &str, separator: u8) -> Option<usize> {
+    let bytes = text.as_bytes();
+    memchr::memchr(separator, bytes)?;
+    let (mut quoted, mut escaped, mut angled) = (false, false, false);
+    for (at, &byte) in bytes.iter().enumerate() {
+        if quoted {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => quoted = false,
+                _ => {}
+            }
+        } else if angled {
+            angled = byte != b'>';
+        } else if byte == separator {
+            return Some(at);
+        } else if byte == b'"' {
+            quoted = true;
+        } else if byte == b'<' {
+            angled = true;
+        }
+    }
+    None
+}
+
+/// The members of a list, without the empty ones.
+#[derive(Clone, Debug)]
+pub(super) struct Split<'a> {
+    rest: Option<&'a str>,
+    separator: u8,
+}
+
+/// Splits at every `separator` outside quotes and angle brackets.
+pub(super) fn split(text: &str, separator: u8) -> Split<'_> {
+    Split { rest: Some(text), separator }
+}
+
+impl<'a> Iterator for Split<'a> {
+    type Item = &'a str;
+    fn next(&mut self) -> Option<&'a str> {
+        loop {
+            let (first, rest) = split_at_top(self.rest?, self.separator);
+            self.rest = rest;
+            let first = trim(first);
+            if !first.is_empty() {
+                return Some(first);
+            }
+        }
+    }
+}
+
+/// Where the quoted string that begins `text` ends (the byte after its closing quote); `None` if it never does.
+pub(super) fn quoted_end(text: &str) -> Option<usize> {
+    let mut escaped = false;
+    for (at, &byte) in text.as_bytes().iter().enumerate().skip(1) {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return Some(at + 1),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// `%41` → `A`; what is no escape stays as it is, what is no UTF-8 afterwards becomes U+FFFD.
+pub(super) fn unescape(text: &str) -> String {
+    if !text.contains('%') {
+        return text.to_owned();
+    }
+    let mut bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    while let Some((&first, rest)) = bytes.split_first() {
+        match rest {
+            [high, low, after @ ..] if first == b'%' && high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                out.push((hex_digit(*high) << 4) | hex_digit(*low));
+                bytes = after;
+            }
+            _ => {
+                out.push(first);
+                bytes = rest;
+            }
+        }
+    }
+    String::from_utf8(out).unwrap_or_else(|broken| String::from_utf8_lossy(broken.as_bytes()).into_owned())
+}
+
+fn hex_digit(digit: u8) -> u8 {
+    match digit {
+        b'0'..=b'9' => digit - b'0',
+        b'a'..=b'f' => digit - b'a' + 10,
+        b'A'..=b'F' => digit - b'A' + 10,
+        _ => 0,
+    }
+}
+
+/// A number written with digits only; `None` where there is anything else or it does not fit.
+pub(super) fn number(text: &str) -> Option<u64> {
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    text.parse().ok()
+}
+
+/// sent-by or hostport: host (IPv6 in brackets) and port, white space around `:` allowed (RFC 3261 §25.1, COLON).
+pub(super) fn host_port(text: &str) -> Option<(&str, Option<u16>)> {
+    let text = trim(text);
+    let host_end = if text.starts_with('[') {
+        let end = text.find(']')? + 1;
+        let inside = text.get(1..end - 1)?;
+        // RFC 5118 §4.10: three colons come from a fault in RFC 3261's grammar and are let through.
+        let allowed = |byte: u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.' | b'%') || byte.is_ascii_alphanumeric();
+        if !inside.contains(':') || !inside.bytes().all(allowed) {
+            return None;
+        }
+        end
+    } else {
+        text.find([':', ' ', '\t']).unwrap_or(text.len())
+    };
+    let (host, rest) = text.split_at_checked(host_end)?;
+    let named = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    if host.is_empty() || (!host.starts_with('[') && !host.bytes().all(named)) {
+        return None;
+    }
+    match trim(rest) {
+        "" => Some((host, None)),
+        rest => Some((host, Some(u16::try_from(number(trim(rest.strip_prefix(':')?))?).ok()?))),
+    }
+}
