@@ -292,3 +292,209 @@ fn udp_addr(uri: &Uri) -> Option<std::net::SocketAddr> {
     let over_udp = uri.param("transport").is_none_or(|transport| transport.eq_ignore_ascii_case("udp"));
     uri.socket_addr().map(unmapped).filter(|addr| uri.scheme() == "sip" && over_udp && addr.port() != 0 && !addr.ip().is_unspecified())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{Limits, ResponseBuilder};
+    use crate::transport::Transport;
+
+    fn parse(text: &str) -> Message {
+        Message::parse(Bytes::copy_from_slice(text.as_bytes()), &Limits::default()).expect("a good message")
+    }
+
+    fn flow() -> Flow {
+        Flow { transport: Transport::Udp, local: "10.0.0.1:5060".parse().unwrap(), remote: "203.0.113.9:40123".parse().unwrap() }
+    }
+
+    fn local() -> Local {
+        Local { sent_by: "10.0.0.1:5060".into(), user_agent: "Medlytt".into(), contact_user: "m".into() }
+    }
+
+    /// An INVITE, or another request in its dialog, with further header lines.
+    fn request(method: &str, cseq: u32, lines: &str) -> Message {
+        parse(&format!(
+            "{method} sip:bob@10.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.2:5060;branch=z9hG4bK1\r\nMax-Forwards: 70\r\n\
+             From: \"Alice, A.\" <sip:alice@10.0.0.2;x=%41>;tag=alice\r\nTo: <sip:bob@10.0.0.1>\r\nCall-ID: c1\r\nCSeq: {cseq} {method}\r\n\
+             {lines}Content-Length: 0\r\n\r\n"
+        ))
+    }
+
+    fn as_uas(lines: &str) -> Dialog {
+        Dialog::uas(&request("INVITE", 10, lines), "bob", local(), flow())
+    }
+
+    /// The answer that a peer gives to our INVITE (`request` read from the other side).
+    fn response(status: u16, tag: &str, lines: &str) -> Message {
+        let invite = request("INVITE", 10, "");
+        let text = String::from_utf8(ResponseBuilder::new(&invite, status, None, Some(tag)).finish().bytes().to_vec()).unwrap();
+        parse(&text.replacen("Content-Length", &format!("{lines}Content-Length"), 1))
+    }
+
+    fn as_uac(status: u16, tag: &str, lines: &str) -> Dialog {
+        Dialog::uac(&request("INVITE", 10, ""), &response(status, tag, lines), local(), flow())
+    }
+
+    fn routes(message: &Message) -> Vec<&str> {
+        message.values(&HeaderName::Route).collect()
+    }
+
+    const RECORD_ROUTE: &str = "Record-Route: <sip:p2.example.com;lr>, <sip:10.0.0.5:5070;lr>\r\nRecord-Route: <sip:p0.example.com;lr>\r\n";
+    const CONTACT: &str = "Contact: <sip:peer@192.0.2.4:5080>\r\n";
+
+    #[test]
+    fn as_uas_requests_go_back_along_the_record_route_in_order() {
+        let mut dialog = as_uas(&format!("{RECORD_ROUTE}{CONTACT}"));
+        assert_eq!(dialog.id(), &DialogId { call_id: "c1".into(), local_tag: "bob".into(), remote_tag: "alice".into() });
+        let bye = dialog.request(&Method::Bye, "z9hG4bKx").finish();
+        assert_eq!(bye.request_uri(), "sip:peer@192.0.2.4:5080");
+        assert_eq!(routes(&bye), ["<sip:p2.example.com;lr>", "<sip:10.0.0.5:5070;lr>", "<sip:p0.example.com;lr>"]);
+        assert_eq!(bye.header(&HeaderName::From), Some("<sip:bob@10.0.0.1>;tag=bob"));
+        assert_eq!(bye.header(&HeaderName::To), Some("\"Alice, A.\" <sip:alice@10.0.0.2;x=%41>;tag=alice"), "kept as it came");
+        assert_eq!(bye.header(&HeaderName::CSeq), Some("1 BYE"));
+        assert_eq!(bye.header(&HeaderName::Via), Some("SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bKx;rport"));
+        assert_eq!((bye.header(&HeaderName::MaxForwards), bye.header(&HeaderName::Contact)), (Some("70"), None));
+    }
+
+    #[test]
+    fn as_uac_the_record_route_is_reversed_and_the_cseq_counts_on() {
+        let mut dialog = as_uac(200, "bob", &format!("{RECORD_ROUTE}{CONTACT}"));
+        assert_eq!((dialog.state(), dialog.local_cseq()), (DialogState::Confirmed, 10));
+        let invite = dialog.request(&Method::Invite, "z9hG4bKx").finish();
+        assert_eq!(routes(&invite), ["<sip:p0.example.com;lr>", "<sip:10.0.0.5:5070;lr>", "<sip:p2.example.com;lr>"]);
+        assert_eq!(invite.header(&HeaderName::From), Some("\"Alice, A.\" <sip:alice@10.0.0.2;x=%41>;tag=alice"));
+        assert_eq!(invite.header(&HeaderName::To), Some("<sip:bob@10.0.0.1>;tag=bob"));
+        assert_eq!(invite.header(&HeaderName::CSeq), Some("11 INVITE"));
+        assert_eq!(invite.header(&HeaderName::Contact), Some("<sip:m@10.0.0.1:5060>"));
+        assert_eq!(invite.header(&HeaderName::UserAgent), Some("Medlytt"));
+        assert_eq!(dialog.local_cseq(), 11);
+    }
+
+    #[test]
+    fn the_ack_of_a_2xx_has_the_route_set_and_the_invites_number() {
+        let mut dialog = as_uac(200, "bob", &format!("{RECORD_ROUTE}{CONTACT}"));
+        dialog.request(&Method::Info, "z9hG4bKi");
+        let ack = dialog.ack(10, "z9hG4bKa", Some(Bytes::from_static(b"v=0\r\n")));
+        assert_eq!((ack.method(), ack.request_uri()), (Method::Ack, "sip:peer@192.0.2.4:5080"));
+        assert_eq!((ack.header(&HeaderName::CSeq), routes(&ack).len()), (Some("10 ACK"), 3));
+        assert_eq!((ack.content_type().as_str(), ack.body().as_ref()), ("application/sdp", b"v=0\r\n".as_slice()));
+        assert_eq!(dialog.ack(10, "z9hG4bKa", None).body().len(), 0);
+        assert_eq!(dialog.local_cseq(), 11, "ACK does not count");
+    }
+
+    #[test]
+    fn a_strict_router_gets_itself_as_request_uri_and_the_target_last() {
+        let strict = "Record-Route: <sip:strict.example.com;method=INVITE;maddr=10.0.0.7?Subject=x>, <sip:loose.example.com;lr>\r\n";
+        let mut dialog = as_uas(&format!("{strict}{CONTACT}"));
+        let bye = dialog.request(&Method::Bye, "z9hG4bKx").finish();
+        assert_eq!(bye.request_uri(), "sip:strict.example.com;maddr=10.0.0.7");
+        assert_eq!(routes(&bye), ["<sip:loose.example.com;lr>", "<sip:peer@192.0.2.4:5080>"]);
+    }
+
+    #[test]
+    fn forks_of_one_invite_are_dialogs_of_their_own() {
+        let one = as_uac(180, "one", "Contact: <sip:one@192.0.2.1>\r\n");
+        let two = as_uac(180, "two", "Contact: <sip:two@192.0.2.2>\r\n");
+        assert_ne!(one.id(), two.id());
+        assert_eq!((one.state(), two.remote_target()), (DialogState::Early, "sip:two@192.0.2.2"));
+    }
+
+    #[test]
+    fn the_2xx_to_an_early_dialog_gives_the_route_set_and_target_anew() {
+        let mut dialog = as_uac(183, "bob", &format!("{RECORD_ROUTE}{CONTACT}"));
+        dialog.receive_response(&response(180, "bob", "Contact: <sip:early@192.0.2.9>\r\n"));
+        assert_eq!(dialog.remote_target(), "sip:peer@192.0.2.4:5080", "provisional answers move nothing");
+        dialog.receive_response(&response(200, "bob", "Record-Route: <sip:new.example.com;lr>\r\nContact: <sip:now@192.0.2.5>\r\n"));
+        dialog.confirm();
+        dialog.receive_response(&response(200, "bob", &format!("{RECORD_ROUTE}{CONTACT}")));
+        let info = dialog.request(&Method::Info, "z9hG4bKx").finish();
+        assert_eq!(routes(&info), ["<sip:new.example.com;lr>"], "once confirmed the route set stays");
+        assert_eq!(info.request_uri(), "sip:peer@192.0.2.4:5080", "but the target follows");
+    }
+
+    #[test]
+    fn only_invite_and_update_move_the_target() {
+        let mut dialog = as_uas(CONTACT);
+        let moved = "Contact: <sip:moved@192.0.2.77>\r\n";
+        dialog.receive(&request("INFO", 11, moved)).unwrap();
+        dialog.receive(&request("REFER", 12, moved)).unwrap();
+        assert_eq!(dialog.remote_target(), "sip:peer@192.0.2.4:5080");
+        dialog.receive(&request("UPDATE", 13, "")).unwrap();
+        assert_eq!(dialog.remote_target(), "sip:peer@192.0.2.4:5080", "none stands in it");
+        dialog.receive(&request("INVITE", 14, moved)).unwrap();
+        assert_eq!(dialog.remote_target(), "sip:moved@192.0.2.77");
+    }
+
+    #[test]
+    fn requests_must_count_up_but_an_ack_has_its_invites_number() {
+        let mut dialog = as_uas(CONTACT);
+        assert_eq!(dialog.receive(&request("BYE", 9, "")), Err(OutOfOrder));
+        assert_eq!(dialog.receive(&request("INFO", 10, "")), Err(OutOfOrder));
+        assert_eq!(dialog.receive(&request("INFO", 15, "")), Ok(()), "gaps are good");
+        assert_eq!(dialog.receive(&request("ACK", 10, "")), Ok(()));
+        assert_eq!(dialog.receive(&request("UPDATE", 14, "")), Err(OutOfOrder));
+        assert_eq!(dialog.receive(&request("BYE", 16, "")), Ok(()));
+        let mut ours = as_uac(200, "bob", CONTACT);
+        assert_eq!(ours.receive(&request("BYE", 1, "")), Ok(()), "the peer's numbers are its own");
+    }
+
+    #[test]
+    fn states_go_only_forwards() {
+        let mut dialog = as_uas(CONTACT);
+        assert_eq!(dialog.state(), DialogState::Early);
+        dialog.confirm();
+        assert_eq!(dialog.state(), DialogState::Confirmed);
+        dialog.terminate();
+        dialog.confirm();
+        assert_eq!(dialog.state(), DialogState::Terminated);
+    }
+
+    #[test]
+    fn without_a_usable_contact_the_party_and_its_flow_are_used() {
+        for contact in ["", "Contact: <tel:+4912345>\r\n", "Contact: nonsense\r\n"] {
+            let mut dialog = as_uas(contact);
+            assert_eq!(dialog.request(&Method::Bye, "z9hG4bKx").finish().request_uri(), "sip:alice@10.0.0.2;x=%41", "{contact}");
+        }
+        assert_eq!(as_uac(200, "bob", "").remote_target(), "sip:bob@10.0.0.1");
+    }
+
+    #[test]
+    fn a_trunk_is_reached_at_its_target_and_a_phone_by_its_flow() {
+        let remote = |lines: &str, by_target| as_uas(lines).flow(by_target).remote.to_string();
+        assert_eq!(remote(CONTACT, false), "203.0.113.9:40123");
+        assert_eq!(remote(CONTACT, true), "192.0.2.4:5080");
+        assert_eq!(remote("Contact: <sip:peer@192.0.2.4>\r\n", true), "192.0.2.4:5060");
+        let routed = format!("Record-Route: <sip:10.0.0.5:5070;lr>\r\n{CONTACT}");
+        assert_eq!(remote(&routed, true), "10.0.0.5:5070", "the first route goes before the target");
+        let by_flow = [
+            "Contact: <sip:peer@trunk.example.com>\r\n",
+            "Contact: <sip:peer@192.0.2.4;transport=tcp>\r\n",
+            "Contact: <sips:peer@192.0.2.4>\r\n",
+            "Contact: <sip:peer@0.0.0.0:5060>\r\n",
+            "Contact: <sip:peer@192.0.2.4:0>\r\n",
+            "Contact: <sip:peer@[2001:db8::1]>\r\n",
+        ];
+        for contact in by_flow {
+            assert_eq!(remote(contact, true), "203.0.113.9:40123", "{contact}");
+        }
+        let named_route = format!("Record-Route: <sip:p.example.com;lr>\r\n{CONTACT}");
+        assert_eq!(remote(&named_route, true), "203.0.113.9:40123", "the target must not be called past its proxy");
+    }
+
+    #[test]
+    fn the_flow_follows_a_changed_source_and_a_moved_target() {
+        let mut dialog = as_uas(CONTACT);
+        let moved = Flow { remote: "203.0.113.9:50000".parse().unwrap(), ..flow() };
+        dialog.set_flow(moved);
+        assert_eq!(dialog.flow(false), moved);
+        dialog.receive(&request("INVITE", 11, "Contact: <sip:peer@192.0.2.8:5099>\r\n")).unwrap();
+        assert_eq!(dialog.flow(true).remote.to_string(), "192.0.2.8:5099");
+    }
+
+    #[test]
+    fn a_dual_stack_socket_keeps_its_view_of_ipv4() {
+        let dual = Flow { local: "[::]:5060".parse().unwrap(), remote: "[::ffff:203.0.113.9]:5060".parse().unwrap(), ..flow() };
+        let dialog = Dialog::uas(&request("INVITE", 1, CONTACT), "bob", local(), dual);
+        assert_eq!(dialog.flow(true).remote.to_string(), "[::ffff:192.0.2.4]:5080");
+    }
+}

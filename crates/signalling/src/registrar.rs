@@ -325,3 +325,203 @@ fn seconds(text: &str) -> Option<Duration> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| Duration::from_secs(u64::from(text.parse::<u32>().unwrap_or(u32::MAX))))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Limits;
+    use crate::transport::Transport;
+
+    #[expect(clippy::disallowed_methods, reason = "an Instant can be had in no other way, and tests only add to it")]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    const ANNA: PeerId = PeerId(1);
+    const BEN: PeerId = PeerId(2);
+
+    fn registrar() -> Registrar {
+        Registrar::new(Duration::from_secs(60), Duration::from_secs(3600))
+    }
+
+    fn flow(remote: &str) -> Flow {
+        Flow { transport: Transport::Udp, local: "10.0.0.1:5060".parse().unwrap(), remote: remote.parse().unwrap() }
+    }
+
+    fn register(call_id: &str, cseq: u32, lines: &str) -> Message {
+        let text = format!(
+            "REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.2;branch=z9hG4bK{cseq}\r\nMax-Forwards: 70\r\nFrom: <sip:anna@example.com>;tag=a\r\n\
+             To: <sip:anna@example.com>\r\nCall-ID: {call_id}\r\nCSeq: {cseq} REGISTER\r\n{lines}Content-Length: 0\r\n\r\n"
+        );
+        Message::parse(text.into_bytes().into(), &Limits::default()).expect("a good message")
+    }
+
+    fn accepted(contacts: &[&str]) -> Registered {
+        Registered::Accepted { contacts: contacts.iter().map(|contact| (*contact).to_owned()).collect(), changed: true }
+    }
+
+    fn after(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_phone_registers_refreshes_and_leaves() {
+        let (t, here) = (start(), flow("203.0.113.5:40000"));
+        let mut table = registrar();
+        let contact = "Contact: <sip:anna@192.168.1.5:5060>;expires=120\r\n";
+        assert_eq!(table.register(t, ANNA, here, &register("c", 1, contact)), accepted(&["<sip:anna@192.168.1.5:5060>;expires=120"]));
+        assert_eq!(table.binding(ANNA).unwrap().flow, here);
+        assert_eq!(table.binding(ANNA).unwrap().contact.user(), "anna");
+        assert_eq!((table.account_of_flow(here), table.wake_at()), (Some(ANNA), Some(t + after(120))));
+        table.register(t + after(100), ANNA, here, &register("c", 2, contact));
+        assert_eq!((table.len(), table.wake_at()), (1, Some(t + after(220))));
+        assert_eq!(table.wake(t + after(219)), []);
+        let leave = register("c", 3, "Contact: <sip:anna@192.168.1.5:5060>;expires=0\r\n");
+        assert_eq!(table.register(t + after(219), ANNA, here, &leave), accepted(&[]));
+        assert!(table.is_empty() && table.binding(ANNA).is_none() && table.account_of_flow(here).is_none() && table.wake_at().is_none());
+    }
+
+    #[test]
+    fn a_binding_that_is_not_refreshed_expires_and_its_account_is_named() {
+        let t = start();
+        let mut table = registrar();
+        table.register(t, BEN, flow("203.0.113.6:1"), &register("b", 1, "Contact: <sip:ben@h>;expires=90\r\n"));
+        table.register(t, ANNA, flow("203.0.113.5:1"), &register("a", 1, "Contact: <sip:anna@h>;expires=90, <sip:anna@i>;expires=90\r\n"));
+        assert_eq!(table.wake(t + after(90)), [ANNA, BEN]);
+        assert_eq!((table.len(), table.by_source.len(), table.bindings.len()), (0, 0, 0));
+        assert_eq!(table.wake(t + after(91)), []);
+    }
+
+    #[test]
+    fn how_long_it_lasts_comes_from_contact_then_expires_then_the_configuration() {
+        let (t, here) = (start(), flow("203.0.113.5:1"));
+        let lasts = |lines: &str| {
+            let mut table = registrar();
+            table.register(t, ANNA, here, &register("c", 1, lines));
+            table.binding(ANNA).map(|binding| (binding.expires_at - t).as_secs())
+        };
+        assert_eq!(lasts("Expires: 500\r\nContact: <sip:a@h>;expires=300\r\n"), Some(300));
+        assert_eq!(lasts("Expires: 500\r\nContact: <sip:a@h>\r\n"), Some(500));
+        assert_eq!(lasts("Contact: <sip:a@h>\r\n"), Some(3600));
+        assert_eq!(lasts("Contact: <sip:a@h>;expires=7200\r\n"), Some(3600), "cut");
+        assert_eq!(lasts("Contact: <sip:a@h>;expires=99999999999999999999\r\n"), Some(3600));
+        assert_eq!(lasts("Contact: <sip:a@h>;expires=soon\r\n"), Some(3600), "as if it were not there");
+        assert_eq!(lasts("Contact: <sip:a@h>;expires=60\r\n"), Some(60));
+        assert_eq!(lasts("Contact: <sip:a@h>;expires=0\r\n"), None);
+    }
+
+    #[test]
+    fn too_brief_is_refused_with_the_shortest_and_nothing_of_it_is_taken() {
+        let (t, here) = (start(), flow("203.0.113.5:1"));
+        let mut table = registrar();
+        let lines = "Contact: <sip:a@h>;expires=600, <sip:b@h>;expires=59\r\n";
+        assert_eq!(table.register(t, ANNA, here, &register("c", 1, lines)), Registered::TooBrief(60));
+        assert!(table.is_empty(), "all of it or nothing");
+    }
+
+    #[test]
+    fn a_query_lists_what_is_left_newest_first() {
+        let (t, here) = (start(), flow("203.0.113.5:1"));
+        let mut table = registrar();
+        table.register(t, ANNA, here, &register("c", 1, "Contact: <sip:a@h>;expires=100\r\n"));
+        table.register(t + after(10), ANNA, here, &register("d", 1, "Contact: \"Desk\" <sip:a@i>;expires=100\r\n"));
+        let listed = table.register(t + after(40), ANNA, here, &register("e", 1, ""));
+        let contacts = vec!["<sip:a@i>;expires=70".to_owned(), "<sip:a@h>;expires=60".to_owned()];
+        assert_eq!(listed, Registered::Accepted { contacts, changed: false });
+        assert_eq!(table.binding(ANNA).unwrap().contact.host(), "i", "reached by the newest");
+        let nobody = table.register(t, BEN, here, &register("f", 1, ""));
+        assert_eq!(nobody, Registered::Accepted { contacts: vec![], changed: false });
+    }
+
+    #[test]
+    fn the_wildcard_removes_all_but_only_with_expires_0_and_alone() {
+        let (t, here) = (start(), flow("203.0.113.5:1"));
+        let mut table = registrar();
+        table.register(t, ANNA, here, &register("c", 1, "Contact: <sip:a@h>, <sip:a@i>\r\n"));
+        table.register(t, BEN, here, &register("b", 1, "Contact: <sip:b@h>\r\n"));
+        for lines in ["Contact: *\r\n", "Contact: *\r\nExpires: 60\r\n", "Contact: *, <sip:a@h>\r\nExpires: 0\r\n"] {
+            assert_eq!(table.register(t, ANNA, here, &register("c", 2, lines)), Registered::Malformed("Bad Contact Wildcard"));
+        }
+        assert_eq!(table.register(t, ANNA, here, &register("c", 1, "Contact: *\r\nExpires: 0\r\n")), Registered::OutOfOrder);
+        assert_eq!(table.len(), 3);
+        assert_eq!(table.register(t, ANNA, here, &register("c", 2, "Contact: *\r\nExpires: 0\r\n")), accepted(&[]));
+        assert_eq!((table.len(), table.account_of_flow(here)), (1, Some(BEN)));
+    }
+
+    #[test]
+    fn an_older_register_of_the_same_call_id_changes_nothing() {
+        let (t, here) = (start(), flow("203.0.113.5:1"));
+        let mut table = registrar();
+        table.register(t, ANNA, here, &register("c", 5, "Contact: <sip:a@h>;expires=100\r\n"));
+        for (cseq, lines) in [(5, "Contact: <sip:a@h>;expires=200\r\n"), (4, "Contact: <sip:a@h>;expires=0\r\n")] {
+            assert_eq!(table.register(t, ANNA, here, &register("c", cseq, lines)), Registered::OutOfOrder);
+        }
+        assert_eq!(table.wake_at(), Some(t + after(100)));
+        table.register(t, ANNA, here, &register("restarted", 1, "Contact: <sip:a@h>;expires=200\r\n"));
+        assert_eq!(table.wake_at(), Some(t + after(200)), "another Call-ID begins anew");
+    }
+
+    #[test]
+    fn the_same_phone_at_a_new_address_takes_its_own_place() {
+        let (t, old, new) = (start(), flow("203.0.113.5:1"), flow("203.0.113.5:2"));
+        let mut table = registrar();
+        let instance = "+sip.instance=\"<urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6>\"";
+        table.register(t, ANNA, old, &register("c", 1, &format!("Contact: <sip:a@192.168.1.5>;{instance};expires=100\r\n")));
+        let answer = table.register(t, ANNA, new, &register("d", 1, &format!("Contact: <sip:a@192.168.1.9>;{instance};expires=100\r\n")));
+        assert_eq!(answer, accepted(&[&format!("<sip:a@192.168.1.9>;expires=100;{instance}")]));
+        assert_eq!((table.account_of_flow(old), table.account_of_flow(new), table.len()), (None, Some(ANNA), 1));
+    }
+
+    #[test]
+    fn contacts_are_the_same_with_another_case_of_host_or_the_default_port_written() {
+        let (t, here) = (start(), flow("203.0.113.5:1"));
+        let mut table = registrar();
+        table.register(t, ANNA, here, &register("c", 1, "Contact: <sip:anna@Host.example>\r\n"));
+        table.register(t, ANNA, here, &register("c", 2, "Contact: <sip:%61nna@host.EXAMPLE:5060;transport=UDP>\r\n"));
+        assert_eq!(table.len(), 1);
+        table.register(t, ANNA, here, &register("c", 3, "Contact: <sip:Anna@host.example>\r\n"));
+        table.register(t, ANNA, here, &register("c", 4, "Contact: <sip:anna@host.example:5062>\r\n"));
+        table.register(t, ANNA, here, &register("c", 5, "Contact: <sip:anna@host.example;transport=tcp>\r\n"));
+        assert_eq!(table.len(), 4);
+    }
+
+    #[test]
+    fn the_ninth_binding_takes_the_place_of_the_oldest() {
+        let t = start();
+        let mut table = registrar();
+        for n in 1..=9 {
+            let here = flow(&format!("203.0.113.5:{n}"));
+            table.register(t, ANNA, here, &register(&format!("c{n}"), 1, &format!("Contact: <sip:a@h:{n}>\r\n")));
+        }
+        assert_eq!((table.len(), table.evicted(), table.by_source.len()), (BINDINGS_MAX, 1, BINDINGS_MAX));
+        assert_eq!(table.account_of_flow(flow("203.0.113.5:1")), None);
+        assert_eq!(table.bindings(ANNA).map(|binding| binding.contact.port().unwrap()).collect::<Vec<_>>(), [9, 8, 7, 6, 5, 4, 3, 2]);
+    }
+
+    #[test]
+    fn bad_contacts_are_refused() {
+        let (t, here) = (start(), flow("203.0.113.5:1"));
+        let mut table = registrar();
+        for lines in ["Contact: <tel:+491234>\r\n", "Contact: <sip:a@h>, <nonsense\r\n", "Contact: <http://h/>\r\n"] {
+            assert_eq!(table.register(t, ANNA, here, &register("c", 1, lines)), Registered::Malformed("Bad Contact"), "{lines}");
+        }
+        let many: String = (0..=CONTACTS_MAX).map(|n| format!("Contact: <sip:a@h:{}>\r\n", 1000 + n)).collect();
+        assert_eq!(table.register(t, ANNA, here, &register("c", 1, &many)), Registered::Malformed("Too Many Contacts"));
+        assert!(table.is_empty());
+    }
+
+    #[test]
+    fn several_accounts_at_one_source_are_all_known_the_latest_last() {
+        let (t, host) = (start(), flow("127.0.0.1:5070"));
+        let mut table = registrar();
+        table.register(t, ANNA, host, &register("a", 1, "Contact: <sip:anna@127.0.0.1:5070>\r\n"));
+        table.register(t, BEN, host, &register("b", 1, "Contact: <sip:ben@127.0.0.1:5070>\r\n"));
+        assert_eq!(table.accounts_of_flow(host), [ANNA, BEN]);
+        table.register(t, ANNA, host, &register("a", 2, "Contact: <sip:anna@127.0.0.1:5070>\r\n"));
+        assert_eq!(table.accounts_of_flow(host), [BEN, ANNA]);
+        assert_eq!(table.account_of_flow(flow("[::ffff:127.0.0.1]:5070")), Some(ANNA), "a dual-stack socket's view");
+        assert!(table.forget(ANNA) && !table.forget(ANNA));
+        assert_eq!(table.accounts_of_flow(host), [BEN]);
+        assert_eq!(table.accounts().collect::<Vec<_>>(), [BEN]);
+    }
+}

@@ -13,7 +13,7 @@ mod tests;
 mod timer;
 mod turn;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -45,7 +45,7 @@ pub struct ServerId(pub u64);
 pub enum Happening {
     /// A new request, not ACK and not CANCEL. Retransmissions are absorbed. INVITE has been answered 100 by the layer.
     Request { #[allow(missing_docs)] id: ServerId, #[allow(missing_docs)] flow: Flow, #[allow(missing_docs)] message: Message },
-    /// An ACK that matches no transaction: for a 2xx, by its dialog.
+    /// An ACK that is not for a 3xx–6xx of ours: for a 2xx, by its dialog.
     Ack { #[allow(missing_docs)] flow: Flow, #[allow(missing_docs)] message: Message },
     /// A CANCEL (already answered 200) for this INVITE that has no final answer yet; the user answers the INVITE 487.
     Cancelled { #[allow(missing_docs)] id: ServerId, #[allow(missing_docs)] cancel: Message },
@@ -96,6 +96,8 @@ pub struct Transactions {
     by_key: HashMap<Arc<str>, u64>,
     /// Call-ID, From tag and CSeq to the id of a server transaction: merged requests (RFC 3261 §8.2.2.2).
     by_call: HashMap<Arc<str>, u64>,
+    /// Client transactions by the flow that they need.
+    by_flow: BTreeSet<(Flow, u64)>,
     schedule: Schedule,
     counters: BTreeMap<&'static str, u64>,
     /// Makes the To tags of answers without a transaction ours.
@@ -137,6 +139,7 @@ impl Transactions {
             born: 0,
             by_key: HashMap::new(),
             by_call: HashMap::new(),
+            by_flow: BTreeSet::new(),
             schedule: Schedule::default(),
             counters: BTreeMap::new(),
             salt,
@@ -168,6 +171,7 @@ impl Transactions {
         let method = message.method();
         matching::client(&mut self.scratch, &message, &method);
         let id = self.insert(flow);
+        self.by_flow.insert((flow, id));
         self.turn(now, id, None, steps, |_, turn| {
             Some(match method {
                 Method::Invite => Machine::ClientInvite(ClientInvite::start(turn, message)),
@@ -221,7 +225,7 @@ impl Transactions {
     /// A transmit on this flow failed: its client transactions end as timed out, but for INVITEs that ring and are
     /// waiting without sending anything.
     pub fn send_failed(&mut self, now: Instant, flow: Flow, steps: &mut Vec<Step>) {
-        let failed: Vec<u64> = self.entries.iter().filter(|(_, entry)| entry.flow == flow).map(|(_, entry)| entry.id).collect();
+        let failed: Vec<u64> = self.by_flow.range((flow, 0)..=(flow, u64::MAX)).map(|(_, id)| *id).collect();
         for id in failed {
             self.turn(now, id, None, steps, |machine, turn| match machine? {
                 Machine::ClientInvite(machine) => machine.send_failed(turn).map(Machine::ClientInvite),
@@ -292,8 +296,8 @@ impl Transactions {
     fn receive_response(&mut self, now: Instant, flow: Flow, response: Message, steps: &mut Vec<Step>) {
         let method = response.method();
         matching::client(&mut self.scratch, &response, &method);
-        let known = self.by_key.get(self.scratch.as_str()).copied().filter(|_| matching::has_one_via(&response));
-        match known {
+        let ours = matching::has_one_via(&response) && (100..700).contains(&response.status());
+        match self.by_key.get(self.scratch.as_str()).copied().filter(|_| ours) {
             Some(id) => {
                 self.turn(now, id, Some(flow), steps, |machine, turn| {
                     Some(match machine? {
@@ -304,7 +308,7 @@ impl Transactions {
                     })
                 });
             }
-            None if method == Method::Invite && response.status() / 100 == 2 && matching::has_one_via(&response) => {
+            None if ours && method == Method::Invite && response.status() / 100 == 2 => {
                 steps.push(Step::Happening(Happening::StrayOk { flow, message: response })); // RFC 3261 §13.2.2.4
             }
             None => self.count("responses_stray"),
@@ -501,6 +505,7 @@ impl Transactions {
         if self.by_key.get(&entry.key) == Some(&id) {
             self.by_key.remove(&entry.key);
         }
+        self.by_flow.remove(&(entry.flow, id));
         if let Some(call) = entry.call
             && self.by_call.get(&call) == Some(&id)
         {

@@ -149,7 +149,7 @@ impl Story {
         assert!(!self.layer.is_empty(), "it ends not before its time");
         self.pass(Duration::from_millis(1));
         assert_eq!((self.layer.len(), self.layer.wake_at()), (0, None), "nothing leaks");
-        assert!(self.layer.by_key.is_empty() && self.layer.by_call.is_empty());
+        assert!(self.layer.by_key.is_empty() && self.layer.by_call.is_empty() && self.layer.by_flow.is_empty());
     }
 }
 
