@@ -153,6 +153,7 @@ impl Transactions {
         if !message.is_request() {
             return self.receive_response(now, flow, message, steps);
         }
+        let message = message.with_source(flow.remote);
         match message.method() {
             Method::Ack => self.receive_ack(now, flow, message, steps),
             Method::Cancel => self.receive_cancel(now, flow, message, steps),
