@@ -1,8 +1,25 @@
 //! Session descriptions (RFC 8866): what a B2BUA must know of them, and rewriting of c= and m= (RFC 3264).
 
-use std::net::SocketAddr;
+mod compose;
+mod parse;
+mod rewrite;
+#[cfg(test)]
+mod tests;
+
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
+
+pub use compose::compose;
+
+/// Bytes of a description; above it is Malformed.
+pub const BYTES_MAX: usize = 32_768;
+/// Lines of a description; above it is Malformed.
+pub const LINES_MAX: usize = 1_024;
+/// m-lines of a description; above it is Malformed.
+pub const STREAMS_MAX: usize = 32;
+/// Formats of an m-line; above it is Malformed.
+pub const PAYLOADS_MAX: usize = 128;
 
 /// A payload type and what it means.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -34,6 +51,15 @@ pub enum Direction {
 }
 
 impl Direction {
+    /// As an attribute's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SendRecv => "sendrecv",
+            Self::SendOnly => "sendonly",
+            Self::RecvOnly => "recvonly",
+            Self::Inactive => "inactive",
+        }
+    }
     /// The writer sends.
     pub fn sends(self) -> bool {
         matches!(self, Self::SendRecv | Self::SendOnly)
@@ -71,6 +97,32 @@ pub enum SdpError {
 #[derive(Clone, Debug)]
 pub struct Sdp {
     text: Bytes,
+    lines: Vec<Line>,
+    audio: Audio,
+}
+
+/// One line's place: `text[from..end]` is `x=value`, `text[end..next]` its line end.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    from: u32,
+    end: u32,
+    next: u32,
+    kind: u8,
+    /// 0 for the session, then the number of m-lines up to here.
+    section: u16,
+}
+
+/// What is known of the audio stream.
+#[derive(Clone, Debug)]
+struct Audio {
+    section: u16,
+    port: u16,
+    /// `None` for a host name, or without any c= (only where the port is 0).
+    address: Option<IpAddr>,
+    rtcp: Option<(u16, Option<IpAddr>)>,
+    direction: Direction,
+    payloads: Vec<Payload>,
+    telephone_event: Option<u8>,
 }
 
 impl Sdp {
@@ -79,8 +131,7 @@ impl Sdp {
     /// # Errors
     /// [`SdpError`].
     pub fn parse(text: &Bytes) -> Result<Self, SdpError> {
-        let _ = text;
-        todo!()
+        parse::parse(text)
     }
     /// The body as it came.
     pub fn bytes(&self) -> &Bytes {
@@ -88,37 +139,48 @@ impl Sdp {
     }
     /// RTP address of the audio stream; `None` for port 0, for 0.0.0.0 and for a host name.
     pub fn rtp(&self) -> Option<SocketAddr> {
-        todo!()
+        let address = self.audio.address.filter(|address| !address.is_unspecified())?;
+        (self.audio.port > 0).then(|| SocketAddr::new(address, self.audio.port))
     }
     /// RTCP address: a=rtcp (RFC 3605), else port + 1.
     pub fn rtcp(&self) -> Option<SocketAddr> {
-        todo!()
+        let rtp = self.rtp()?;
+        match self.audio.rtcp {
+            Some((port, address)) => {
+                let address = address.unwrap_or(rtp.ip());
+                (port > 0 && !address.is_unspecified()).then(|| SocketAddr::new(address, port))
+            }
+            None => Some(SocketAddr::new(rtp.ip(), rtp.port().checked_add(1)?)),
+        }
     }
     /// c= is 0.0.0.0 (or ::): the old way of hold.
     pub fn null_address(&self) -> bool {
-        todo!()
+        self.audio.address.is_some_and(|address| address.is_unspecified())
     }
     /// The audio stream was refused (port 0).
     pub fn rejected(&self) -> bool {
-        todo!()
+        self.audio.port == 0
     }
     /// Direction as written, session level inherited.
     pub fn direction(&self) -> Direction {
-        todo!()
+        self.audio.direction
     }
-    /// Payload types in order of the m-line, telephone-event left out.
+    /// Payload types in order of the m-line, telephone-event left out, and dynamic ones without an rtpmap too.
     pub fn payloads(&self) -> &[Payload] {
-        todo!()
+        &self.audio.payloads
     }
     /// Payload type of telephone-event.
     pub fn telephone_event(&self) -> Option<u8> {
-        todo!()
+        self.audio.telephone_event
     }
     /// The same description for the other leg: our address in o=, c= and m=, a=rtcp set right, other m-lines refused
     /// (port 0), ICE, DTLS, crypto and rtcp-mux attributes taken out, direction set, everything else byte-identical.
     pub fn rewrite(&self, to: &Rewrite<'_>) -> Bytes {
-        let _ = to;
-        todo!()
+        rewrite::rewrite(self, to)
+    }
+
+    fn line(&self, line: &Line) -> &[u8] {
+        self.text.get(line.from as usize..line.end as usize).unwrap_or_default()
     }
 }
 
@@ -137,7 +199,3 @@ pub struct Rewrite<'a> {
     pub only: Option<&'a [u8]>,
 }
 
-/// A description of our own with one audio stream (the listener's offer, an answer for Replaces).
-pub fn compose(_media: SocketAddr, _session_id: u64, _version: u64, _payloads: &[Payload], _telephone_event: Option<u8>, _direction: Direction) -> Bytes {
-    todo!()
-}
