@@ -519,6 +519,10 @@ mod tests {
         assert_eq!(table.accounts_of_flow(host), [ANNA, BEN]);
         table.register(t, ANNA, host, &register("a", 2, "Contact: <sip:anna@127.0.0.1:5070>\r\n"));
         assert_eq!(table.accounts_of_flow(host), [BEN, ANNA]);
+        table.register(t, ANNA, host, &register("a", 3, "Contact: <sip:anna2@127.0.0.1:5070>\r\n"));
+        assert_eq!(table.accounts_of_flow(host), [BEN, ANNA], "two bindings, one account");
+        table.register(t, ANNA, host, &register("a", 4, "Contact: <sip:anna2@127.0.0.1:5070>;expires=0\r\n"));
+        assert_eq!(table.accounts_of_flow(host), [BEN, ANNA], "one of them is left");
         assert_eq!(table.account_of_flow(flow("[::ffff:127.0.0.1]:5070")), Some(ANNA), "a dual-stack socket's view");
         assert!(table.forget(ANNA) && !table.forget(ANNA));
         assert_eq!(table.accounts_of_flow(host), [BEN]);

@@ -6,6 +6,8 @@ use super::*;
 use crate::message::{Limits, RequestBuilder};
 use crate::transport::Transport;
 
+mod lossy;
+
 /// Where simulated time begins; only differences matter.
 #[expect(clippy::disallowed_methods, reason = "an Instant can be had in no other way, and tests only add to it")]
 pub(super) fn start() -> Instant {
@@ -266,6 +268,7 @@ mod client_invite {
         assert_eq!(story.receive(&answer(&request, 180, "b")), ["told 180 INVITE", "> CANCEL"]);
         assert_eq!(story.cancel(id), [""; 0], "once is enough");
         assert_eq!(story.layer.len(), 2);
+        assert_eq!(story.receive(&answer(&request, 180, "b")), ["told 180 INVITE"], "it may ring on for a moment");
         let cancel = parse(&format!("SIP/2.0 200 OK\r\nVia: {}\r\nFrom: <sip:us@10.0.0.1>;tag=us\r\nTo: <sip:bob@10.0.0.2>;tag=b\r\nCall-ID: {}\r\nCSeq: 3 CANCEL\r\n\r\n", request.header(&HeaderName::Via).unwrap(), request.call_id()));
         assert_eq!(story.receive(&cancel), [""; 0], "the CANCEL's own answer interests nobody");
         assert_eq!(story.receive(&answer(&request, 487, "b")), ["> ACK", "told 487 INVITE"]);
