@@ -7,7 +7,7 @@ pub mod method;
 mod name;
 mod scan;
 mod source;
-mod syntax;
+pub(crate) mod syntax;
 pub mod uri;
 
 use std::sync::Arc;
@@ -20,7 +20,6 @@ pub use header::{CSeq, HeaderName, NameAddr, Params, ReplacesHeader, Via};
 pub use method::Method;
 pub use uri::Uri;
 
-#[allow(unused_imports, reason = "digest.rs reads quoted values with it")]
 pub(crate) use header::unquote;
 
 use scan::{Entry, Index, Strictness};

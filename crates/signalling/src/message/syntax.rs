@@ -24,7 +24,7 @@ pub(super) fn is_white(byte: u8) -> bool {
 }
 
 /// Without surrounding linear white space (values are unfolded already, so line ends do not occur in strict messages).
-pub(super) fn trim(text: &str) -> &str {
+pub(crate) fn trim(text: &str) -> &str {
     text.trim_matches([' ', '\t', '\r', '\n'])
 }
 
@@ -63,13 +63,13 @@ fn find_at_top(text: &str, separator: u8) -> Option<usize> {
 
 /// The members of a list, without the empty ones.
 #[derive(Clone, Debug)]
-pub(super) struct Split<'a> {
+pub(crate) struct Split<'a> {
     rest: Option<&'a str>,
     separator: u8,
 }
 
 /// Splits at every `separator` outside quotes and angle brackets.
-pub(super) fn split(text: &str, separator: u8) -> Split<'_> {
+pub(crate) fn split(text: &str, separator: u8) -> Split<'_> {
     Split { rest: Some(text), separator }
 }
 
@@ -102,7 +102,7 @@ pub(super) fn quoted_end(text: &str) -> Option<usize> {
 }
 
 /// `%41` → `A`; what is no escape stays as it is, what is no UTF-8 afterwards becomes U+FFFD.
-pub(super) fn unescape(text: &str) -> String {
+pub(crate) fn unescape(text: &str) -> String {
     if !text.contains('%') {
         return text.to_owned();
     }
