@@ -1,0 +1,136 @@
+//! Offer and answer (RFC 3264) of one call, from the phone's side.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use signalling::sdp::{Direction, Sdp, SdpError};
+
+use crate::g711::Codec;
+
+/// What both sides described.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// Our RTP address, once the shell has told it.
+    pub(crate) local: Option<SocketAddr>,
+    /// What this phone wants to do, whatever the other side says.
+    pub(crate) wish: Direction,
+    /// Direction that stood in our last description.
+    pub(crate) shown: Direction,
+    /// Hold in the old way: c=0.0.0.0.
+    pub(crate) null_address: bool,
+    pub(crate) codecs: Vec<Codec>,
+    pub(crate) remote: Option<Sdp>,
+    /// Last RTP address that the other side gave, kept while it holds with c=0.0.0.0.
+    pub(crate) remote_rtp: Option<SocketAddr>,
+    pub(crate) codec: Option<Codec>,
+    session_id: u64,
+    version: u64,
+}
+
+impl Session {
+    pub(crate) fn new(codecs: Vec<Codec>, wish: Direction, session_id: u64) -> Self {
+        Self {
+            local: None,
+            wish,
+            shown: wish,
+            null_address: false,
+            codecs,
+            remote: None,
+            remote_rtp: None,
+            codec: None,
+            session_id,
+            version: 0,
+        }
+    }
+
+    /// The codec that is sent.
+    #[must_use]
+    pub fn codec(&self) -> Option<Codec> {
+        self.codec
+    }
+
+    /// Our RTP address.
+    #[must_use]
+    pub fn local_rtp(&self) -> Option<SocketAddr> {
+        self.local
+    }
+
+    /// Where the other side wants RTP.
+    #[must_use]
+    pub fn remote_rtp(&self) -> Option<SocketAddr> {
+        self.remote_rtp
+    }
+
+    /// We may send by what was negotiated.
+    #[must_use]
+    pub fn may_send(&self) -> bool {
+        self.remote.as_ref().is_some_and(|r| r.direction().receives() && r.rtp().is_some())
+            && self.shown.sends()
+            && !self.null_address
+    }
+
+    /// A new offer.
+    pub(crate) fn offer(&mut self) -> Bytes {
+        self.shown = self.wish;
+        self.compose(self.codecs.clone(), 101)
+    }
+
+    /// Takes an offer and gives the answer: what both want, with the codecs of the offer that we know.
+    pub(crate) fn answer(&mut self, offer: &Bytes) -> Result<Bytes, SdpError> {
+        let common = self.take(offer)?;
+        let theirs = self.remote.as_ref().map_or(Direction::SendRecv, Sdp::direction);
+        let sends = theirs.receives() && self.wish.sends();
+        let receives = theirs.sends() && self.wish.receives();
+        self.shown = Direction::of(sends, receives);
+        let event = self.remote.as_ref().and_then(Sdp::telephone_event).unwrap_or(101);
+        Ok(self.compose(common, event))
+    }
+
+    /// Takes the other side's description; the codecs that both know, in its order.
+    pub(crate) fn take(&mut self, body: &Bytes) -> Result<Vec<Codec>, SdpError> {
+        let sdp = Sdp::parse(body)?;
+        let common: Vec<Codec> =
+            sdp.payloads().iter().filter_map(|p| Codec::of(p.pt)).filter(|c| self.codecs.contains(c)).collect();
+        let Some(first) = common.first() else {
+            return Err(SdpError::NotAcceptable("no codec in common"));
+        };
+        self.codec = Some(*first);
+        if let Some(rtp) = sdp.rtp() {
+            self.remote_rtp = Some(rtp);
+        }
+        self.remote = Some(sdp);
+        Ok(common)
+    }
+
+    fn compose(&mut self, codecs: Vec<Codec>, event: u8) -> Bytes {
+        self.version += 1;
+        let local = self.local.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 9)));
+        let family = if local.is_ipv4() { "IP4" } else { "IP6" };
+        let shown = if self.null_address { "0.0.0.0".to_owned() } else { local.ip().to_string() };
+        let mut text = format!(
+            "v=0\r\no=- {} {} IN {family} {}\r\ns=-\r\nc=IN {family} {shown}\r\nt=0 0\r\nm=audio {} RTP/AVP",
+            self.session_id,
+            self.version,
+            local.ip(),
+            local.port()
+        );
+        for codec in &codecs {
+            text += &format!(" {}", codec.payload_type());
+        }
+        text += &format!(" {event}\r\n");
+        for codec in &codecs {
+            text += &format!("a=rtpmap:{} {}/8000\r\n", codec.payload_type(), codec.name());
+        }
+        text += &format!("a=rtpmap:{event} telephone-event/8000\r\na=fmtp:{event} 0-15\r\na=ptime:20\r\na={}\r\n", word(self.shown));
+        Bytes::from(text)
+    }
+}
+
+fn word(direction: Direction) -> &'static str {
+    match direction {
+        Direction::SendRecv => "sendrecv",
+        Direction::SendOnly => "sendonly",
+        Direction::RecvOnly => "recvonly",
+        Direction::Inactive => "inactive",
+    }
+}
