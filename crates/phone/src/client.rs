@@ -68,21 +68,34 @@ impl Phone {
             call.invite = Some(message.clone());
         }
         self.transmit(now, to, &message, out);
+        self.file(now, to, branch.clone(), request, &message, credentials.is_some());
+        branch
+    }
+
+    /// Remembers what was sent, to repeat it and to know its answer.
+    pub(crate) fn file(
+        &mut self,
+        now: Instant,
+        to: SocketAddr,
+        branch: String,
+        request: Request,
+        message: &Message,
+        with_credentials: bool,
+    ) {
         let t1 = self.t1();
         self.clients.push(ClientTransaction {
-            branch: branch.clone(),
+            branch,
             request,
             to,
             bytes: message.bytes().clone(),
             ack: None,
-            with_credentials: credentials.is_some(),
+            with_credentials,
             interval: t1,
             next_at: Some(now + t1),
             deadline: Some(now + t1 * PATIENCE),
             provisional: false,
             done: false,
         });
-        branch
     }
 
     pub(crate) fn build(&self, request: &Request, branch: &str, credentials: Option<&(HeaderName, String)>) -> Message {
@@ -308,7 +321,7 @@ impl Phone {
     /// A repeated 2xx gets the same ACK; one of another branch of a fork gets an ACK and a BYE (RFC 3261 §13.2.2.4).
     fn acknowledge_again(&mut self, now: Instant, response: &Message, out: &mut Vec<Output>) {
         let cseq = response.cseq().number;
-        let Some(call) = self.calls.values().find(|c| c.sip_call_id == response.call_id() && c.outgoing || c.is_dialog_of(response)) else {
+        let Some(call) = self.calls.values().find(|c| c.is_dialog_of(response)) else {
             return;
         };
         if call.remote_tag == response.to_tag() || !call.outgoing {

@@ -77,11 +77,11 @@ fn decode_mu(byte: u8) -> i16 {
 fn encode_a(sample: i16) -> u8 {
     let sign = if sample < 0 { 0 } else { 0x80 };
     let magnitude = if sample < 0 { -(i32::from(sample)) - 1 } else { i32::from(sample) } >> 4;
-    let bits = if magnitude < 32 {
-        magnitude >> 1
+    let bits = if magnitude < 16 {
+        magnitude
     } else {
-        let exponent = 31 - magnitude.leading_zeros() as i32 - 4;
-        (exponent << 4) | ((magnitude >> exponent) & 0x0f)
+        let exponent = 31 - magnitude.leading_zeros() as i32 - 3;
+        (exponent << 4) | ((magnitude >> (exponent - 1)) & 0x0f)
     };
     ((sign | bits) as u8) ^ 0x55
 }

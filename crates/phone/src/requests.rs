@@ -306,14 +306,10 @@ impl Phone {
         };
         let to = invite.to;
         let request = Request { method: Method::Cancel, headers: Vec::new(), body: None, call: None, ..invite.request.clone() };
-        let message: Message = self.build(&request, &branch, None);
-        // Same branch as the INVITE (RFC 3261 §9.1), so the transaction is filed by hand.
-        let filed = self.send_request(now, to, request, None, &mut Vec::new());
-        if let Some(transaction) = self.clients.iter_mut().find(|t| t.branch == filed) {
-            transaction.branch = branch;
-            transaction.bytes = message.bytes().clone();
-        }
-        out.push(Output::Sip { to, data: message.bytes().clone() });
+        let message = self.build(&request, &branch, None);
+        // Same branch as the INVITE (RFC 3261 §9.1).
+        self.transmit(now, to, &message, out);
+        self.file(now, to, branch, request, &message, false);
     }
 }
 

@@ -33,6 +33,7 @@ pub(crate) struct Mouth {
     last_at: Option<Instant>,
     marker: bool,
     digits: VecDeque<Digit>,
+    digit_start: u32,
     others: BTreeMap<CallId, Mix>,
 }
 
@@ -66,6 +67,7 @@ impl Mouth {
             last_at: None,
             marker: true,
             digits: VecDeque::new(),
+            digit_start: 0,
             others: BTreeMap::new(),
         }
     }
@@ -77,7 +79,7 @@ impl Mouth {
     /// Another source, as after a change of the sending equipment.
     pub(crate) fn restart(&mut self, ssrc: u32, sequence: u16, timestamp: u32) {
         (self.ssrc, self.sequence, self.timestamp) = (ssrc, sequence, timestamp);
-        (self.last_at, self.marker, self.sent) = (None, true, self.sent);
+        (self.last_at, self.marker) = (None, true);
     }
 
     /// Not allowed to speak now.
@@ -162,8 +164,11 @@ impl Mouth {
     }
 
     fn digit(&mut self, digit: Digit) -> Vec<u8> {
-        // All packets of one event carry the time stamp of its beginning.
-        let start = self.timestamp.wrapping_sub(u32::from(digit.duration).saturating_sub(FRAME as u32));
+        // All packets of one event carry the time stamp of its beginning (RFC 4733 §2.3.4).
+        if digit.first {
+            self.digit_start = self.timestamp;
+        }
+        let start = self.digit_start;
         let [high, low] = digit.duration.to_be_bytes();
         let payload = [digit.event, if digit.end { 0x8a } else { 0x0a }, high, low];
         self.write(digit.payload_type, digit.first, start, &payload)
