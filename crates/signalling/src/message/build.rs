@@ -230,6 +230,10 @@ impl Draft {
     /// A line of a request as it came. Where a lone CR or LF stands inside (only in a request that is refused), they become spaces.
     fn copy(&mut self, request: &Message, entry: &super::scan::Entry) {
         let line = request.line_bytes(entry);
+        if memchr::memchr2(b'\r', b'\n', line).is_none() {
+            self.text.put_slice(line);
+            return;
+        }
         let mut at = 0;
         while let Some(&byte) = line.get(at) {
             match (byte, line.get(at + 1), line.get(at + 2)) {

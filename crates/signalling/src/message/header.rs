@@ -26,25 +26,24 @@ impl<'a> NameAddr<'a> {
             let end = syntax::quoted_end(text)?;
             (unquote(text.get(..end)?), syntax::trim(text.get(end..)?))
         } else {
-            let angle = text.find('<').unwrap_or(text.len());
+            let (display, rest) = syntax::cut_before(text, b'<');
             // A display name has no colon, so an angle bracket behind one belongs to a parameter of a bare URI.
-            if text.find(':').is_none_or(|colon| colon < angle) {
+            if rest.is_empty() || display.contains(':') {
                 return Self::bare(text);
             }
-            let (display, rest) = text.split_at_checked(angle)?;
-            if display.contains(['"', ';', ',']) {
+            if display.bytes().any(|byte| matches!(byte, b'"' | b';' | b',')) {
                 return None;
             }
             (Cow::Borrowed(syntax::trim(display)), rest)
         };
-        let (uri, params) = rest.strip_prefix('<')?.split_once('>')?;
+        let (uri, params) = syntax::cut(rest.strip_prefix('<')?, b'>')?;
         let (uri, params) = (syntax::trim(uri), syntax::trim(params));
         (has_scheme(uri) && (params.is_empty() || params.starts_with(';'))).then_some(Self { display, uri, params: Params { text: params } })
     }
 
     /// addr-spec without angle brackets: what follows `;` belongs to the header (RFC 3261 §20.10).
     fn bare(text: &'a str) -> Option<Self> {
-        let (uri, params) = text.split_at_checked(text.find(';').unwrap_or(text.len()))?;
+        let (uri, params) = syntax::cut_before(text, b';');
         let uri = syntax::trim(uri);
         (has_scheme(uri) && !uri.contains([' ', '\t', ',', '"'])).then_some(Self { display: Cow::Borrowed(""), uri, params: Params { text: params } })
     }
@@ -60,7 +59,7 @@ impl<'a> NameAddr<'a> {
 }
 
 fn has_scheme(uri: &str) -> bool {
-    uri.split_once(':').is_some_and(|(scheme, rest)| !scheme.is_empty() && !rest.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')))
+    syntax::cut(uri, b':').is_some_and(|(scheme, rest)| !scheme.is_empty() && !rest.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')))
 }
 
 /// A quoted string without its quotes and backslashes.
@@ -115,7 +114,8 @@ impl CSeq {
         Some(Self { number, method: super::Method::new(method) })
     }
     pub(super) fn split(text: &str) -> Option<(u32, &str)> {
-        let (number, method) = syntax::trim(text).split_once([' ', '\t'])?;
+        let text = syntax::trim(text);
+        let (number, method) = text.split_at_checked(text.bytes().position(syntax::is_white)?)?;
         let (number, method) = (syntax::number(number)?, syntax::trim(method));
         (number < 1 << 31 && !method.is_empty() && method.bytes().all(syntax::is_token)).then_some((u32::try_from(number).ok()?, method))
     }
@@ -138,17 +138,19 @@ impl<'a> Via<'a> {
     /// Parses one value.
     pub fn parse(text: &'a str) -> Option<Self> {
         let text = syntax::trim(text);
-        let (protocol, rest) = text.split_once('/')?;
-        let (version, rest) = rest.split_once('/')?;
-        let rest = rest.trim_start_matches([' ', '\t']);
-        if !syntax::trim(protocol).eq_ignore_ascii_case("SIP") || syntax::trim(version) != "2.0" {
+        let (protocol, rest) = syntax::cut(text, b'/')?;
+        let (version, rest) = syntax::cut(rest, b'/')?;
+        let token = |word: &str| !word.is_empty() && word.bytes().all(syntax::is_token);
+        // Any version is good grammar; an answer to SIP/3.0 goes back by its Via too.
+        if !syntax::trim(protocol).eq_ignore_ascii_case("SIP") || !token(syntax::trim(version)) {
             return None;
         }
-        let (transport, rest) = rest.split_at_checked(rest.find([' ', '\t'])?)?;
-        let (sent_by, params) = rest.split_at_checked(rest.find(';').unwrap_or(rest.len()))?;
+        let rest = rest.trim_ascii_start();
+        let transport_end = rest.bytes().position(syntax::is_white)?;
+        let (transport, rest) = rest.split_at_checked(transport_end)?;
+        let (sent_by, params) = syntax::cut_before(rest, b';');
         let (host, port) = syntax::host_port(sent_by)?;
-        let named = !transport.is_empty() && transport.bytes().all(syntax::is_token);
-        named.then_some(Self { transport, host, port, params: Params { text: params } })
+        token(transport).then_some(Self { transport, host, port, params: Params { text: params } })
     }
     /// The branch, or empty.
     pub fn branch(&self) -> &'a str {
@@ -213,7 +215,7 @@ mod tests {
         assert_eq!(via.params.value("rport"), Some(""));
         let v6 = Via::parse("SIP/2.0/UDP [2001:db8::9:1];received=[2001:db8::9:255];branch=z9hG4bKas3-111").unwrap();
         assert_eq!((v6.host, v6.port, v6.params.value("received")), ("[2001:db8::9:1]", None, Some("[2001:db8::9:255]")));
-        for broken in ["", "SIP/2.0/UDP", "SIP/2.0/UDP ;branch=1", "SIP/3.0/UDP a", "SIP/2.0/UDP a:b", "SIP/2.0/UDP a:65536", "SIP/2.0/U,DP a", "SIP/2.0/UDP [::1", "X/2.0/UDP a"] {
+        for broken in ["", "SIP/2.0/UDP", "SIP/2.0/UDP ;branch=1", "SIP//UDP a", "SIP/2.0/UDP a:b", "SIP/2.0/UDP a:65536", "SIP/2.0/U,DP a", "SIP/2.0/UDP [::1", "X/2.0/UDP a"] {
             assert!(Via::parse(broken).is_none(), "{broken:?}");
         }
     }

@@ -134,12 +134,14 @@ pub(super) fn id_of(name: &[u8]) -> NameId {
     if let [letter] = name {
         return BY_LETTER.get(usize::from(letter.to_ascii_lowercase())).copied().unwrap_or(OTHER);
     }
-    let Some(candidates) = BY_LENGTH.get(name.len()) else { return OTHER };
-    for &id in candidates {
-        match LONG.get(usize::from(id)) {
-            Some(long) if long.as_bytes().eq_ignore_ascii_case(name) => return id,
-            Some(_) => {}
-            None => break,
+    let (Some(candidates), Some(first)) = (BY_LENGTH.get(name.len()), name.first()) else { return OTHER };
+    let first = first.to_ascii_lowercase();
+    for &(letter, id) in candidates {
+        if letter == 0 {
+            break;
+        }
+        if letter == first && LONG.get(usize::from(id)).is_some_and(|long| long.as_bytes() == name || long.as_bytes().eq_ignore_ascii_case(name)) {
+            return id;
         }
     }
     OTHER
@@ -147,16 +149,17 @@ pub(super) fn id_of(name: &[u8]) -> NameId {
 
 const LENGTHS: usize = 20;
 const PER_LENGTH: usize = 12;
-static BY_LENGTH: [[NameId; PER_LENGTH]; LENGTHS] = by_length();
+/// First letter in lower case and number, by length; 0 ends a row.
+static BY_LENGTH: [[(u8, NameId); PER_LENGTH]; LENGTHS] = by_length();
 static BY_LETTER: [NameId; 128] = by_letter();
 
-const fn by_length() -> [[NameId; PER_LENGTH]; LENGTHS] {
-    let mut table = [[OTHER; PER_LENGTH]; LENGTHS];
+const fn by_length() -> [[(u8, NameId); PER_LENGTH]; LENGTHS] {
+    let mut table = [[(0, OTHER); PER_LENGTH]; LENGTHS];
     let mut filled = [0; LENGTHS];
     let mut id = 0;
     while id < LONG.len() {
         let length = LONG[id].len();
-        table[length][filled[length]] = id as NameId;
+        table[length][filled[length]] = (LONG[id].as_bytes()[0].to_ascii_lowercase(), id as NameId);
         filled[length] += 1;
         id += 1;
     }

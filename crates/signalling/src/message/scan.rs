@@ -258,8 +258,13 @@ impl Scanner<'_> {
                 (end, next) = ends;
                 folded = true;
             }
-            if end - from > self.limits.header_bytes && self.strict {
-                return Err(ParseError::TooLarge("header line too long"));
+            if end - from > self.limits.header_bytes {
+                if self.strict {
+                    return Err(ParseError::TooLarge("header line too long"));
+                }
+                // Not to be copied into an answer either.
+                from = next;
+                continue;
             }
             if index.entries.len() >= self.limits.headers.min(HEADERS_MAX) {
                 if self.strict {

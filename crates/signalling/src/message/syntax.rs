@@ -23,9 +23,21 @@ pub(super) fn is_white(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-/// Without surrounding linear white space (values are unfolded already, so line ends do not occur in strict messages).
+/// Without surrounding white space, line ends included.
 pub(crate) fn trim(text: &str) -> &str {
-    text.trim_matches([' ', '\t', '\r', '\n'])
+    text.trim_ascii()
+}
+
+/// What stands before and after the first `separator`, an ASCII character.
+pub(super) fn cut(text: &str, separator: u8) -> Option<(&str, &str)> {
+    let at = memchr::memchr(separator, text.as_bytes())?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
+}
+
+/// What stands before the first `separator`, and from it on.
+pub(super) fn cut_before(text: &str, separator: u8) -> (&str, &str) {
+    let at = memchr::memchr(separator, text.as_bytes()).unwrap_or(text.len());
+    text.split_at_checked(at).unwrap_or((text, ""))
 }
 
 /// Splits at the first `separator` that is neither in a quoted string nor in angle brackets.
@@ -153,13 +165,14 @@ pub(super) fn host_port(text: &str) -> Option<(&str, Option<u16>)> {
         }
         end
     } else {
-        text.find([':', ' ', '\t']).unwrap_or(text.len())
+        let named = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+        let end = text.bytes().position(|byte| !named(byte)).unwrap_or(text.len());
+        if end == 0 {
+            return None;
+        }
+        end
     };
     let (host, rest) = text.split_at_checked(host_end)?;
-    let named = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-    if host.is_empty() || (!host.starts_with('[') && !host.bytes().all(named)) {
-        return None;
-    }
     match trim(rest) {
         "" => Some((host, None)),
         rest => Some((host, Some(u16::try_from(number(trim(rest.strip_prefix(':')?))?).ok()?))),

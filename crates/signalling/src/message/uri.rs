@@ -160,7 +160,7 @@ impl<'a> Parts<'a> {
         if text.bytes().any(broken) {
             return None;
         }
-        let (scheme, rest) = text.split_once(':')?;
+        let (scheme, rest) = syntax::cut(text, b':')?;
         let mut letters = scheme.bytes();
         if !letters.next()?.is_ascii_alphabetic()
             || !letters.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
@@ -183,10 +183,10 @@ impl<'a> Parts<'a> {
 
     /// `[user[:password]@]host[:port][;params][?headers]`; a user may hold `;` and `?`, so `@` is looked for first.
     fn sip(scheme: Scheme<'a>, rest: &'a str) -> Option<Self> {
-        let (userinfo, rest) = rest.split_once('@').unwrap_or(("", rest));
-        let user = userinfo.split_once(':').map_or(userinfo, |(user, _password)| user);
-        let (rest, headers) = rest.split_once('?').unwrap_or((rest, ""));
-        let (host_port, params) = rest.split_once(';').unwrap_or((rest, ""));
+        let (userinfo, rest) = syntax::cut(rest, b'@').unwrap_or(("", rest));
+        let user = syntax::cut(userinfo, b':').map_or(userinfo, |(user, _password)| user);
+        let (rest, headers) = syntax::cut(rest, b'?').unwrap_or((rest, ""));
+        let (host_port, params) = syntax::cut(rest, b';').unwrap_or((rest, ""));
         let (host, port) = syntax::host_port(host_port)?;
         Some(Self { scheme, user, host, port, params, headers })
     }
