@@ -59,6 +59,29 @@ pub struct Settings {
     pub max_transactions: usize,
 }
 
+impl Settings {
+    /// The defaults for a domain: timers of RFC 3261 (§17.1.1.1, §16.6) and of SEMANTICS, limits for one node.
+    #[must_use]
+    pub fn for_domain(domain: &str) -> Self {
+        Self {
+            domain: domain.to_owned(),
+            advertised: None,
+            user_agent: "Medlytt".to_owned(),
+            t1: Duration::from_millis(500),
+            t2: Duration::from_secs(4),
+            t4: Duration::from_secs(5),
+            registration_max: Duration::from_secs(3600),
+            registration_min: Duration::from_secs(60),
+            media_deadline: Duration::from_millis(500),
+            transferor_bye_wait: Duration::from_secs(2),
+            transfer_ring_timeout: Duration::from_secs(60),
+            invite_timeout: Duration::from_secs(180),
+            max_legs: 20_000,
+            max_transactions: 100_000,
+        }
+    }
+}
+
 /// What can happen to the core. Each comes with `now` in [`crate::Signalling::drive`].
 #[derive(Debug)]
 pub enum Input {
@@ -412,14 +435,14 @@ impl Counters {
 /// The whole signalling core. See [`crate`].
 #[derive(Debug)]
 pub struct Signalling {
-    pub(crate) core: crate::transfer::Core,
+    pub(crate) core: crate::core::Core,
 }
 
 impl Signalling {
     /// A core without calls. `seed` feeds every tag, branch and nonce.
     #[must_use]
     pub fn new(settings: Settings, seed: [u8; 32]) -> Self {
-        Self { core: crate::transfer::Core::new(settings, seed) }
+        Self { core: crate::core::Core::new(settings, seed) }
     }
 
     /// A leg id for [`NewLeg`].

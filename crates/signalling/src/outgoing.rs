@@ -1,1 +1,87 @@
-//! A single-leg UAC call: the listener's.
+//! A single-leg call of ours: the listener's. It hears and is never heard (SEMANTICS, principle 3).
+
+use crate::b2bua::{description, reason_text};
+use crate::interface::{End, EndedBy, Event, LegId, NewLeg, Reason};
+use crate::invite::Extra;
+use crate::leg::{Kind, Purpose};
+use crate::message::{Message, Method};
+use crate::sdp::{Direction, Payload};
+use crate::session::offer_answer::same_codec;
+use crate::transport::Flow;
+use crate::ua::{Release, Ua};
+
+impl Ua {
+    /// Calls the listener.
+    pub(crate) fn call(&mut self, new: &NewLeg, codecs: Vec<Payload>, direction: Direction) {
+        let kind = Kind::Listener { codecs: codecs.clone(), direction };
+        let (mut leg, route) = match self.prepare(new, kind) {
+            Ok(made) => made,
+            Err(status) => return self.unborn(new.leg, status, "Not reachable"),
+        };
+        leg.descriptions.set_media(new.media);
+        let events = codecs.iter().find(|codec| is_event(codec)).map(|codec| codec.pt);
+        let audio: Vec<Payload> = codecs.into_iter().filter(|codec| !is_event(codec)).collect();
+        let Some(body) = leg.descriptions.offer_codecs(&audio, events, direction) else {
+            return self.unborn(new.leg, 500, "No media address");
+        };
+        self.place(leg, route, new, Some(body), Extra::default());
+    }
+
+    pub(crate) fn listener_rings(&mut self, id: LegId, response: &Message) {
+        if response.status() > 100 {
+            let early_media = description(response).is_some();
+            self.emit(Event::Ringing { leg: id, status: response.status(), early_media });
+        }
+    }
+
+    /// The listener answered. Without a codec in common: ACK, BYE and 488.
+    pub(crate) fn listener_answers(&mut self, id: LegId, flow: Flow, ok: &Message) {
+        if self.confirm_uac(id, flow, ok).is_none() {
+            return;
+        }
+        self.acknowledge(id, ok.cseq().number, None);
+        let Some(leg) = self.leg_mut(id) else { return };
+        let Kind::Listener { codecs, .. } = &leg.kind else { return };
+        let usable = description(ok).filter(|answer| {
+            !answer.rejected() && answer.payloads().iter().any(|payload| codecs.iter().any(|codec| same_codec(payload, codec)))
+        });
+        let Some(answer) = usable else {
+            self.count("answers_unusable");
+            return self.release(id, &Release::ours(&Reason { cause: 488, text: "No codec in common".into() }));
+        };
+        leg.descriptions.agree_as_offerer(answer);
+        self.emit(Event::Answered { leg: id });
+        self.plan_media(id, None);
+    }
+
+    /// A final refusal (a redirection is one: it is never followed), or none came.
+    pub(crate) fn listener_refuses(&mut self, id: LegId, response: Option<&Message>) {
+        let end = match response {
+            Some(response) => End { by: EndedBy::Remote, status: Some(response.status()), text: reason_text(response) },
+            None => End { by: EndedBy::Timeout, status: Some(408), text: "No answer".into() },
+        };
+        self.stop_ringing(id);
+        self.left(id, end);
+    }
+
+    /// OPTIONS inside the dialog: is the phone still there?
+    pub(crate) fn probe(&mut self, id: LegId) {
+        let confirmed = self.leg(id).is_some_and(|leg| leg.is_confirmed());
+        let sent = confirmed.then(|| self.request_in(id, &Method::Options, Purpose::Probe(id), |request| request));
+        if sent.flatten().is_none() && self.leg(id).is_some() {
+            self.emit(Event::Probed { leg: id, alive: false });
+        }
+    }
+
+    /// The answer to [`Self::probe`]; `None`: none came.
+    pub(crate) fn probed(&mut self, id: LegId, status: Option<u16>) {
+        if self.leg(id).is_some_and(|leg| leg.is_live()) {
+            let alive = status.is_some_and(|status| !matches!(status, 408 | 481));
+            self.emit(Event::Probed { leg: id, alive });
+        }
+    }
+}
+
+fn is_event(codec: &Payload) -> bool {
+    codec.name.eq_ignore_ascii_case("telephone-event")
+}

@@ -1,0 +1,115 @@
+//! Who somebody is: REGISTER and the challenge (RFC 3261 §10.3, §22).
+
+use std::time::Instant;
+
+use super::Ua;
+use crate::digest::{Challenger, Refusal, Terms};
+use crate::interface::Event;
+use crate::message::{HeaderName, Message, Method};
+use crate::peers::PeerId;
+use crate::registrar::Registered;
+use crate::transaction::ServerId;
+use crate::transport::Flow;
+
+/// What a request's credentials are worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Credentials {
+    Right,
+    /// None for our realm, or under a nonce that is no longer good.
+    Missing { stale: bool },
+    Wrong,
+}
+
+/// Challenges, made when the first request comes: only then the time is known.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    realm: String,
+    secret: [u8; 32],
+    challenger: Option<Challenger>,
+}
+
+impl Guard {
+    pub(crate) fn new(realm: &str, secret: [u8; 32]) -> Self {
+        Self { realm: realm.to_owned(), secret, challenger: None }
+    }
+
+    fn challenger(&mut self, now: Instant) -> &mut Challenger {
+        self.challenger.get_or_insert_with(|| Challenger::new(&self.realm, self.secret, now, Terms::default()))
+    }
+}
+
+impl Ua {
+    /// REGISTER. Whether an account exists cannot be found out without its password: everybody is challenged alike.
+    pub(crate) fn register(&mut self, server: ServerId, flow: Flow, request: &Message) {
+        let user = request.to().ok().and_then(|to| to.parsed_uri()).map(|uri| uri.user_decoded()).unwrap_or_default();
+        let account = self.door.index.account_of_user(&user);
+        let (peer, password) = (account.map(|account| account.id), account.and_then(|account| account.password.clone()));
+        let at_home = peer.is_some_and(|peer| self.door.index.accounts_at(flow.remote).any(|account| account.id == peer));
+        if let Some(peer) = peer.filter(|_| at_home && password.is_none()) {
+            return self.bind(server, flow, request, peer); // known by its address alone
+        }
+        match (self.credentials(request, &user, password.as_deref()), peer) {
+            (Credentials::Right, Some(peer)) => self.bind(server, flow, request, peer),
+            (Credentials::Missing { stale }, _) => self.challenge(server, request, stale),
+            (Credentials::Right | Credentials::Wrong, _) => self.deny(server, flow, request, "wrong credentials"),
+        }
+    }
+
+    fn bind(&mut self, server: ServerId, flow: Flow, request: &Message, peer: PeerId) {
+        let now = self.now();
+        match self.door.registrar.register(now, peer, flow, request) {
+            Registered::Accepted { contacts, changed } => {
+                self.answer_registered(server, &contacts);
+                if changed {
+                    let bindings = self.door.registrar.bindings(peer).count();
+                    self.emit(Event::Registered { peer, bindings });
+                }
+            }
+            Registered::TooBrief(seconds) => {
+                let tag = self.token();
+                self.answer(server, 423, Some(&tag), |response| response.header(HeaderName::MinExpires, &seconds.to_string()));
+            }
+            Registered::OutOfOrder => self.refuse(server, 500),
+            Registered::Malformed(what) => {
+                let fault = super::Fault { status: 400, phrase: Some(what), header: None };
+                self.refuse_fault(server, &fault);
+            }
+        }
+    }
+
+    fn answer_registered(&mut self, server: ServerId, contacts: &[String]) {
+        let tag = self.token();
+        self.answer(server, 200, Some(&tag), |response| {
+            contacts.iter().fold(response, |response, contact| response.header(HeaderName::Contact, contact))
+        });
+    }
+
+    /// Judges a request's credentials: the username must be the account's own. For an account without a password, and
+    /// for one that does not exist, none are right.
+    pub(super) fn credentials(&mut self, request: &Message, user: &str, password: Option<&str>) -> Credentials {
+        let (now, method) = (self.now(), request.method());
+        let name = if method == Method::Register { HeaderName::Authorization } else { HeaderName::ProxyAuthorization };
+        let secret = |name: &str| password.filter(|_| name == user).map(str::to_owned);
+        let verdict = self.door.guard.challenger(now).verify(now, &method, request.request_uri(), request.headers(&name), secret);
+        match verdict {
+            Ok(_) => Credentials::Right,
+            Err(Refusal::Missing | Refusal::Malformed) => Credentials::Missing { stale: false },
+            Err(Refusal::Stale) => Credentials::Missing { stale: true },
+            Err(Refusal::Wrong) => Credentials::Wrong,
+        }
+    }
+
+    /// 401 for REGISTER, 407 for everything else (RFC 3261 §22.2, §22.3: towards other methods we are a proxy).
+    pub(super) fn challenge(&mut self, server: ServerId, request: &Message, stale: bool) {
+        let (status, name) = match request.method() {
+            Method::Register => (401, HeaderName::WwwAuthenticate),
+            _ => (407, HeaderName::ProxyAuthenticate),
+        };
+        self.count("challenges");
+        let (now, tag) = (self.now(), self.token());
+        let challenges = self.door.guard.challenger(now).challenge(now, stale);
+        self.answer(server, status, Some(&tag), |response| {
+            challenges.iter().fold(response, |response, challenge| response.header(name.clone(), challenge))
+        });
+    }
+}

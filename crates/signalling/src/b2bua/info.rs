@@ -1,0 +1,40 @@
+//! INFO between the two parties (RFC 6086): passed on as it came.
+
+use super::{kept_headers, with_headers};
+use crate::interface::{Event, LegId};
+use crate::leg::{Kind, Purpose};
+use crate::message::{HeaderName, Message, Method};
+use crate::transaction::ServerId;
+use crate::ua::Ua;
+
+impl Ua {
+    /// An INFO came on a leg. A listener's is answered and goes nowhere.
+    pub(crate) fn info(&mut self, id: LegId, server: ServerId, info: &Message) {
+        let Some(leg) = self.leg(id) else { return };
+        if matches!(leg.kind, Kind::Listener { .. }) {
+            self.count("listener_infos");
+            return self.answer(server, 200, None, |response| response);
+        }
+        let body = info.body();
+        self.emit(Event::Info { leg: id, content_type: info.content_type(), body: body.clone() });
+        let peer = self.peer_of(id).filter(|peer| self.leg(*peer).is_some_and(|leg| leg.is_confirmed()));
+        let Some(peer) = peer else { return self.answer(server, 200, None, |response| response) };
+        let package = info.header(&HeaderName::Other("info-package".into()));
+        let content_type = info.header(&HeaderName::ContentType).unwrap_or("application/octet-stream");
+        self.request_in(peer, &Method::Info, Purpose::Info { leg: peer, server }, |request| {
+            let request = package.into_iter().fold(request, |request, package| request.raw_header("Info-Package", package));
+            if body.is_empty() { request } else { request.body(content_type, body) }
+        });
+    }
+
+    /// The other party's answer; `None`: none came.
+    pub(crate) fn info_answered(&mut self, server: ServerId, response: Option<&Message>) {
+        match response {
+            Some(response) => {
+                let kept = kept_headers(response);
+                self.answer(server, response.status(), None, |answer| with_headers(answer, kept));
+            }
+            None => self.answer(server, 408, None, |response| response),
+        }
+    }
+}
