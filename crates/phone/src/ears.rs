@@ -55,13 +55,12 @@ pub struct Ears {
 impl Ears {
     pub(crate) fn hear(&mut self, at: Instant, source: SocketAddr, packet: &Packet<'_>, telephone_event: Option<u8>) {
         self.count += 1;
-        if telephone_event == Some(packet.payload_type) {
-            if let Some(&digit) = packet.payload.first()
-                && self.last_event != Some(packet.timestamp)
-            {
-                self.last_event = Some(packet.timestamp);
-                self.digits.push(digit);
-            }
+        if telephone_event == Some(packet.payload_type)
+            && let Some(&digit) = packet.payload.first()
+            && self.last_event != Some(packet.timestamp)
+        {
+            self.last_event = Some(packet.timestamp);
+            self.digits.push(digit);
         }
         if self.packets.len() >= MAX_HEARD {
             self.packets.pop_front();

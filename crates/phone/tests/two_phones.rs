@@ -47,7 +47,7 @@ impl Pair {
             match output {
                 Output::Sip { data, .. } => {
                     self.sent += 1;
-                    if self.lose.is_none_or(|n| self.sent % n != 0) {
+                    if self.lose.is_none_or(|n| !self.sent.is_multiple_of(n)) {
                         self.air.push((at, 1 - who, Input::Sip { from: sip(who), data }));
                     }
                 }

@@ -1,0 +1,213 @@
+//! Who is in a story unless it says otherwise: the same people as in the examinations against the real binary.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use engine::directory::{AgentSeed, PhoneSeed, Seed, TrunkSeed, UserSeed};
+use engine::view::{CallDirection, Role};
+use phone::Voice;
+use signalling::sdp::Direction;
+
+use crate::network::Quality;
+
+/// What listeners' phones show.
+pub const ACCESS_NUMBER: &str = "+4721000000";
+/// Who calls in.
+pub const CALLER: &str = "+4755512345";
+/// Registrar domain.
+pub const DOMAIN: &str = "medlytt.test";
+
+pub(crate) const ENGINE: SocketAddr = at(1, 5060);
+
+/// Host `n` of the simulated loopback network.
+pub(crate) const fn at(host: u8, port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, host)), port)
+}
+
+/// What a world begins with.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Engine.
+    pub settings: engine::Settings,
+    /// Agents, users, trunks.
+    pub directory: Seed,
+    /// What the store kept of an earlier life.
+    pub restored: engine::persist::Restored,
+    /// Media plane.
+    pub media: media::Settings,
+    /// How SIP is carried.
+    pub sip: Quality,
+    /// How RTP and RTCP are carried.
+    pub rtp: Quality,
+    /// From a change to its acknowledgement.
+    pub store_delay: Duration,
+    /// From a media command or event to its arrival.
+    pub shard_delay: Duration,
+    /// Feeds every random decision.
+    pub seed: u64,
+    /// Phones: name, address, how they sound.
+    pub phones: Vec<phone::Settings>,
+    /// Phones that register when the world begins.
+    pub registering: Vec<String>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            settings: settings(),
+            directory: directory(),
+            restored: engine::persist::Restored::default(),
+            media: media::Settings::default(),
+            sip: Quality::default(),
+            rtp: Quality::default(),
+            store_delay: Duration::from_millis(2),
+            shard_delay: Duration::from_micros(100),
+            seed: 1,
+            phones: phones(),
+            registering: vec!["anna".into(), "sue".into()],
+        }
+    }
+}
+
+impl Setup {
+    /// The agent of that id, to be changed.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn agent(&mut self, id: &str) -> &mut AgentSeed {
+        self.directory.agents.iter_mut().find(|a| a.id == id).expect("the cast has this agent")
+    }
+    /// The user of that id, to be changed.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn user(&mut self, id: &str) -> &mut UserSeed {
+        self.directory.users.iter_mut().find(|u| u.id == id).expect("the cast has this user")
+    }
+    /// The phone of that name, to be changed.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn phone(&mut self, user: &str) -> &mut phone::Settings {
+        self.phones.iter_mut().find(|p| p.user == user).expect("the cast has this phone")
+    }
+}
+
+fn phones() -> Vec<phone::Settings> {
+    let phone = |user: &str, address: SocketAddr, hz: f32| phone::Settings {
+        voice: Voice::Tone(hz),
+        ..phone::Settings::new(user, DOMAIN, address, ENGINE)
+    };
+    let listener = |user: &str, port: u16| {
+        let mut settings = phone(user, at(4, port), 1500.0);
+        settings.habits.answer_direction = Direction::RecvOnly;
+        settings
+    };
+    let password = |mut settings: phone::Settings, password: &str| {
+        settings.password = Some(password.into());
+        settings
+    };
+    vec![
+        phone("trunk", at(2, 5060), 800.0),
+        password(phone("anna", at(3, 5060), 440.0), "anna-secret"),
+        phone("bo", at(3, 5062), 620.0),
+        phone("cia", at(3, 5064), 1050.0),
+        listener("admin", 5060),
+        password(listener("sue", 5062), "sue-secret"),
+        listener("sam", 5064),
+    ]
+}
+
+fn directory() -> Seed {
+    let contact = |user: &str, address: SocketAddr| PhoneSeed {
+        contact: Some((format!("sip:{user}@{address}"), address)),
+        ..PhoneSeed::default()
+    };
+    let password = |password: &str| PhoneSeed { password: Some(password.into()), ..PhoneSeed::default() };
+    let agent = |id: &str, name: &str, number: &str, phone: PhoneSeed, group: &str, skills: &[&str]| AgentSeed {
+        id: id.into(),
+        name: name.into(),
+        number: number.into(),
+        phone,
+        group: Some(group.into()),
+        skills: skills.iter().map(|s| (*s).to_owned()).collect(),
+        monitorable: true,
+    };
+    let user = |id: &str, name: &str, role: Role, groups: Option<&[&str]>, phone: PhoneSeed| UserSeed {
+        id: id.into(),
+        name: name.into(),
+        role,
+        groups: groups.map(|g| g.iter().map(|s| (*s).to_owned()).collect()),
+        listener_numbers: Vec::new(),
+        softphone: (role != Role::Integrator).then(|| id.to_owned()),
+        phone,
+        offer_sendrecv: false,
+    };
+    Seed {
+        agents: vec![
+            agent("anna", "Anna Berg", "1001", password("anna-secret"), "Support", &["Norwegian", "Sales"]),
+            agent("bo", "Bo Lie", "1002", contact("bo", at(3, 5062)), "Support", &[]),
+            agent("cia", "Cia Holm", "1003", contact("cia", at(3, 5064)), "Sales", &[]),
+        ],
+        users: vec![
+            user("admin", "Ada Admin", Role::Admin, None, contact("admin", at(4, 5060))),
+            user("sue", "Sue Supervisor", Role::Supervisor, Some(&["Support"]), password("sue-secret")),
+            user("sam", "Sam Supervisor", Role::Supervisor, Some(&["Support", "Sales"]), contact("sam", at(4, 5064))),
+            user("platform", "The platform", Role::Integrator, None, PhoneSeed::default()),
+        ],
+        trunks: vec![TrunkSeed {
+            name: "platform".into(),
+            host: at(2, 5060).to_string(),
+            next_hop: at(2, 5060),
+            allow: vec![(at(2, 0).ip(), 32)],
+            nat: false,
+            offer_sendrecv: false,
+        }],
+    }
+}
+
+/// The defaults of SEMANTICS.md.
+fn settings() -> engine::Settings {
+    let seconds = Duration::from_secs;
+    engine::Settings {
+        signalling: signalling::Settings {
+            domain: DOMAIN.into(),
+            advertised: None,
+            user_agent: "medlytt".into(),
+            t1: Duration::from_millis(500),
+            t2: seconds(4),
+            t4: seconds(5),
+            registration_max: seconds(3600),
+            registration_min: seconds(60),
+            media_deadline: seconds(1),
+            transferor_bye_wait: seconds(2),
+            transfer_ring_timeout: seconds(30),
+            invite_timeout: seconds(180),
+            max_legs: 10_000,
+            max_transactions: 20_000,
+        },
+        access_number: Some(ACCESS_NUMBER.into()),
+        listener_display: "Listen in: {agent}".into(),
+        header_queue: Some("X-Queue".into()),
+        header_access_number: Some("X-Access-Number".into()),
+        header_interaction: Some("X-Interaction-Id".into()),
+        header_do_not_monitor: Some("X-Do-Not-Monitor".into()),
+        ring_timeout: seconds(30),
+        min_heard: seconds(3),
+        busy_retry: seconds(15),
+        busy_retries: 3,
+        suspend_after: 3,
+        max_listeners_per_agent: 8,
+        transfer_linger: seconds(30),
+        shield_timeout: None,
+        default_until: seconds(12 * 3600),
+        max_until: seconds(31 * 24 * 3600),
+        strict_listener: false,
+        max_active_requests_supervisor: Some(1),
+        max_active_requests_admin: None,
+        default_directions: vec![CallDirection::Inbound],
+        listener_lost_after: seconds(60),
+        max_requests: 10_000,
+        max_ended_views: 1_000,
+    }
+}
