@@ -358,7 +358,7 @@ pub struct Sizes {
 /// The engine. See [`crate`].
 #[derive(Debug)]
 pub struct Engine {
-    core: crate::call::Core,
+    core: crate::engine::Core,
 }
 
 impl Engine {
@@ -366,7 +366,7 @@ impl Engine {
     /// `engine-restarted`, requests past `until` become `expired`: the outputs say so.
     #[must_use]
     pub fn new(now: Now, settings: Settings, directory: Seed, restored: Restored, seed: [u8; 32], outputs: &mut Vec<Output>) -> Self {
-        Self { core: crate::call::Core::new(now, settings, directory, restored, seed, outputs) }
+        Self { core: crate::engine::Core::new(now, settings, directory, restored, seed, outputs) }
     }
 
     /// Takes one input and appends what follows from it.

@@ -9,8 +9,23 @@ pub mod persist;
 pub mod view;
 
 mod call;
+mod commands;
+mod engine;
+mod ids;
 mod interaction;
 mod interface;
+mod legs;
 mod monitoring;
+mod outbox;
+mod pii;
+mod problem;
+mod sip;
+mod status;
+mod store;
+mod timers;
+mod transfer;
+
+#[cfg(test)]
+mod stories;
 
 pub use interface::*;

@@ -1,0 +1,167 @@
+//! Orders over the API, each judged by who asks; the answer leaves when the store has it.
+
+use crate::directory::{MAX_AGENTS, contact_addr};
+use crate::engine::Core;
+use crate::interface::{AgentChange, Command, Problem, Reply, ReplyId};
+use crate::persist::{AgentRecord, Change};
+use crate::store::After;
+use crate::view::{AgentStatus, CallState, EndReason, Role};
+
+/// Longest id, name, number or group that the API may put.
+const TEXT_MAX: usize = 128;
+/// Skills of one agent at most.
+const SKILLS_MAX: usize = 100;
+
+impl Core {
+    pub(crate) fn command(&mut self, reply: ReplyId, actor: &str, command: Command) {
+        let result = match command {
+            Command::Order { order, dry_run } => self.order(reply, actor, &order, dry_run),
+            Command::ChangeRequest { id, calls, until } => self.change_request(reply, actor, &id, calls, until),
+            Command::ResumeRequest { id } => self.resume_request(reply, actor, &id),
+            Command::DeleteRequest { id } => self.delete_request(reply, actor, &id),
+            Command::PutAgent { id, agent } => self.put_agent(reply, actor, &id, agent),
+            Command::DeleteAgent { id } => self.delete_agent(reply, actor, &id),
+            Command::PutStatus { id, status } => self.put_status(actor, &id, status).map(Some),
+            Command::Shield { call, on } => self.put_shield(actor, &call, on).map(Some),
+            Command::HangUp { listening } => self.hang_up(actor, &listening).map(Some),
+        };
+        match result {
+            Ok(Some(answer)) => self.out.replies.push((reply, Ok(answer))),
+            Ok(None) => {} // the store speaks first
+            Err(problem) => {
+                if problem.status == 403 {
+                    self.counters.count("commands_denied");
+                    self.out.log("warn", format!("denied: {}", problem.code), vec![("user", actor.to_owned())]);
+                }
+                self.out.replies.push((reply, Err(problem)));
+            }
+        }
+    }
+
+    pub(crate) fn role(&self, actor: &str) -> Option<Role> {
+        self.directory.users.get(actor).map(|user| user.seed.role)
+    }
+
+    fn may_keep_directory(&self, actor: &str) -> Result<(), Problem> {
+        match self.role(actor) {
+            Some(Role::Admin | Role::Integrator) => Ok(()),
+            Some(Role::Supervisor) | None => Err(Problem::forbidden("only integrators and admins may do this")),
+        }
+    }
+
+    fn put_agent(&mut self, reply: ReplyId, actor: &str, id: &str, change: AgentChange) -> Result<Option<Reply>, Problem> {
+        self.may_keep_directory(actor)?;
+        let record = self.judge_agent(id, change)?;
+        let new = self.directory.put_agent(record.clone(), self.now.wall);
+        self.peers_changed = true;
+        self.out.agents.insert(id.to_owned());
+        self.dirty_desks.insert(id.to_owned());
+        self.judge_rights();
+        self.mark_consulted(id);
+        let view = self.agent_view(id).ok_or_else(Problem::agent_not_found)?;
+        self.persist(Change::Agent(record), vec![After::Reply(reply, Reply::Agent(view, new), "store-unavailable")]);
+        Ok(None)
+    }
+
+    /// The agent as it will be, or what is wrong with it.
+    fn judge_agent(&self, id: &str, change: AgentChange) -> Result<AgentRecord, Problem> {
+        let old = self.directory.agents.get(id).map(|agent| &agent.seed);
+        let fits = |text: &str| !text.is_empty() && text.len() <= TEXT_MAX && !text.chars().any(char::is_control);
+        if !fits(id) || id.chars().any(|c| !(c.is_ascii_alphanumeric() || "-_.~+*".contains(c))) {
+            return Err(Problem::invalid("id", "an id has letters, digits and -_.~+* only, 128 at most"));
+        }
+        if old.is_none() && self.directory.agents.len() >= MAX_AGENTS {
+            return Err(Problem::new(409, "limit-reached", format!("there are {MAX_AGENTS} agents already")));
+        }
+        let name = change.name.or_else(|| old.map(|agent| agent.name.clone())).ok_or_else(|| Problem::invalid("name", "a new agent needs a name"))?;
+        let number = change.number.or_else(|| old.map(|agent| agent.number.clone())).ok_or_else(|| Problem::invalid("number", "a new agent needs a number"))?;
+        let group = change.group.or_else(|| old.and_then(|agent| agent.group.clone()));
+        let skills = change.skills.or_else(|| old.map(|agent| agent.skills.clone())).unwrap_or_default();
+        for (field, text) in [("name", Some(&name)), ("number", Some(&number)), ("group", group.as_ref())] {
+            if text.is_some_and(|text| !fits(text)) {
+                return Err(Problem::invalid(field, "must have 1 to 128 characters"));
+            }
+        }
+        if skills.len() > SKILLS_MAX || skills.iter().any(|skill| !fits(skill)) {
+            return Err(Problem::invalid("skills", "at most 100 skills of 1 to 128 characters"));
+        }
+        if let Some(contact) = change.contact.as_deref().filter(|contact| contact_addr(contact).is_none()) {
+            return Err(Problem::invalid("contact", format!("{contact:?} is not sip:user@IP:port")));
+        }
+        let taken = self.directory.agents.values().any(|other| other.seed.id != id && other.seed.number == number);
+        if taken {
+            return Err(Problem::invalid("number", "another agent has this number"));
+        }
+        let contact = change.contact.or_else(|| old.and_then(|agent| agent.phone.contact.as_ref().map(|(uri, _)| uri.clone())));
+        let monitorable = change.monitorable.or(old.map(|agent| agent.monitorable)).unwrap_or(true);
+        Ok(AgentRecord { id: id.to_owned(), name, number, group, skills, monitorable, contact })
+    }
+
+    /// Everybody who talks to this agent now may hear or not hear it from now on.
+    fn mark_consulted(&mut self, id: &str) {
+        let calls: Vec<_> = self.desks.get(id).map(|desk| desk.calls.iter().map(|entry| entry.call).collect()).unwrap_or_default();
+        for call in calls {
+            self.mark_desks(call);
+        }
+    }
+
+    fn delete_agent(&mut self, reply: ReplyId, actor: &str, id: &str) -> Result<Option<Reply>, Problem> {
+        self.may_keep_directory(actor)?;
+        if !self.directory.remove_agent(id) {
+            return Err(Problem::agent_not_found());
+        }
+        self.peers_changed = true;
+        self.out.agents.insert(id.to_owned());
+        self.judge_rights();
+        self.mark_consulted(id);
+        self.persist(Change::AgentRemoved(id.to_owned()), vec![After::Reply(reply, Reply::Nothing, "store-unavailable")]);
+        Ok(None)
+    }
+
+    fn put_status(&mut self, actor: &str, id: &str, status: AgentStatus) -> Result<Reply, Problem> {
+        self.may_keep_directory(actor)?;
+        if matches!(status, AgentStatus::Connecting | AgentStatus::Connected | AgentStatus::Unknown) {
+            return Err(Problem::invalid("status", "the platform may set ready, pause, wrap-up, busy, no-answer and logged-off"));
+        }
+        let agent = self.directory.agents.get_mut(id).ok_or_else(Problem::agent_not_found)?;
+        agent.platform = Some(status);
+        self.judge_status(id);
+        let view = self.agent_view(id).ok_or_else(Problem::agent_not_found)?;
+        Ok(Reply::Agent(view, false))
+    }
+
+    fn put_shield(&mut self, actor: &str, call: &str, on: bool) -> Result<Reply, Problem> {
+        self.may_keep_directory(actor)?;
+        let key = *self.call_ids.get(call).ok_or_else(Problem::call_not_found)?;
+        if self.calls.get(&key).is_none_or(|call| call.state == CallState::Ended) {
+            return Err(Problem::call_not_found());
+        }
+        self.shield(key, on);
+        self.out.log("info", format!("shield {}", if on { "on" } else { "off" }), vec![("call", call.to_owned()), ("user", actor.to_owned())]);
+        let call = self.calls.get(&key).ok_or_else(Problem::call_not_found)?;
+        Ok(Reply::Call(call.view()))
+    }
+
+    fn hang_up(&mut self, actor: &str, id: &str) -> Result<Reply, Problem> {
+        let role = self.role(actor).filter(|role| *role != Role::Integrator).ok_or_else(|| Problem::forbidden("integrators have no listenings"))?;
+        let listening = self.listenings.get(id).ok_or_else(Problem::listening_not_found)?;
+        if role != Role::Admin && listening.view.ordered_by != actor {
+            return Err(Problem::listening_not_found());
+        }
+        self.end_listening(id, EndReason::Deleted);
+        Ok(Reply::Nothing)
+    }
+
+    /// The configuration was read again.
+    pub(crate) fn reload(&mut self, seed: crate::directory::Seed) {
+        self.out.agents.extend(self.directory.agents.keys().cloned());
+        self.out.users.extend(self.directory.users.keys().cloned());
+        self.directory.load(seed, self.now.wall);
+        self.out.agents.extend(self.directory.agents.keys().cloned());
+        self.out.users.extend(self.directory.users.keys().cloned());
+        self.dirty_desks.extend(self.desks.keys().cloned());
+        self.peers_changed = true;
+        self.judge_rights();
+        self.out.log("info", "the directory was read again".into(), Vec::new());
+    }
+}

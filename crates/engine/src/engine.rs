@@ -1,0 +1,392 @@
+//! The core's entry: takes one input, lets signalling follow until it is dry, and hands out what came of it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use media::{Port, StreamId};
+use signalling::{Counters, LegId, PlanId, Signalling, TransferId};
+
+use crate::call::{Call, CallKey, Leg};
+use crate::directory::{Directory, Seed};
+use crate::ids::Ids;
+use crate::interaction::{Desk, Interaction, InteractionKey};
+use crate::interface::{Event, Input, Now, Output, Settings, Sizes, View};
+use crate::monitoring::{self, Ear, EarKey, Listening, Request};
+use crate::outbox::Outbox;
+use crate::persist::Restored;
+use crate::sip::Sip;
+use crate::store::Books;
+use crate::timers::{Timer, Timers};
+use crate::view::{CallState, EventBody, EventName};
+
+/// New calls during a drain are told to try again after so many seconds.
+const DRAIN_RETRY_AFTER: u32 = 30;
+
+/// Everything the engine knows. Split by subject: `legs`, `transfer`, `interaction`, `monitoring`, `status`, `commands`.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) now: Now,
+    pub(crate) settings: Settings,
+    pub(crate) directory: Directory,
+    pub(crate) ids: Ids,
+    pub(crate) ports: VecDeque<(Port, SocketAddr)>,
+    pub(crate) calls: BTreeMap<CallKey, Call>,
+    pub(crate) call_ids: HashMap<String, CallKey>,
+    pub(crate) legs: HashMap<LegId, Leg>,
+    pub(crate) streams: HashMap<StreamId, CallKey>,
+    pub(crate) transfers: HashMap<TransferId, Vec<CallKey>>,
+    pub(crate) desks: BTreeMap<String, Desk>,
+    pub(crate) interactions: BTreeMap<InteractionKey, Interaction>,
+    pub(crate) requests: BTreeMap<String, Request>,
+    pub(crate) requests_of: HashMap<String, BTreeSet<String>>,
+    pub(crate) listenings: BTreeMap<String, Listening>,
+    pub(crate) ears: BTreeMap<EarKey, Ear>,
+    pub(crate) ear_legs: HashMap<LegId, EarKey>,
+    pub(crate) timers: Timers,
+    pub(crate) books: Books,
+    pub(crate) counters: Counters,
+    pub(crate) out: Outbox,
+    /// Agents whose ears, focus and status must be judged again before the input is done.
+    pub(crate) dirty_desks: BTreeSet<String>,
+    pub(crate) peers_changed: bool,
+    /// The timer for `until` must be set anew.
+    pub(crate) until_changed: bool,
+    pub(crate) closing: Closing,
+    sip: Box<dyn Sip>,
+    sip_inputs: VecDeque<signalling::Input>,
+    sip_outputs: Vec<signalling::Output>,
+    /// Legs whose Call-ID is not known yet.
+    nameless: Vec<LegId>,
+}
+
+/// Whether the engine still takes calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Closing {
+    /// It does.
+    Open,
+    /// No new ones.
+    Draining,
+    /// No new ones, and those that are up are being ended.
+    Stopping,
+    /// The last one is over and the shell was told.
+    Drained,
+}
+
+impl Core {
+    pub(crate) fn new(now: Now, settings: Settings, seed: Seed, restored: Restored, random: [u8; 32], outputs: &mut Vec<Output>) -> Self {
+        let sip = Box::new(Signalling::new(settings.signalling.clone(), random));
+        Self::with_sip(now, settings, seed, restored, random, sip, outputs)
+    }
+
+    /// The same over any signalling.
+    pub(crate) fn with_sip(now: Now, settings: Settings, seed: Seed, restored: Restored, mut random: [u8; 32], sip: Box<dyn Sip>, outputs: &mut Vec<Output>) -> Self {
+        // signalling draws from the seed as it is
+        random.iter_mut().for_each(|byte| *byte ^= 0x5a);
+        let directory = Directory::new(seed, restored.agents, restored.agents_removed, now.wall);
+        let mut core = Self {
+            now,
+            settings,
+            directory,
+            ids: Ids::new(random),
+            ports: VecDeque::new(),
+            calls: BTreeMap::new(),
+            call_ids: HashMap::new(),
+            legs: HashMap::new(),
+            streams: HashMap::new(),
+            transfers: HashMap::new(),
+            desks: BTreeMap::new(),
+            interactions: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            requests_of: HashMap::new(),
+            listenings: BTreeMap::new(),
+            ears: BTreeMap::new(),
+            ear_legs: HashMap::new(),
+            timers: Timers::default(),
+            books: Books::default(),
+            counters: Counters::default(),
+            out: Outbox::default(),
+            dirty_desks: BTreeSet::new(),
+            peers_changed: true,
+            until_changed: true,
+            closing: Closing::Open,
+            sip,
+            sip_inputs: VecDeque::new(),
+            sip_outputs: Vec::new(),
+            nameless: Vec::new(),
+        };
+        if core.settings.access_number.is_none() {
+            core.out.log("warn", "no access number is configured: orders will be refused with access-number-missing".into(), Vec::new());
+        }
+        core.out.agents.extend(core.directory.agents.keys().cloned());
+        core.out.users.extend(core.directory.users.keys().cloned());
+        core.restore(restored.requests, restored.listenings);
+        core.settle();
+        core.flush(outputs);
+        core
+    }
+
+    pub(crate) fn drive(&mut self, now: Now, input: Input, outputs: &mut Vec<Output>) {
+        self.now = now;
+        match input {
+            Input::Sip { flow, data } => self.sip_inputs.push_back(signalling::Input::Datagram { flow, data }),
+            Input::SipSendFailed { flow } => self.sip_inputs.push_back(signalling::Input::SendFailed { flow }),
+            Input::Media(event) => self.media(event),
+            Input::Timeout => {
+                self.sip_inputs.push_back(signalling::Input::Timeout);
+                while let Some(timer) = self.timers.expired(now.mono) {
+                    self.timer(timer);
+                }
+            }
+            Input::Command { reply, actor, command } => self.command(reply, &actor, command),
+            Input::Persisted { persist, ok } => self.persisted(persist, ok),
+            Input::Reload(seed) => self.reload(seed),
+            Input::Drain => self.drain(),
+            Input::Stop => self.stop(),
+        }
+        self.settle();
+        self.flush(outputs);
+    }
+
+    pub(crate) fn wake_at(&self) -> Option<Instant> {
+        [self.timers.next(), self.sip.wake_at()].into_iter().flatten().min()
+    }
+
+    pub(crate) fn sizes(&self) -> Sizes {
+        Sizes {
+            calls: self.calls.len(),
+            interactions: self.interactions.len(),
+            requests: self.requests.len(),
+            listenings: self.listenings.len(),
+            ports_ready: self.ports.len(),
+            signalling: self.sip.sizes(),
+        }
+    }
+
+    pub(crate) fn counters(&self) -> BTreeMap<&'static str, u64> {
+        let mut all = self.sip.counters().values.clone();
+        for (name, value) in &self.counters.values {
+            *all.entry(name).or_default() += value;
+        }
+        all
+    }
+
+    /// An order to signalling; carried out before the input is done.
+    pub(crate) fn sip(&mut self, command: signalling::Command) {
+        self.sip_inputs.push_back(signalling::Input::Command(command));
+    }
+
+    pub(crate) fn new_leg(&mut self) -> LegId {
+        let leg = self.sip.new_leg();
+        self.nameless.push(leg);
+        leg
+    }
+
+    /// A leg id for a leg that has no record of a call.
+    pub(crate) fn sip_leg(&mut self) -> LegId {
+        self.sip.new_leg()
+    }
+
+    pub(crate) fn offered_leg(&mut self, leg: LegId) {
+        self.nameless.push(leg);
+    }
+
+    /// Refuses a leg that was offered, and says so.
+    pub(crate) fn refuse(&mut self, leg: LegId, status: u16, why: &'static str) {
+        let retry_after = (status == 503).then_some(DRAIN_RETRY_AFTER);
+        self.nameless.retain(|nameless| *nameless != leg);
+        self.sip(signalling::Command::Refuse { leg, status, retry_after });
+        self.counters.count(why);
+    }
+
+    pub(crate) fn call_event(&mut self, name: EventName, call: CallKey) {
+        self.out.calls.insert(call);
+        if let Some(call) = self.calls.get(&call) {
+            self.out.events.push(Event { name, at: self.now.wall, body: EventBody::Call(call.view()) });
+        }
+    }
+
+    pub(crate) fn after(&self, wait: Duration) -> Instant {
+        self.now.mono + wait
+    }
+
+    /// Lets signalling follow and judges every touched agent, until nothing moves.
+    pub(crate) fn settle(&mut self) {
+        loop {
+            if std::mem::take(&mut self.peers_changed) {
+                let peers = Arc::new(self.directory.peers());
+                self.sip(signalling::Command::Peers(peers));
+            }
+            while let Some(input) = self.sip_inputs.pop_front() {
+                let mut outputs = std::mem::take(&mut self.sip_outputs);
+                self.sip.drive(self.now.mono, input, &mut outputs);
+                for output in outputs.drain(..) {
+                    match output {
+                        signalling::Output::Transmit { flow, data } => self.out.direct.push(Output::Transmit { flow, data }),
+                        signalling::Output::Event(event) => self.signalled(event),
+                    }
+                }
+                self.sip_outputs = outputs;
+                self.name_legs();
+            }
+            let Some(agent) = self.dirty_desks.pop_first() else { break };
+            self.judge_desk(&agent);
+        }
+        self.arm_until();
+        if matches!(self.closing, Closing::Draining | Closing::Stopping) && self.calls.is_empty() && self.ears.is_empty() {
+            self.closing = Closing::Drained;
+            self.out.drained = true;
+        }
+    }
+
+    /// Records the Call-ID of legs as soon as signalling has one.
+    fn name_legs(&mut self) {
+        if self.nameless.is_empty() {
+            return;
+        }
+        let nameless = std::mem::take(&mut self.nameless);
+        for leg in nameless {
+            let Some(known) = self.legs.get(&leg) else { continue };
+            let Some(name) = self.sip.sip_call_id(leg).map(str::to_owned) else {
+                self.nameless.push(leg);
+                continue;
+            };
+            let (call, stream) = (known.call, known.stream);
+            if let Some(record) = self.calls.get_mut(&call).and_then(|call| call.record_mut(stream)) {
+                record.sip_call_id = name;
+                self.out.calls.insert(call);
+            }
+        }
+    }
+
+    /// Turns marks into views and hands everything out.
+    pub(crate) fn flush(&mut self, outputs: &mut Vec<Output>) {
+        for agent in std::mem::take(&mut self.out.agents) {
+            let view = self.agent_view(&agent).map_or(View::AgentRemoved(agent), View::Agent);
+            self.out.views.push(view);
+        }
+        for user in std::mem::take(&mut self.out.users) {
+            let view = self.directory.user_view(&user).map_or(View::UserRemoved(user), View::User);
+            self.out.views.push(view);
+        }
+        for call in std::mem::take(&mut self.out.calls) {
+            // gone ones were shown when they ended
+            let Some(call) = self.calls.get(&call) else { continue };
+            self.out.views.push(View::Call(call.view()));
+        }
+        for request in std::mem::take(&mut self.out.requests) {
+            let Some(request) = self.requests.get(&request).filter(|request| request.stored) else { continue };
+            self.out.views.push(View::Request(request.view()));
+        }
+        for listening in std::mem::take(&mut self.out.listenings) {
+            let Some(listening) = self.listenings.get(&listening) else { continue };
+            self.out.views.push(View::Listening(listening.view.clone()));
+        }
+        self.out.hand_out(outputs);
+    }
+
+    fn signalled(&mut self, event: signalling::Event) {
+        use signalling::Event as E;
+        match event {
+            E::Offered { leg, origin, target, from_user, from_display, replaces, invite } => {
+                let offer = self.read_offer(leg, origin, &target, from_user, from_display, replaces, &invite);
+                self.offered(offer);
+            }
+            E::Ringing { leg, early_media: _, status: _ } => self.ringing(leg),
+            E::MediaPlanned { leg, session, plan } => self.media_planned(leg, session, plan),
+            E::Answered { leg } => self.leg_answered(leg),
+            E::Ended { leg, end } => self.leg_ended(leg, end),
+            E::Referred { transfer, leg, target, replaces, replaces_unknown } => {
+                let (decoded, raw) = (target.user_decoded(), target.user().to_owned());
+                self.referred(transfer, leg, &decoded, &raw, replaces, replaces_unknown);
+            }
+            E::TransferAnswered { transfer: _ } | E::Info { .. } => {}
+            E::TransferJoined { transfer, kept, target, released } => self.transfer_joined(transfer, kept, target, &released),
+            E::TransferFailed { transfer, status } => self.transfer_failed(transfer, status),
+            E::Replaced { old, new, peer } => self.replaced(old, new, peer),
+            E::Probed { leg, alive } => self.probed(leg, alive),
+            E::Registered { peer, bindings } => self.registered(peer, bindings),
+            E::Denied { source, method, why } => {
+                self.counters.count("sip_denied");
+                self.out.log("warn", format!("refused {method} from {source}: {why}"), Vec::new());
+            }
+        }
+    }
+
+    fn media(&mut self, event: media::Event) {
+        use media::Event as E;
+        match event {
+            E::PortReady { port, addr } => self.ports.push_back((port, addr)),
+            E::Done { batch, ok } => match monitoring::ear_of(batch) {
+                Some(ear) if !ok => self.ear_refused(ear),
+                Some(_) => {}
+                None => self.sip_inputs.push_back(signalling::Input::MediaDone { plan: PlanId(batch.0), ok }),
+            },
+            E::FirstPacket { stream: _ } => {}
+            E::Dead { stream } => self.rtp_timeout(stream),
+            E::OneWay { stream } => {
+                if let Some(call) = self.streams.get(&stream).copied() {
+                    self.call_event(EventName::AudioOneWay, call);
+                }
+            }
+            E::Live { listener } => self.ear_live(listener.0),
+            E::Heard { listener, heard_ms } => self.ear_heard(listener.0, heard_ms),
+            E::ListenerSilent { listener } => self.ear_silent(listener.0),
+            E::ListenerClosed { listener, heard_ms: _, dropped } => {
+                *self.counters.values.entry("listener_packets_dropped").or_default() += dropped;
+                let _ = listener;
+            }
+            E::Closed { stream, figures } => self.stream_closed(stream, figures),
+            E::Progress { streams } => {
+                for (stream, figures) in streams {
+                    self.figures(stream, figures);
+                }
+            }
+        }
+    }
+
+    fn timer(&mut self, timer: Timer) {
+        match timer {
+            Timer::Ring(ear) => self.rang_out(ear),
+            Timer::BusyRetry(listening) => self.ring(&listening),
+            Timer::Linger(interaction) => self.lingered(interaction),
+            Timer::Shield(interaction) => self.shield_timeout(interaction),
+            Timer::Until => self.judge_until(),
+            Timer::Record(call) => self.record_call(call),
+            Timer::Unsaved => self.save_again(),
+        }
+    }
+
+    fn drain(&mut self) {
+        if self.closing == Closing::Open {
+            self.closing = Closing::Draining;
+            self.out.log("info", format!("draining: {} calls go on, no new ones", self.calls.len()), Vec::new());
+        }
+    }
+
+    fn stop(&mut self) {
+        if self.closing == Closing::Drained {
+            return;
+        }
+        self.closing = Closing::Stopping;
+        for listening in self.listenings.keys().cloned().collect::<Vec<_>>() {
+            self.end_listening(&listening, crate::view::EndReason::EngineStopped);
+        }
+        for call in self.calls.keys().copied().collect::<Vec<_>>() {
+            self.force_end(call, "engine-stopped", "Engine stopped", 503);
+        }
+    }
+
+    /// Ends a call on the engine's own account.
+    pub(crate) fn force_end(&mut self, key: CallKey, cause: &'static str, text: &str, status: u16) {
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        if call.state == CallState::Ended {
+            return;
+        }
+        call.forced = Some(cause);
+        for leg in call.legs.clone() {
+            self.sip(signalling::Command::End { leg, reason: signalling::Reason { cause: status, text: text.to_owned() } });
+        }
+    }
+}

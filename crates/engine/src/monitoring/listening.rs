@@ -1,0 +1,260 @@
+//! The listening machine: waiting → ringing → live → ended, with one reason out of SEMANTICS' closed list.
+
+use crate::call::decodable;
+use crate::directory::{Party, plain_number};
+use crate::engine::Core;
+use crate::interaction::InteractionKey;
+use crate::interface::{Event, View};
+use crate::monitoring::{EarState, Listening, ListeningPhase, Target};
+use crate::persist::Change;
+use crate::store::After;
+use crate::timers::Timer;
+use crate::view::{EndReason, EventBody, EventName, Focus, ListeningState, ListeningView};
+
+impl Core {
+    /// An interaction matches a request: its listening begins with its record, or ends at once with a reason.
+    pub(crate) fn begin_listening(&mut self, request_id: &str, key: InteractionKey) {
+        let Some(interaction) = self.interactions.get_mut(&key) else { return };
+        interaction.tried.push(request_id.to_owned());
+        let (primary, shielded) = (interaction.primary, interaction.shielded);
+        let (Some(call), Some(request)) = (self.calls.get_mut(&primary), self.requests.get(request_id)) else { return };
+        let id = self.ids.ulid("lst", self.now.wall);
+        call.listenings.push(id.clone());
+        self.out.calls.insert(primary);
+        let ordered = &request.record.view;
+        let view = ListeningView {
+            id: id.clone(),
+            request: request_id.to_owned(),
+            agent: ordered.agent.clone(),
+            listener: ordered.listener.clone(),
+            ordered_by: ordered.ordered_by.clone(),
+            call: call.id.clone(),
+            caller_number: call.caller_number.clone(),
+            access_number: call.metadata.access_number.clone(),
+            queue: call.metadata.queue.clone(),
+            state: ListeningState::Waiting,
+            ringing_at: None,
+            answered_at: None,
+            ended_at: None,
+            heard_ms: 0,
+            counted: false,
+            end_reason: None,
+            focus: Focus::Talk,
+            shielded,
+        };
+        let refusal = self.refusal(key, &view);
+        self.listenings.insert(id.clone(), Listening { view, interaction: key, phase: ListeningPhase::Recording, busy: 0 });
+        if let Some(interaction) = self.interactions.get_mut(&key) {
+            interaction.listenings.push(id.clone());
+        }
+        if let Some(request) = self.requests.get_mut(request_id) {
+            request.open.push(id.clone());
+        }
+        if let Some(reason) = refusal {
+            self.end_listening(&id, reason);
+            return;
+        }
+        self.judge_focus(key);
+        let Some(listening) = self.listenings.get(&id) else { return };
+        let record = Change::Listening(listening.view.clone());
+        self.out.listenings.insert(id.clone());
+        self.persist(record, vec![After::Listening(id)]);
+        self.judge_request(request_id);
+    }
+
+    /// Why this interaction is not for listening at all.
+    fn refusal(&self, key: InteractionKey, listening: &ListeningView) -> Option<EndReason> {
+        let interaction = self.interactions.get(&key)?;
+        let call = self.calls.get(&interaction.primary)?;
+        if call.metadata.do_not_monitor {
+            return Some(EndReason::PolicyDenied);
+        }
+        if !self.directory.may_monitor(&listening.ordered_by, &listening.agent.id) {
+            return Some(EndReason::AgentNotMonitorable);
+        }
+        let leg = self.leg_of(&interaction.agent, interaction.primary).and_then(|leg| self.legs.get(&leg));
+        let codec = leg.and_then(|leg| leg.session.as_ref()).and_then(|session| session.payloads.first());
+        if codec.is_some_and(|codec| decodable(codec).is_none()) {
+            return Some(EndReason::CodecUnsupported);
+        }
+        None
+    }
+
+    /// The store has the listening's record: now the listener may be called. Without a record nobody listens.
+    pub(crate) fn listening_stored(&mut self, id: &str, ok: bool) {
+        if ok {
+            self.ring(id);
+        } else {
+            self.counters.count("listenings_unavailable");
+            self.end_listening(id, EndReason::AuditUnavailable);
+        }
+    }
+
+    /// Calls the listener, or joins an ear that it has already.
+    pub(crate) fn ring(&mut self, id: &str) {
+        let Some(listening) = self.listenings.get(id) else { return };
+        let (request_id, key, agent) = (listening.view.request.clone(), listening.interaction, listening.view.agent.id.clone());
+        if matches!(listening.phase, ListeningPhase::OnEar(_)) {
+            return;
+        }
+        if listening.phase != ListeningPhase::Recording && !self.has_slot(&request_id) {
+            self.set_phase(id, ListeningPhase::Blocked);
+            return;
+        }
+        let Some((target, destination, sendrecv)) = self.target(&listening.view.listener) else {
+            self.end_listening(id, EndReason::ListenerUnreachable);
+            return;
+        };
+        if self.is_party(key, &target) {
+            self.end_listening(id, EndReason::ListenerInCall);
+            return;
+        }
+        let same = self.ears.iter().find(|(_, ear)| ear.target == target).map(|(ear, e)| (*ear, e.state, e.agent == agent));
+        match same {
+            Some((ear, state, true)) if state != EarState::Ending => self.join_ear(id, ear),
+            Some(_) => self.set_phase(id, ListeningPhase::Blocked),
+            None => {
+                let on_agent = self.desks.get(&agent).map_or(0, |desk| desk.ears.len());
+                if on_agent >= self.settings.max_listeners_per_agent || self.ports.is_empty() {
+                    self.counters.count("listenings_limited");
+                    self.end_listening(id, EndReason::LimitReached);
+                    return;
+                }
+                self.call_listener(id, &agent, target, destination, sendrecv);
+            }
+        }
+    }
+
+    pub(crate) fn set_phase(&mut self, id: &str, phase: ListeningPhase) {
+        let Some(listening) = self.listenings.get_mut(id) else { return };
+        listening.phase = phase;
+        if matches!(phase, ListeningPhase::Blocked | ListeningPhase::Retrying) {
+            listening.view.state = ListeningState::Waiting;
+        }
+        let request = listening.view.request.clone();
+        self.out.listenings.insert(id.to_owned());
+        self.judge_request(&request);
+    }
+
+    /// The listener's phone is one of those in this interaction.
+    fn is_party(&self, key: InteractionKey, target: &Target) -> bool {
+        let Some(interaction) = self.interactions.get(&key) else { return false };
+        let sides = interaction.calls.iter().filter_map(|call| self.calls.get(call)).flat_map(|call| call.sides).flatten();
+        sides.filter_map(|leg| self.legs.get(&leg)).any(|leg| match (&leg.party, target) {
+            (Party::Outside { number, .. }, Target::Number(listener)) => plain_number(number).as_ref() == Some(listener),
+            (party, Target::Account(peer)) => self.directory.peer_of(party) == Some(*peer),
+            _ => false,
+        })
+    }
+
+    /// A busy listener: tried again while the call lasts, so often.
+    pub(crate) fn busy(&mut self, id: &str) {
+        let Some(listening) = self.listenings.get_mut(id) else { return };
+        listening.busy += 1;
+        if listening.busy > self.settings.busy_retries {
+            self.end_listening(id, EndReason::ListenerBusy);
+            return;
+        }
+        let request = listening.view.request.clone();
+        let at = self.after(self.settings.busy_retry);
+        self.timers.set(Timer::BusyRetry(id.to_owned()), at);
+        self.set_phase(id, ListeningPhase::Retrying);
+        self.slot_returned(&request);
+    }
+
+    /// Heard so much more; counts once from `min_heard` on, stored at that moment.
+    pub(crate) fn heard(&mut self, id: &str, more_ms: u64) {
+        let Some(listening) = self.listenings.get_mut(id) else { return };
+        listening.view.heard_ms = listening.view.heard_ms.saturating_add(more_ms);
+        self.out.listenings.insert(id.to_owned());
+        let enough = u128::from(listening.view.heard_ms) >= self.settings.min_heard.as_millis();
+        if listening.view.counted || !enough {
+            return;
+        }
+        listening.view.counted = true;
+        let view = listening.view.clone();
+        let Some(request) = self.requests.get_mut(&view.request) else { return };
+        request.record.view.calls.used = request.record.view.calls.used.saturating_add(1);
+        request.unstored += 1;
+        let record = request.record.clone();
+        self.counters.count("listenings_heard");
+        let request = view.request.clone();
+        self.persist(Change::Heard(view, record), vec![After::Counted(request)]);
+    }
+
+    /// Ends a listening: one reason, one event, one record. Its ear goes with the last of its listenings.
+    pub(crate) fn end_listening(&mut self, id: &str, reason: EndReason) {
+        let Some(mut listening) = self.listenings.remove(id) else { return };
+        self.timers.cancel(&Timer::BusyRetry(id.to_owned()));
+        let waited = matches!(listening.phase, ListeningPhase::Retrying | ListeningPhase::Blocked) && !matches!(listening.view.state, ListeningState::Ended);
+        // one who was waiting for a busy listener never got through
+        let reason = match reason {
+            EndReason::CallEnded | EndReason::AgentTransferred if waited => EndReason::ListenerBusy,
+            reason => reason,
+        };
+        listening.view.state = ListeningState::Ended;
+        listening.view.end_reason = Some(reason);
+        listening.view.ended_at = Some(self.now.wall);
+        if let Some(interaction) = self.interactions.get_mut(&listening.interaction) {
+            interaction.listenings.retain(|other| other != id);
+        }
+        if let ListeningPhase::OnEar(ear) = listening.phase {
+            self.leave_ear(id, ear, reason);
+        }
+        let request_id = listening.view.request.clone();
+        let counted = listening.view.counted;
+        self.show_ended_listening(listening.view);
+        if let Some(request) = self.requests.get_mut(&request_id) {
+            request.open.retain(|other| other != id);
+        }
+        self.count_failure(&request_id, reason);
+        if !counted {
+            self.slot_returned(&request_id);
+        }
+        self.judge_request(&request_id);
+    }
+
+    /// Says that a listening ended and has it kept.
+    pub(crate) fn show_ended_listening(&mut self, view: ListeningView) {
+        let reason = view.end_reason.and_then(|reason| serde_json::to_value(reason).ok()).and_then(|reason| reason.as_str().map(str::to_owned)).unwrap_or_default();
+        self.counters.count("listenings_ended");
+        let ids = vec![("listening", view.id.clone()), ("request", view.request.clone()), ("call", view.call.clone())];
+        self.out.log("info", format!("listening of {} ended: {reason}", Self::listener_name(&view.listener)), ids);
+        self.out.views.push(View::Listening(view.clone()));
+        self.out.events.push(Event { name: EventName::ListeningEnded, at: self.now.wall, body: EventBody::Listening(view.clone()) });
+        let id = view.id.clone();
+        self.persist(Change::Listening(view), vec![After::Listened(id)]);
+    }
+
+    /// Interactions in a row that failed to reach the listener suspend the request.
+    fn count_failure(&mut self, id: &str, reason: EndReason) {
+        use EndReason as R;
+        let failed = matches!(reason, R::ListenerBusy | R::ListenerNoAnswer | R::ListenerUnreachable | R::ListenerDiverted | R::ListenerNotConfirmed);
+        let Some(request) = self.requests.get_mut(id).filter(|request| failed && !request.ending) else { return };
+        request.record.failures_in_a_row = request.record.failures_in_a_row.saturating_add(1);
+        let suspend = request.record.failures_in_a_row >= self.settings.suspend_after && !request.suspended;
+        request.suspended |= suspend;
+        let mut record = request.record.clone();
+        if suspend {
+            record.view.state = crate::view::RequestState::Suspended;
+            self.counters.count("requests_suspended");
+            self.out.log("warn", "request suspended: its listener could not be reached".into(), vec![("request", id.to_owned())]);
+        }
+        self.persist(Change::Request(record), Vec::new());
+    }
+
+    /// Rights or monitorability changed: whoever may no longer listen is hung up.
+    pub(crate) fn judge_rights(&mut self) {
+        let lost: Vec<String> = self.listenings.values().filter(|l| !self.directory.may_monitor(&l.view.ordered_by, &l.view.agent.id)).map(|l| l.view.id.clone()).collect();
+        for id in lost {
+            self.end_listening(&id, EndReason::AgentNotMonitorable);
+        }
+    }
+
+    pub(crate) fn listening_event(&mut self, name: EventName, id: &str) {
+        self.out.listenings.insert(id.to_owned());
+        if let Some(listening) = self.listenings.get(id) {
+            self.out.events.push(Event { name, at: self.now.wall, body: EventBody::Listening(listening.view.clone()) });
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! The request machine: waiting → calling → listening → (waiting …) → fulfilled, expired or deleted; suspended.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::engine::Core;
+use crate::interface::{Event, Problem, Reply, ReplyId, View};
+use crate::monitoring::order::judge_calls;
+use crate::monitoring::{ListeningPhase, Request};
+use crate::persist::{Change, RequestRecord};
+use crate::store::After;
+use crate::timers::Timer;
+use crate::view::{EndReason, EventBody, EventName, ListeningState, ListeningView, RequestState, Role};
+
+/// The wall clock is looked at this often while a request is armed, so that a jump does no harm.
+const UNTIL_CHECK: Duration = Duration::from_secs(30);
+
+impl Core {
+    /// What the store kept: requests are armed again, listenings that were open are closed (SEMANTICS, After a restart).
+    pub(crate) fn restore(&mut self, requests: Vec<RequestRecord>, listenings: Vec<ListeningView>) {
+        for mut listening in listenings.into_iter().filter(|listening| listening.state != ListeningState::Ended) {
+            listening.state = ListeningState::Ended;
+            listening.end_reason = Some(EndReason::EngineRestarted);
+            listening.ended_at = Some(self.now.wall);
+            self.show_ended_listening(listening);
+        }
+        for mut record in requests.into_iter().filter(|record| record.view.state.is_active()) {
+            let id = record.view.id.clone();
+            let suspended = record.view.state == RequestState::Suspended;
+            record.view.state = if suspended { RequestState::Suspended } else { RequestState::Waiting };
+            record.view.warnings.clear();
+            self.requests_of.entry(record.view.agent.id.clone()).or_default().insert(id.clone());
+            let request = Request { record, unstored: 0, suspended, ordered: 0, stored: true, ending: false, open: Vec::new(), warnings: Vec::new() };
+            self.requests.insert(id.clone(), request);
+            self.out.requests.insert(id.clone());
+            self.until_changed = true;
+            self.judge_request(&id);
+        }
+    }
+
+    /// The store has the order, or not.
+    pub(crate) fn ordered(&mut self, reply: ReplyId, id: &str, ok: bool) {
+        if !ok {
+            self.counters.count("orders_unavailable");
+            self.drop_request(id);
+            self.out.replies.push((reply, Err(Problem::new(503, "audit-unavailable", "the order cannot be recorded now, so it is not taken"))));
+            return;
+        }
+        let ordered = self.ids.next();
+        let Some(request) = self.requests.get_mut(id) else { return };
+        request.stored = true;
+        request.ordered = ordered;
+        let mut answer = request.view();
+        answer.warnings = std::mem::take(&mut request.warnings);
+        self.counters.count("orders_taken");
+        self.out.replies.push((reply, Ok(Reply::Request(answer))));
+        self.request_event(EventName::RequestCreated, id);
+        self.match_request(id);
+    }
+
+    /// The request, if it is the actor's to see.
+    fn own_request(&self, actor: &str, id: &str) -> Result<&Request, Problem> {
+        let role = self.role(actor).filter(|role| *role != Role::Integrator).ok_or_else(|| Problem::forbidden("integrators have no requests"))?;
+        let request = self.requests.get(id).filter(|request| request.stored && !request.ending).ok_or_else(Problem::request_not_found)?;
+        if role != Role::Admin && request.record.view.ordered_by != actor {
+            return Err(Problem::request_not_found());
+        }
+        Ok(request)
+    }
+
+    /// `PATCH /v1/requests/{id}`.
+    pub(crate) fn change_request(&mut self, reply: ReplyId, actor: &str, id: &str, calls: Option<i64>, until: Option<Timestamp>) -> Result<Option<Reply>, Problem> {
+        let used = self.own_request(actor, id)?.record.view.calls.used;
+        let limit = calls.map(|calls| judge_calls(Some(calls), true)).transpose()?.flatten();
+        if limit.is_some_and(|limit| limit < used) {
+            return Err(Problem::invalid("calls", format!("{used} were heard already")));
+        }
+        let until = until.map(|until| self.judge_until_field(Some(until))).transpose()?;
+        if let Some(request) = self.requests.get_mut(id) {
+            let view = &mut request.record.view;
+            view.calls.limit = limit.or(view.calls.limit);
+            view.until = until.unwrap_or(view.until);
+        }
+        self.answer_change(reply, id);
+        self.judge_request(id);
+        self.match_request(id);
+        Ok(None)
+    }
+
+    /// `POST /v1/requests/{id}/resume`: arms a suspended request again.
+    pub(crate) fn resume_request(&mut self, reply: ReplyId, actor: &str, id: &str) -> Result<Option<Reply>, Problem> {
+        self.own_request(actor, id)?;
+        if let Some(request) = self.requests.get_mut(id) {
+            request.suspended = false;
+            request.record.failures_in_a_row = 0;
+            if request.record.view.state == RequestState::Suspended {
+                request.record.view.state = RequestState::Waiting;
+            }
+        }
+        self.answer_change(reply, id);
+        self.judge_request(id);
+        self.match_request(id);
+        Ok(None)
+    }
+
+    fn answer_change(&mut self, reply: ReplyId, id: &str) {
+        self.request_event(EventName::RequestUpdated, id);
+        let Some(request) = self.requests.get(id) else { return };
+        let (record, view) = (request.record.clone(), request.view());
+        self.persist(Change::Request(record), vec![After::Reply(reply, Reply::Request(view), "store-unavailable")]);
+    }
+
+    /// `DELETE /v1/requests/{id}`: listeners get CANCEL or BYE at once.
+    pub(crate) fn delete_request(&mut self, reply: ReplyId, actor: &str, id: &str) -> Result<Option<Reply>, Problem> {
+        self.own_request(actor, id)?;
+        let open = match self.requests.get_mut(id) {
+            Some(request) => {
+                request.ending = true;
+                request.open.clone()
+            }
+            None => Vec::new(),
+        };
+        for listening in open {
+            self.end_listening(&listening, EndReason::Deleted);
+        }
+        self.finish_request(id, RequestState::Deleted, Some(After::Reply(reply, Reply::Nothing, "store-unavailable")));
+        Ok(None)
+    }
+
+    /// Where the request stands now, from its listenings, its count and the clock.
+    pub(crate) fn judge_request(&mut self, id: &str) {
+        let Some(request) = self.requests.get(id).filter(|request| request.stored && !request.ending) else { return };
+        let open = || request.open.iter().filter_map(|open| self.listenings.get(open));
+        let view = &request.record.view;
+        let full = view.calls.limit.is_some_and(|limit| view.calls.used >= limit);
+        let state = if open().any(|open| open.view.state == ListeningState::Live) {
+            RequestState::Listening
+        } else if open().any(|open| open.phase.reserves()) {
+            RequestState::Calling
+        } else if full {
+            RequestState::Fulfilled
+        } else if view.until <= self.now.wall {
+            RequestState::Expired
+        } else if request.suspended {
+            RequestState::Suspended
+        } else {
+            RequestState::Waiting
+        };
+        if !state.is_active() {
+            let waiting = request.open.clone();
+            if let Some(request) = self.requests.get_mut(id) {
+                request.ending = true;
+            }
+            for listening in waiting {
+                self.end_listening(&listening, EndReason::ListenerBusy);
+            }
+            self.finish_request(id, state, None);
+        } else if view.state != state {
+            if let Some(request) = self.requests.get_mut(id) {
+                request.record.view.state = state;
+            }
+            self.request_event(EventName::RequestUpdated, id);
+        }
+    }
+
+    fn finish_request(&mut self, id: &str, state: RequestState, reply: Option<After>) {
+        let Some(request) = self.requests.get_mut(id) else { return };
+        request.record.view.state = state;
+        request.record.view.ended_at = Some(self.now.wall);
+        request.unstored = 0;
+        self.request_event(EventName::RequestEnded, id);
+        let Some(request) = self.drop_request(id) else { return };
+        self.out.log("info", format!("request ended: {state:?}"), vec![("request", id.to_owned())]);
+        self.out.views.push(View::Request(request.view()));
+        let mut after = vec![After::Request(id.to_owned())];
+        after.extend(reply);
+        self.persist(Change::Request(request.record), after);
+    }
+
+    fn drop_request(&mut self, id: &str) -> Option<Request> {
+        let request = self.requests.remove(id)?;
+        let agent = &request.record.view.agent.id;
+        if let Some(of_agent) = self.requests_of.get_mut(agent) {
+            of_agent.remove(id);
+            if of_agent.is_empty() {
+                self.requests_of.remove(agent);
+            }
+        }
+        Some(request)
+    }
+
+    pub(crate) fn request_event(&mut self, name: EventName, id: &str) {
+        self.out.requests.insert(id.to_owned());
+        self.until_changed = true;
+        if let Some(request) = self.requests.get(id) {
+            self.out.events.push(Event { name, at: self.now.wall, body: EventBody::Request(request.view()) });
+        }
+    }
+
+    /// A heard call is stored: it may be shown.
+    pub(crate) fn count_stored(&mut self, id: &str) {
+        if let Some(request) = self.requests.get_mut(id) {
+            request.unstored = request.unstored.saturating_sub(1);
+            self.request_event(EventName::RequestUpdated, id);
+        }
+    }
+
+    /// A listening ended without being heard: its slot is free for another interaction.
+    pub(crate) fn slot_returned(&mut self, id: &str) {
+        let open = self.requests.get(id).map(|request| request.open.clone()).unwrap_or_default();
+        for listening in open {
+            if self.listenings.get(&listening).is_some_and(|l| l.phase == ListeningPhase::Blocked) {
+                self.ring(&listening);
+            }
+        }
+        self.match_request(id);
+    }
+
+    /// Sets the one timer for `until`: at the earliest, and every 30 s because the wall clock may jump.
+    pub(crate) fn arm_until(&mut self) {
+        if !std::mem::take(&mut self.until_changed) {
+            return;
+        }
+        let now = self.now.wall;
+        let armed = self.requests.values().filter(|request| request.stored && !request.ending).map(|request| request.record.view.until);
+        // those that have passed wait for their last listening, not for the clock
+        let next = armed.filter(|until| *until > now).min();
+        match next {
+            None => self.timers.cancel(&Timer::Until),
+            Some(until) => {
+                let wait = Duration::try_from(until.duration_since(now)).unwrap_or(Duration::ZERO).min(UNTIL_CHECK);
+                // a millisecond more, so that the wall clock has passed it then
+                let at = self.after(wait + Duration::from_millis(1));
+                self.timers.set(Timer::Until, at);
+            }
+        }
+    }
+
+    pub(crate) fn judge_until(&mut self) {
+        self.until_changed = true;
+        let passed: Vec<String> = self.requests.values().filter(|request| request.record.view.until <= self.now.wall).map(|request| request.record.view.id.clone()).collect();
+        for id in passed {
+            self.judge_request(&id);
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! What the engine uses of signalling, so that its stories can be told with fed events.
+
+use std::time::Instant;
+
+use signalling::{Counters, Input, LegId, Output, Signalling, Sizes};
+
+/// Signalling as the engine sees it.
+pub(crate) trait Sip: std::fmt::Debug + Send {
+    fn new_leg(&mut self) -> LegId;
+    fn drive(&mut self, now: Instant, input: Input, outputs: &mut Vec<Output>);
+    fn wake_at(&self) -> Option<Instant>;
+    fn counters(&self) -> &Counters;
+    fn sizes(&self) -> Sizes;
+    fn sip_call_id(&self, leg: LegId) -> Option<&str>;
+}
+
+impl Sip for Signalling {
+    fn new_leg(&mut self) -> LegId {
+        Signalling::new_leg(self)
+    }
+    fn drive(&mut self, now: Instant, input: Input, outputs: &mut Vec<Output>) {
+        Signalling::drive(self, now, input, outputs);
+    }
+    fn wake_at(&self) -> Option<Instant> {
+        Signalling::wake_at(self)
+    }
+    fn counters(&self) -> &Counters {
+        Signalling::counters(self)
+    }
+    fn sizes(&self) -> Sizes {
+        Signalling::sizes(self)
+    }
+    fn sip_call_id(&self, leg: LegId) -> Option<&str> {
+        Signalling::sip_call_id(self, leg)
+    }
+}

@@ -1,0 +1,115 @@
+//! What waits for the store: answers that leave only when it has spoken, ended resources that stay in the views until
+//! it has them, and what it refused.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use crate::engine::Core;
+use crate::interface::{PersistId, Problem, Reply, ReplyId, View};
+use crate::persist::Change;
+use crate::timers::Timer;
+
+/// Refused records are offered again so often.
+const SAVE_AGAIN: Duration = Duration::from_secs(5);
+
+/// What the store's answer sets off.
+#[derive(Debug)]
+pub(crate) enum After {
+    /// Answers a command; refused with this code where it could not be written.
+    Reply(ReplyId, Reply, &'static str),
+    /// An order becomes a request.
+    Order(ReplyId, String),
+    /// The listener may be called.
+    Listening(String),
+    /// A heard listening counts.
+    Counted(String),
+    /// The record of a call is kept.
+    Call(String),
+    /// An ended listening is kept.
+    Listened(String),
+    /// An ended request is kept.
+    Request(String),
+}
+
+/// What is out at the store.
+#[derive(Debug, Default)]
+pub(crate) struct Books {
+    waiting: BTreeMap<PersistId, (Change, Vec<After>)>,
+    refused: VecDeque<(Change, Vec<After>)>,
+}
+
+impl Books {
+    /// Ended resources that only the views still have.
+    fn ended(&self) -> usize {
+        self.waiting.len() + self.refused.len()
+    }
+}
+
+impl Core {
+    /// Asks the store to keep something.
+    pub(crate) fn persist(&mut self, change: Change, after: Vec<After>) {
+        let persist = PersistId(self.ids.next());
+        self.out.persists.push((persist, change.clone()));
+        self.books.waiting.insert(persist, (change, after));
+    }
+
+    /// The store answered.
+    pub(crate) fn persisted(&mut self, persist: PersistId, ok: bool) {
+        let Some((change, after)) = self.books.waiting.remove(&persist) else { return };
+        if !ok {
+            self.counters.count("persists_failed");
+        }
+        let mut again = Vec::new();
+        for next in after {
+            match next {
+                After::Reply(reply, answer, code) => {
+                    let result = if ok { Ok(answer) } else { Err(Problem::new(503, code, "the store cannot be written now")) };
+                    self.out.replies.push((reply, result));
+                }
+                After::Order(reply, request) => self.ordered(reply, &request, ok),
+                After::Listening(listening) => self.listening_stored(&listening, ok),
+                After::Counted(request) => self.count_stored(&request),
+                ended if ok => self.gone(&ended),
+                ended => again.push(ended),
+            }
+        }
+        // orders and listenings that did not begin leave no trace; everything else must be kept
+        let must_be_kept = !again.is_empty() || matches!(change, Change::Heard(..) | Change::Agent(_) | Change::AgentRemoved(_));
+        if !ok && must_be_kept {
+            self.keep_for_later(change, again);
+        }
+    }
+
+    fn keep_for_later(&mut self, change: Change, after: Vec<After>) {
+        self.books.refused.push_back((change, after));
+        while self.books.ended() > self.settings.max_ended_views {
+            let Some((_, after)) = self.books.refused.pop_front() else { break };
+            self.counters.count("records_lost");
+            for ended in &after {
+                self.gone(ended);
+            }
+        }
+        if !self.timers.is_set(&Timer::Unsaved) {
+            let at = self.after(SAVE_AGAIN);
+            self.timers.set(Timer::Unsaved, at);
+        }
+    }
+
+    /// Offers again what the store refused, in order.
+    pub(crate) fn save_again(&mut self) {
+        for (change, after) in std::mem::take(&mut self.books.refused) {
+            self.persist(change, after);
+        }
+    }
+
+    /// The store has it: the views need it no more.
+    fn gone(&mut self, ended: &After) {
+        let view = match ended {
+            After::Call(id) => View::CallRemoved(id.clone()),
+            After::Listened(id) => View::ListeningRemoved(id.clone()),
+            After::Request(id) => View::RequestRemoved(id.clone()),
+            After::Reply(..) | After::Order(..) | After::Listening(_) | After::Counted(_) => return,
+        };
+        self.out.removed.push(view);
+    }
+}
