@@ -38,14 +38,14 @@ impl<'a> NameAddr<'a> {
         };
         let (uri, params) = syntax::cut(rest.strip_prefix('<')?, b'>')?;
         let (uri, params) = (syntax::trim(uri), syntax::trim(params));
-        (has_scheme(uri) && (params.is_empty() || params.starts_with(';'))).then_some(Self { display, uri, params: Params { text: params } })
+        (has_scheme(uri) && (params.is_empty() || params.starts_with(';')) && syntax::quotes_end(params)).then_some(Self { display, uri, params: Params { text: params } })
     }
 
     /// addr-spec without angle brackets: what follows `;` belongs to the header (RFC 3261 §20.10).
     fn bare(text: &'a str) -> Option<Self> {
         let (uri, params) = syntax::cut_before(text, b';');
         let uri = syntax::trim(uri);
-        (has_scheme(uri) && !uri.contains([' ', '\t', ',', '"'])).then_some(Self { display: Cow::Borrowed(""), uri, params: Params { text: params } })
+        (has_scheme(uri) && !uri.contains([' ', '\t', ',', '"']) && syntax::quotes_end(params)).then_some(Self { display: Cow::Borrowed(""), uri, params: Params { text: params } })
     }
 
     /// The URI, parsed.
@@ -150,7 +150,7 @@ impl<'a> Via<'a> {
         let (transport, rest) = rest.split_at_checked(transport_end)?;
         let (sent_by, params) = syntax::cut_before(rest, b';');
         let (host, port) = syntax::host_port(sent_by)?;
-        token(transport).then_some(Self { transport, host, port, params: Params { text: params } })
+        (token(transport) && syntax::quotes_end(params)).then_some(Self { transport, host, port, params: Params { text: params } })
     }
     /// The branch, or empty.
     pub fn branch(&self) -> &'a str {
@@ -203,7 +203,7 @@ mod tests {
         let bare = NameAddr::parse("sip:+1650@ss1.example.net;user=phone;tag=\"a<b\"").unwrap();
         assert_eq!((bare.uri, bare.params.value("user"), bare.tag()), ("sip:+1650@ss1.example.net", Some("phone"), Some("a<b")));
         assert_eq!(NameAddr::parse("<tel:+123>").unwrap().tag(), None);
-        for broken in ["*", "", "\"open <sip:a@b>", "<sip:a@b", "<sip:a@b> x", "Bell, A <sip:a@b>", "sip:a b", "<>", "<:>", "a \"b\" <sip:c@d>"] {
+        for broken in ["*", "", "\"open <sip:a@b>", "<sip:a@b", "<sip:a@b> x", "Bell, A <sip:a@b>", "sip:a b", "<>", "<:>", "a \"b\" <sip:c@d>", "<sip:a@b>;x=\"y", "sip:a@b;x=\"y\\\""] {
             assert!(NameAddr::parse(broken).is_none(), "{broken:?}");
         }
     }

@@ -40,7 +40,7 @@ pub(super) fn cut_before(text: &str, separator: u8) -> (&str, &str) {
     text.split_at_checked(at).unwrap_or((text, ""))
 }
 
-/// Splits at the first `separator` that is neither in a quoted string nor in angle brackets.
+/// Splits at the first `separator` that is neither in a quoted string nor (commas) in angle brackets.
 pub(super) fn split_at_top(text: &str, separator: u8) -> (&str, Option<&str>) {
     match find_at_top(text, separator) {
         Some(at) => (text.get(..at).unwrap_or_default(), text.get(at + 1..)),
@@ -67,7 +67,8 @@ fn find_at_top(text: &str, separator: u8) -> Option<usize> {
         } else if byte == b'"' {
             quoted = true;
         } else if byte == b'<' {
-            angled = true;
+            // Between parameters they mean nothing; a stray one must not hide those behind it.
+            angled = separator != b';';
         }
     }
     None
@@ -80,7 +81,7 @@ pub(crate) struct Split<'a> {
     separator: u8,
 }
 
-/// Splits at every `separator` outside quotes and angle brackets.
+/// Splits at every `separator` outside quotes and (commas) angle brackets.
 pub(crate) fn split(text: &str, separator: u8) -> Split<'_> {
     Split { rest: Some(text), separator }
 }
@@ -111,6 +112,17 @@ pub(super) fn quoted_end(text: &str) -> Option<usize> {
         }
     }
     None
+}
+
+/// Does every quoted string end? What is appended behind one that does not would be swallowed.
+pub(super) fn quotes_end(text: &str) -> bool {
+    let mut rest = text;
+    while let Some(at) = memchr::memchr(b'"', rest.as_bytes()) {
+        let Some(quoted) = rest.get(at..) else { return false };
+        let Some(after) = quoted_end(quoted).and_then(|end| quoted.get(end..)) else { return false };
+        rest = after;
+    }
+    true
 }
 
 /// `%41` → `A`; what is no escape stays as it is, what is no UTF-8 afterwards becomes U+FFFD.

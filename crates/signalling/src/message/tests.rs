@@ -234,6 +234,12 @@ fn mutated_messages_never_panic() {
             }
         }
         let raw = Bytes::from(raw);
+        if let Ok(message) = Message::parse(raw.clone(), &Limits::default()) {
+            let answer = ResponseBuilder::new(&message, 200, None, Some("t")).finish();
+            let read = parse(answer.bytes()).unwrap();
+            assert_eq!((read.call_id(), read.cseq(), read.from_tag()), (message.call_id(), message.cseq(), message.from_tag()), "seed {seed}");
+            assert!(!read.to_tag().is_empty() || message.to().unwrap().params.value("tag").is_some(), "seed {seed}");
+        }
         for message in [Message::parse(raw.clone(), &Limits::default()).ok(), Message::parse_lenient(&raw, &Limits::default())].into_iter().flatten() {
             exercise(&message);
             exercise(&message.with_source("[2001:db8::1]:5060".parse().unwrap()));
