@@ -306,4 +306,5 @@ pub struct Counters {
     pub ring_overflow: u64,
     pub unknown_port: u64,
     pub commands_refused: u64,
+    pub tap_undecodable: u64,
 }
