@@ -1,10 +1,48 @@
 //! The control API: HTTP below `/v1`, events, OpenAPI, metrics.
+//!
+//! The engine's task writes the read model ([`Api::view`]) and the events ([`Api::event`]) and answers
+//! [`CommandCall`]s; handlers read the model and the store and never touch the engine.
+//!
+//! ```
+//! let (commands, _engine) = tokio::sync::mpsc::channel(64);
+//! let store = std::sync::Arc::new(store::MemoryStore::new());
+//! let api = medlytt_api::Api::new(commands, store, Vec::new());
+//! let router: axum::Router = api.router();
+//! # drop(router);
+//! ```
+
+// The API is a shell: it stamps its answers, and an order goes on in a task of its own when its client has gone.
+#![allow(clippy::disallowed_methods)]
+
+mod answer;
+mod auth;
+mod command;
+mod door;
+mod events;
+mod idempotency;
+mod json;
+mod metrics;
+mod model;
+mod openapi;
+mod paging;
+mod params;
+mod problem;
+mod routes;
+mod server;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use arc_swap::ArcSwap;
 use engine::{Command, Event, Problem, Reply, View};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use events::Events;
+use idempotency::Idempotency;
+use metrics::Counts;
+use model::Model;
+pub use server::CONNECTIONS_MAX;
 
 /// A command on its way to the engine task, with where its answer goes.
 #[derive(Debug)]
@@ -34,7 +72,19 @@ pub struct Api {
 
 #[derive(Debug)]
 struct Inner {
-    _commands: mpsc::Sender<CommandCall>,
+    commands: mpsc::Sender<CommandCall>,
+    store: Arc<dyn store::Store>,
+    reads: Arc<Semaphore>,
+    credentials: ArcSwap<Vec<Credential>>,
+    model: Model,
+    events: Events,
+    idempotency: Idempotency,
+    figures: ArcSwap<Figures>,
+    status: ArcSwap<Status>,
+    counts: Counts,
+    /// Of this start: event and request ids of another one are told apart by it.
+    epoch: String,
+    requests: AtomicU64,
 }
 
 /// Live figures for `/metrics` and `/v1/status`; the shell publishes them about once a second.
@@ -66,39 +116,77 @@ pub struct Status {
 }
 
 impl Api {
-    /// An API over a store's archive; commands go out by `commands`.
+    /// An API over a store's archive; commands go out by `commands`, whose bound is the limit of orders under way.
     #[must_use]
-    pub fn new(commands: mpsc::Sender<CommandCall>, _store: Arc<dyn store::Store>, _credentials: Vec<Credential>) -> Self {
-        Self { inner: Arc::new(Inner { _commands: commands }) }
+    pub fn new(commands: mpsc::Sender<CommandCall>, store: Arc<dyn store::Store>, credentials: Vec<Credential>) -> Self {
+        let epoch = format!("{:x}", jiff::Timestamp::now().as_microsecond());
+        let inner = Inner {
+            commands,
+            store,
+            reads: Arc::new(Semaphore::new(command::READS_MAX)),
+            credentials: ArcSwap::from_pointee(credentials),
+            model: Model::default(),
+            events: Events::new(epoch.clone()),
+            idempotency: Idempotency::default(),
+            figures: ArcSwap::default(),
+            status: ArcSwap::default(),
+            counts: Counts::default(),
+            epoch,
+            requests: AtomicU64::new(0),
+        };
+        Self { inner: Arc::new(inner) }
     }
+
     /// Applies one change of the read model. Called by the engine task before replies and events go out.
-    pub fn view(&self, _view: View) {
-        let _ = &self.inner;
-        todo!()
+    pub fn view(&self, view: View) {
+        self.inner.model.apply(view);
     }
-    /// Publishes one event to every subscriber that may see it.
-    pub fn event(&self, _event: Event) {
-        todo!()
+
+    /// Publishes one event to every subscriber that may see it. Never waits for one.
+    pub fn event(&self, event: Event) {
+        self.inner.events.publish(event);
     }
+
     /// Replaces figures.
-    pub fn figures(&self, _figures: Figures) {
-        todo!()
+    pub fn figures(&self, figures: Figures) {
+        self.inner.figures.store(Arc::new(figures));
     }
+
     /// Replaces the status.
-    pub fn status(&self, _status: Status) {
-        todo!()
+    pub fn status(&self, status: Status) {
+        self.inner.status.store(Arc::new(status));
     }
-    /// Replaces the users' secrets (reload).
-    pub fn credentials(&self, _credentials: Vec<Credential>) {
-        todo!()
+
+    /// Replaces the users' secrets (reload). Streams of events whose token is gone end with their next line.
+    pub fn credentials(&self, credentials: Vec<Credential>) {
+        self.inner.credentials.store(Arc::new(credentials));
     }
+
+    /// Ends all streams of events, so that a server can stop; new ones end at once.
+    pub fn close_events(&self) {
+        self.inner.events.close();
+    }
+
     /// The axum router with everything mounted.
     pub fn router(&self) -> axum::Router {
-        todo!()
+        let mut router = axum::Router::new();
+        for (path, methods) in routes::routes() {
+            router = router.route(path, methods);
+        }
+        router
+            .fallback(|| async { axum::http::StatusCode::NOT_FOUND })
+            .layer(axum::extract::DefaultBodyLimit::max(json::BODY_MAX))
+            .layer(axum::middleware::from_fn_with_state(self.clone(), door::pass))
+            .with_state(self.clone())
     }
+
     /// The OpenAPI document as JSON.
     #[must_use]
     pub fn openapi() -> String {
-        todo!()
+        openapi::document()
+    }
+
+    fn next_request_id(&self) -> String {
+        format!("{}-{}", self.inner.epoch, self.inner.requests.fetch_add(1, Ordering::Relaxed))
     }
 }

@@ -1,0 +1,90 @@
+//! Commands to the engine's task, and reads of the store, each with a limit and a deadline.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use engine::{Command, Reply};
+use store::{Store, StoreError};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::oneshot;
+
+use crate::answer::Answer;
+use crate::auth::Caller;
+use crate::problem::Refusal;
+use crate::routes::calls::shown;
+use crate::{Api, CommandCall};
+
+/// Reads of the store at one time.
+pub(crate) const READS_MAX: usize = 16;
+/// How long a client waits for the engine.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an order with an Idempotency-Key is waited for when its client no longer is.
+const LATE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a client waits for its turn at the store.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long an answer is worth waiting for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Patience {
+    /// As long as the client waits.
+    Client,
+    /// Longer: somebody may ask again for what it came to.
+    Key,
+}
+
+impl Api {
+    /// Sends a command and waits for what it came to.
+    pub(crate) async fn command(&self, caller: &Caller, command: Command, patience: Patience) -> Result<Reply, Refusal> {
+        let (answer, answered) = oneshot::channel();
+        let call = CommandCall { actor: caller.user.id.clone(), command, answer };
+        let gone = || Refusal::unavailable("engine-unavailable", "The engine does not answer; the order may still be carried out.");
+        self.inner.commands.try_send(call).map_err(|error| match error {
+            TrySendError::Full(_) => {
+                self.inner.counts.busy.inc();
+                Refusal::unavailable("busy", "Too many orders at once; try again.")
+            }
+            TrySendError::Closed(_) => gone(),
+        })?;
+        let deadline = match patience {
+            Patience::Client => ANSWER_TIMEOUT,
+            Patience::Key => LATE_TIMEOUT,
+        };
+        match tokio::time::timeout(deadline, answered).await {
+            Ok(Ok(result)) => result.map_err(Refusal::from),
+            Ok(Err(_)) | Err(_) => Err(gone()),
+        }
+    }
+
+    /// Sends a command; its resource, or 204.
+    pub(crate) async fn order(&self, caller: &Caller, command: Command) -> Answer {
+        self.command(caller, command, Patience::Client).await.map_or_else(Answer::Refused, |reply| self.answer(caller, reply))
+    }
+
+    /// A reply as it is shown to a caller.
+    pub(crate) fn answer(&self, caller: &Caller, reply: Reply) -> Answer {
+        match reply {
+            Reply::Nothing => Answer::Nothing,
+            Reply::Request(request) => Answer::resource(StatusCode::OK, &request),
+            Reply::Agent(agent, true) => Answer::created(&agent, format!("/v1/agents/{}", agent.id)),
+            Reply::Agent(agent, false) => Answer::resource(StatusCode::OK, &agent),
+            Reply::Call(call) => Answer::resource(StatusCode::OK, &shown(self, caller, &call)),
+        }
+    }
+
+    /// Reads the store on a thread that may block.
+    pub(crate) async fn stored<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let busy = || Refusal::unavailable("busy", "Too many searches at once; try again.");
+        let turn = tokio::time::timeout(READ_TIMEOUT, Arc::clone(&self.inner.reads).acquire_owned()).await;
+        let turn = turn.map_err(|_| busy())?.map_err(|_| busy())?;
+        let store = Arc::clone(&self.inner.store);
+        let done = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            read(&*store)
+        });
+        Ok(done.await.map_err(|error| Refusal::internal(&error.to_string()))??)
+    }
+}

@@ -1,0 +1,94 @@
+//! Prometheus: the shell's figures and the API's own, under `medlytt_`. Names come from code, never from traffic.
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+use crate::{Api, Figures};
+
+/// What the API counts itself.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) unauthenticated: Counter,
+    pub(crate) busy: Counter,
+    pub(crate) resyncs: Counter,
+    pub(crate) subscribers_refused: Counter,
+    /// By class of the answer's status: `2xx` …
+    pub(crate) answers: Family<[(&'static str, &'static str); 1], Counter>,
+}
+
+impl Counts {
+    pub(crate) fn answered(&self, status: u16) {
+        let class = match status / 100 {
+            1 => "1xx",
+            2 => "2xx",
+            3 => "3xx",
+            4 => "4xx",
+            _ => "5xx",
+        };
+        self.answers.get_or_create(&[("class", class)]).inc();
+    }
+}
+
+/// The exposition text (OpenMetrics 1.0).
+pub(crate) fn render(api: &Api) -> Result<String, fmt::Error> {
+    let mut registry = Registry::with_prefix("medlytt");
+    let inner = &api.inner;
+    registry.register("build", "What runs here", Info::new([("version", inner.status.load().version.clone())]));
+    registry.register("http_requests", "Requests by class of answer", inner.counts.answers.clone());
+    registry.register("http_unauthenticated", "Requests without a valid token", inner.counts.unauthenticated.clone());
+    registry.register("http_busy", "Orders refused because the engine's queue was full", inner.counts.busy.clone());
+    registry.register("events_resyncs", "Subscribers told to read everything again", inner.counts.resyncs.clone());
+    registry.register("events_subscribers_refused", "Subscribers above the limit", inner.counts.subscribers_refused.clone());
+    let mut own = Figures::default();
+    let (subscribers, events) = inner.events.figures();
+    let (keys, evicted) = inner.idempotency.figures();
+    own.counters.insert("events".to_owned(), events);
+    own.counters.insert("idempotency_keys_evicted".to_owned(), evicted);
+    own.gauges.insert("events_subscribers".to_owned(), gauge(subscribers));
+    own.gauges.insert("idempotency_keys".to_owned(), gauge(keys));
+    registry.register_collector(Box::new(Collected(Arc::new(own))));
+    registry.register_collector(Box::new(Collected(inner.figures.load_full())));
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+/// Figures as they were published, at the time of a scrape.
+#[derive(Debug)]
+struct Collected(Arc<Figures>);
+
+impl Collector for Collected {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        for (name, value) in &self.0.counters {
+            let exposed = metric_name(name);
+            let metric = encoder.encode_descriptor(&exposed, &name.replace('_', " "), None, MetricType::Counter)?;
+            ConstCounter::new(*value).encode(metric)?;
+        }
+        for (name, value) in &self.0.gauges {
+            let exposed = metric_name(name);
+            let metric = encoder.encode_descriptor(&exposed, &name.replace('_', " "), None, MetricType::Gauge)?;
+            ConstGauge::new(*value).encode(metric)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whatever the shell calls it, Prometheus must be able to read it.
+fn metric_name(name: &str) -> String {
+    let letters = name.strip_suffix("_total").unwrap_or(name).chars();
+    letters.map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).collect()
+}
+
+#[allow(clippy::cast_precision_loss, reason = "no table here holds 2^52 things")]
+fn gauge(count: usize) -> f64 {
+    count as f64
+}

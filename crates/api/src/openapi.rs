@@ -1,0 +1,58 @@
+//! The OpenAPI 3.1 document, from the handlers and the engine's views.
+
+use serde_json::{Value, json};
+use utoipa::OpenApi;
+
+use crate::routes::{agents, calls, listenings, operations, people, requests};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Medlytt control API", description = "Silent monitoring for contact centres. Times are RFC 3339 in UTC; lists page by `cursor`; errors are RFC 9457 problems with a stable `code`."),
+    paths(
+        requests::order, requests::list, requests::one, requests::change, requests::resume, requests::delete,
+        agents::list, agents::one, agents::upsert, agents::delete, agents::status,
+        calls::list, calls::one, calls::shield,
+        listenings::list, listenings::one, listenings::hang_up, listenings::change, listenings::whep, listenings::whep_session,
+        operations::events, people::list, people::one, people::me, operations::status, operations::audit,
+        operations::healthz, operations::readyz, operations::metrics, operations::openapi, operations::page,
+    ),
+    components(schemas(
+        crate::problem::Problem, crate::events::EventData<'_>, crate::events::ResyncData<'_>,
+        engine::view::EventName, engine::view::EventBody, engine::view::EndReason,
+    ))
+)]
+struct Document;
+
+/// What can be read without a token.
+const OPEN: [&str; 5] = ["/healthz", "/readyz", "/metrics", "/openapi.json", "/"];
+
+/// The document as JSON.
+pub(crate) fn document() -> String {
+    let mut document = serde_json::to_value(Document::openapi()).unwrap_or_default();
+    document["info"]["version"] = json!(env!("CARGO_PKG_VERSION"));
+    document["info"]["license"] = json!({"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"});
+    document["security"] = json!([{"token": []}]);
+    document["components"]["securitySchemes"] = json!({"token": {"type": "http", "scheme": "bearer"}});
+    for (path, item) in document["paths"].as_object_mut().into_iter().flatten() {
+        for operation in item.as_object_mut().into_iter().flatten().map(|(_, operation)| operation) {
+            if operation.is_object() {
+                complete(path, operation);
+            }
+        }
+    }
+    serde_json::to_string_pretty(&document).unwrap_or_default()
+}
+
+/// What every operation has: problems, and the open ones no security.
+fn complete(path: &str, operation: &mut Value) {
+    let problem = json!({"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}});
+    for (status, response) in operation["responses"].as_object_mut().into_iter().flatten() {
+        if status.starts_with(['4', '5']) {
+            response["content"] = problem.clone();
+        }
+    }
+    operation["responses"]["default"] = json!({"description": "A problem (RFC 9457)", "content": problem});
+    if OPEN.contains(&path) {
+        operation["security"] = json!([]);
+    }
+}

@@ -1,0 +1,154 @@
+//! Refusals as RFC 9457 problems: one type, one place that renders it.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// The media type of every error (RFC 9457 section 3).
+pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
+
+/// Why a request was refused. Becomes the body once [`crate::door`] knows the request's id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) code: &'static str,
+    pub(crate) detail: String,
+    pub(crate) field: Option<String>,
+    pub(crate) related: Option<String>,
+    pub(crate) reasons: Vec<String>,
+}
+
+/// An error, RFC 9457.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Problem {
+    /// `urn:medlytt:problem:CODE`.
+    #[serde(rename = "type")]
+    kind: String,
+    /// The code in words.
+    title: String,
+    /// HTTP status.
+    status: u16,
+    /// Stable code for programs.
+    code: &'static str,
+    /// What was wrong this time, for people.
+    detail: String,
+    /// The field of the body, the query parameter or the header that was wrong, as a dotted path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
+    /// Id of what is in the way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    related: Option<String>,
+    /// Several reasons (`/readyz`).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasons: Vec<String>,
+    /// Also in the header `x-request-id`.
+    request_id: String,
+}
+
+impl Refusal {
+    pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, code, detail: detail.into(), field: None, related: None, reasons: Vec::new() }
+    }
+
+    /// A field that is missing, unknown or mistyped: 422 `invalid-request`.
+    pub(crate) fn invalid(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { field: Some(field.into()), ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-request", detail) }
+    }
+
+    pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
+    }
+
+    pub(crate) fn not_supported(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "not-supported", detail)
+    }
+
+    /// 404 for things that are not there and for those that the caller may not see: the two look alike.
+    pub(crate) fn not_found(code: &'static str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, code, "There is nothing here by that id.")
+    }
+
+    pub(crate) fn unavailable(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
+    }
+
+    pub(crate) fn internal(detail: &str) -> Self {
+        tracing::error!(detail, "internal error");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here; the log says what.")
+    }
+
+    /// What an error status means that came without a refusal: from the router or an extractor.
+    pub(crate) fn of_status(status: StatusCode) -> Self {
+        match status {
+            StatusCode::NOT_FOUND => Self::new(status, "not-found", "There is nothing at this path."),
+            StatusCode::METHOD_NOT_ALLOWED => Self::new(status, "method-not-allowed", "The header Allow names the methods of this path."),
+            _ if status.is_client_error() => Self::new(status, "malformed-request", "The request cannot be understood."),
+            _ => Self::internal("an answer without a reason"),
+        }
+    }
+
+    /// The body.
+    pub(crate) fn render(&self, request_id: &str) -> Vec<u8> {
+        let problem = Problem {
+            kind: format!("urn:medlytt:problem:{}", self.code),
+            title: title(self.code),
+            status: self.status.as_u16(),
+            code: self.code,
+            detail: self.detail.clone(),
+            field: self.field.clone(),
+            related: self.related.clone(),
+            reasons: self.reasons.clone(),
+            request_id: request_id.to_owned(),
+        };
+        serde_json::to_vec(&problem).unwrap_or_default()
+    }
+}
+
+impl From<engine::Problem> for Refusal {
+    fn from(problem: engine::Problem) -> Self {
+        Self {
+            status: StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            code: problem.code,
+            detail: problem.detail,
+            field: problem.field.map(str::to_owned),
+            related: problem.related,
+            reasons: Vec::new(),
+        }
+    }
+}
+
+impl From<store::StoreError> for Refusal {
+    fn from(error: store::StoreError) -> Self {
+        match error {
+            store::StoreError::Cursor => Self::invalid("cursor", "This cursor does not belong to this list."),
+            store::StoreError::Unavailable(why) => {
+                tracing::warn!(why, "the store cannot be read");
+                Self::unavailable("store-unavailable", "The archive cannot be read now; try again.")
+            }
+            other => Self::internal(&other.to_string()),
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        let headers = response.headers_mut();
+        match self.status {
+            // RFC 6750 section 3.
+            StatusCode::UNAUTHORIZED => headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"medlytt\"")),
+            StatusCode::SERVICE_UNAVAILABLE => headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1")),
+            _ => None,
+        };
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// `agent-not-found` → `Agent not found`.
+fn title(code: &str) -> String {
+    let words = code.replace('-', " ");
+    let mut letters = words.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}

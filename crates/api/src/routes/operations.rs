@@ -1,0 +1,134 @@
+//! Events, status, health, metrics, the document and the page.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response, Sse};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::Api;
+use crate::auth::Caller;
+use crate::params::Params;
+use crate::problem::Refusal;
+use crate::{events, metrics, openapi};
+
+static DOCUMENT: LazyLock<String> = LazyLock::new(openapi::document);
+
+/// What the engine is and does.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct StatusView {
+    /// Version.
+    version: String,
+    /// Bound SIP ports, such as `udp:127.0.0.1:5060`.
+    sip: Vec<String>,
+    /// Bound address of this API.
+    http: String,
+    /// Range of media ports.
+    media: String,
+    /// No new calls are taken.
+    draining: bool,
+    /// As `/readyz`.
+    ready: bool,
+    /// Why not.
+    not_ready: Vec<String>,
+    /// Monotonic counters.
+    counters: BTreeMap<String, u64>,
+    /// Gauges.
+    gauges: BTreeMap<String, f64>,
+}
+
+/// Server-sent events, filtered to what the caller may see.
+#[utoipa::path(get, path = "/v1/events", tag = "events",
+    params(("Last-Event-ID" = Option<String>, Header, description = "Go on after this event; where that is not possible, the first event is `resync`")),
+    responses((status = 200, content_type = "text/event-stream", body = String,
+        description = "`event:` a name of EventName or `resync`; `data:` EventData or ResyncData as JSON; a comment every 15 s")))]
+pub(crate) async fn events(State(api): State<Api>, caller: Caller, params: Params, headers: HeaderMap) -> Result<Response, Refusal> {
+    params.finish()?;
+    // What is not text is none of our ids.
+    let last_id = headers.get("last-event-id").map(|id| id.to_str().unwrap_or("?"));
+    let stream = events::subscribe(&api, caller, last_id)?;
+    let mut response = Sse::new(stream).into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Otherwise nginx would hold events back.
+    response.headers_mut().insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+/// Bound ports, readiness and live figures.
+#[utoipa::path(get, path = "/v1/status", tag = "operations", responses((status = 200, body = StatusView)))]
+pub(crate) async fn status(State(api): State<Api>, _caller: Caller, params: Params) -> Result<Json<StatusView>, Refusal> {
+    params.finish()?;
+    let (status, figures) = (api.inner.status.load_full(), api.inner.figures.load_full());
+    let not_ready = not_ready(&status);
+    Ok(Json(StatusView {
+        version: status.version.clone(),
+        sip: status.sip.clone(),
+        http: status.http.clone(),
+        media: status.media.clone(),
+        draining: status.draining,
+        ready: not_ready.is_empty(),
+        not_ready,
+        counters: figures.counters.clone(),
+        gauges: figures.gauges.clone(),
+    }))
+}
+
+/// The audit trail: not in this version (422 `not-supported`).
+#[utoipa::path(get, path = "/v1/audit", tag = "operations", responses((status = 422, description = "`not-supported`")))]
+pub(crate) async fn audit(caller: Caller) -> Result<StatusCode, Refusal> {
+    if !caller.is_admin() {
+        return Err(Refusal::forbidden("The audit trail is for admins."));
+    }
+    Err(Refusal::not_supported("The audit trail cannot be read in this version."))
+}
+
+/// The process lives.
+#[utoipa::path(get, path = "/healthz", tag = "operations", responses((status = 200, description = "`{\"status\": \"ok\"}`")))]
+pub(crate) async fn healthz() -> Json<serde_json::Value> {
+    Json(serde_json::json!({"status": "ok"}))
+}
+
+/// SIP is bound, media ports are ready, the store can be written, and no drain is under way.
+#[utoipa::path(get, path = "/readyz", tag = "operations",
+    responses((status = 200, description = "`{\"status\": \"ready\"}`"), (status = 503, description = "`not-ready`, with `reasons`")))]
+pub(crate) async fn readyz(State(api): State<Api>) -> Result<Json<serde_json::Value>, Refusal> {
+    let reasons = not_ready(&api.inner.status.load());
+    if reasons.is_empty() {
+        return Ok(Json(serde_json::json!({"status": "ready"})));
+    }
+    Err(Refusal { reasons: reasons.clone(), ..Refusal::unavailable("not-ready", reasons.join("; ")) })
+}
+
+/// Figures for Prometheus; none names an agent, a number or a call.
+#[utoipa::path(get, path = "/metrics", tag = "operations", responses((status = 200, content_type = "application/openmetrics-text", body = String)))]
+pub(crate) async fn metrics(State(api): State<Api>) -> Result<Response, Refusal> {
+    let text = metrics::render(&api).map_err(|error| Refusal::internal(&error.to_string()))?;
+    Ok(([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response())
+}
+
+/// This document.
+#[utoipa::path(get, path = "/openapi.json", tag = "operations", responses((status = 200, description = "OpenAPI 3.1")))]
+pub(crate) async fn openapi() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], DOCUMENT.as_str()).into_response()
+}
+
+/// A page that says what this is.
+#[utoipa::path(get, path = "/", tag = "operations", responses((status = 200, content_type = "text/html", body = String)))]
+pub(crate) async fn page() -> Html<&'static str> {
+    Html(include_str!("page.html"))
+}
+
+fn not_ready(status: &crate::Status) -> Vec<String> {
+    let mut reasons = status.not_ready.clone();
+    if status.draining {
+        reasons.push("draining".to_owned());
+    }
+    if !status.ready && reasons.is_empty() {
+        reasons.push("starting".to_owned());
+    }
+    reasons
+}
