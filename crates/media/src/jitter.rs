@@ -53,10 +53,11 @@ pub enum Pushed {
     Overflow,
 }
 
-/// The ring.
+/// The ring. Buffers are boxed so that packets are moved within the ring and reused without copying them.
 #[derive(Clone, Debug)]
 pub struct Ring {
     packets: Vec<Packet>,
+    #[expect(clippy::vec_box, reason = "the box moves on into a packet")]
     spare: Vec<Box<[u8; PAYLOAD]>>,
     limit: usize,
     ssrc: Option<u32>,

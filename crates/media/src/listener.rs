@@ -197,7 +197,7 @@ impl ListenerLeg {
     fn report(&mut self, now: Instant, bye: bool, sink: &mut impl Sink) {
         let Some(target) = self.remote.as_ref().and_then(|r| r.rtcp) else { return };
         let elapsed = now.saturating_duration_since(self.begun);
-        let ntp = elapsed.as_secs() << 32 | (u64::from(elapsed.subsec_nanos()) << 32) / 1_000_000_000;
+        let ntp = (elapsed.as_secs() << 32) | ((u64::from(elapsed.subsec_nanos()) << 32) / 1_000_000_000);
         let report =
             rtcp::Report { ssrc: self.ssrc, ntp, timestamp: self.timestamp, packets: self.packets, bytes: self.bytes };
         let cname = format!("{:08x}@medlytt", self.ssrc);

@@ -459,7 +459,7 @@ impl Shard {
             }
             if mixed.real && !shielded {
                 let heard_ms = leg.heard();
-                if heard_ms % 1000 == 0 {
+                if heard_ms.is_multiple_of(1000) {
                     sink.event(Event::Heard { listener: leg.id(), heard_ms });
                 }
             }
@@ -483,7 +483,7 @@ impl Shard {
             self.watch(now, a, b, sink);
         }
         self.house_keepings = self.house_keepings.wrapping_add(1);
-        if self.house_keepings % PROGRESS_EVERY == 0 {
+        if self.house_keepings.is_multiple_of(PROGRESS_EVERY) {
             let changed = |s: &mut Stream| std::mem::take(&mut s.figures_changed).then(|| (s.id, s.figures()));
             let streams: Vec<_> = self.streams.iter_mut().filter_map(|(_, s)| changed(s)).collect();
             if !streams.is_empty() {
