@@ -12,7 +12,8 @@ use crate::routes::{agents, calls, listenings, operations, people, requests};
         requests::order, requests::list, requests::one, requests::change, requests::resume, requests::delete,
         agents::list, agents::one, agents::upsert, agents::delete, agents::status,
         calls::list, calls::one, calls::shield,
-        listenings::list, listenings::one, listenings::hang_up, listenings::change, listenings::whep, listenings::whep_session,
+        listenings::list, listenings::one, listenings::hang_up, listenings::change, listenings::whep,
+        listenings::whep_restart, listenings::whep_stop,
         operations::events, people::list, people::one, people::me, operations::status, operations::audit,
         operations::healthz, operations::readyz, operations::metrics, operations::openapi, operations::page,
     ),
@@ -52,6 +53,10 @@ fn complete(path: &str, operation: &mut Value) {
         }
     }
     operation["responses"]["default"] = json!({"description": "A problem (RFC 9457)", "content": problem});
+    // A handler's name is only unique within its resource.
+    if let (Some(tag), Some(name)) = (operation["tags"][0].as_str(), operation["operationId"].as_str()) {
+        operation["operationId"] = json!(format!("{tag}_{name}"));
+    }
     if OPEN.contains(&path) {
         operation["security"] = json!([]);
     }

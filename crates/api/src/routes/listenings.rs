@@ -107,9 +107,16 @@ pub(crate) async fn whep(caller: Caller) -> Result<StatusCode, Refusal> {
     Err(Refusal::not_supported("Listening in the browser is not in this version."))
 }
 
-/// ICE restart and stop of the page's player: not in this version (422 `not-supported`).
-#[utoipa::path(method(patch, delete), path = "/v1/listenings/{id}/whep/{session}", tag = "listenings", params(("id" = String, Path), ("session" = String, Path)),
+/// ICE restart of the page's player: not in this version (422 `not-supported`).
+#[utoipa::path(patch, path = "/v1/listenings/{id}/whep/{session}", tag = "listenings", params(("id" = String, Path), ("session" = String, Path)),
     responses((status = 422, description = "`not-supported`")))]
-pub(crate) async fn whep_session(caller: Caller) -> Result<StatusCode, Refusal> {
+pub(crate) async fn whep_restart(caller: Caller) -> Result<StatusCode, Refusal> {
+    whep(caller).await
+}
+
+/// Stop of the page's player: not in this version (422 `not-supported`).
+#[utoipa::path(delete, path = "/v1/listenings/{id}/whep/{session}", tag = "listenings", params(("id" = String, Path), ("session" = String, Path)),
+    responses((status = 422, description = "`not-supported`")))]
+pub(crate) async fn whep_stop(caller: Caller) -> Result<StatusCode, Refusal> {
     whep(caller).await
 }

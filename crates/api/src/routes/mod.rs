@@ -44,7 +44,7 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/v1/listenings", get(listenings::list)),
         ("/v1/listenings/{id}", get(listenings::one).patch(listenings::change).delete(listenings::hang_up)),
         ("/v1/listenings/{id}/whep", post(listenings::whep)),
-        ("/v1/listenings/{id}/whep/{session}", patch(listenings::whep_session).delete(listenings::whep_session)),
+        ("/v1/listenings/{id}/whep/{session}", patch(listenings::whep_restart).delete(listenings::whep_stop)),
         ("/v1/events", get(operations::events)),
         ("/v1/users", get(people::list)),
         ("/v1/users/{id}", get(people::one)),

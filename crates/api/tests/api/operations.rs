@@ -1,0 +1,200 @@
+//! Health, readiness, status, metrics, the document, the page.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::http::Method;
+use medlytt_api::{Api, Figures, Status};
+use serde_json::Value;
+
+use crate::stage::{Stage, request};
+
+#[tokio::test]
+async fn liveness_needs_nothing() {
+    let stage = Stage::new();
+    stage.store.set_available(false);
+    stage.api.status(Status::default());
+    assert_eq!(stage.get("", "/healthz").await.json()["status"], "ok");
+}
+
+#[tokio::test]
+async fn readiness_says_why_not() {
+    let stage = Stage::new();
+    assert_eq!(stage.get("", "/readyz").await.status, 200);
+    stage.api.status(Status { ready: true, draining: true, ..Status::default() });
+    assert_eq!(stage.get("", "/readyz").await.problem(503, "not-ready")["reasons"], serde_json::json!(["draining"]));
+    let reasons = vec!["the store cannot be written".to_owned(), "no media ports".to_owned()];
+    stage.api.status(Status { ready: false, not_ready: reasons.clone(), ..Status::default() });
+    let problem = stage.get("", "/readyz").await.problem(503, "not-ready");
+    assert_eq!(problem["reasons"], serde_json::json!(reasons));
+    assert!(problem["detail"].as_str().unwrap().contains("no media ports"));
+    stage.api.status(Status::default());
+    assert_eq!(stage.get("", "/readyz").await.problem(503, "not-ready")["reasons"], serde_json::json!(["starting"]));
+}
+
+fn figures() -> Figures {
+    let counters = BTreeMap::from([("calls".to_owned(), 7), ("sip_dropped_total".to_owned(), 3), ("odd name{x=\"1\"}".to_owned(), 1)]);
+    Figures { counters, gauges: BTreeMap::from([("calls_up".to_owned(), 2.5)]) }
+}
+
+#[tokio::test]
+async fn status_shows_ports_and_figures() {
+    let stage = Stage::new();
+    stage.api.figures(figures());
+    let status = stage.get("platform", "/v1/status").await.json();
+    assert_eq!((status["version"].as_str(), status["ready"].as_bool(), status["draining"].as_bool()), (Some("1.2.3"), Some(true), Some(false)));
+    assert_eq!(status["sip"], serde_json::json!(["udp:127.0.0.1:5060"]));
+    assert_eq!((status["counters"]["calls"].as_u64(), status["gauges"]["calls_up"].as_f64()), (Some(7), Some(2.5)));
+}
+
+#[tokio::test]
+async fn metrics_are_open_and_name_nobody() {
+    let stage = Stage::new();
+    stage.api.figures(figures());
+    stage.get("", "/v1/agents").await;
+    stage.get("ada", "/v1/agents?search=Anna").await;
+    let got = stage.get("", "/metrics").await;
+    assert_eq!(got.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
+    let text = String::from_utf8(got.body.clone()).unwrap();
+    for line in [
+        "medlytt_calls_total 7",
+        "medlytt_sip_dropped_total 3",
+        "medlytt_odd_name_x__1___total 1",
+        "medlytt_calls_up 2.5",
+        "medlytt_build_info{version=\"1.2.3\"} 1",
+        "medlytt_http_unauthenticated_total 1",
+        "medlytt_http_requests_total{class=\"4xx\"} 1",
+        "medlytt_http_requests_total{class=\"2xx\"} 1",
+        "medlytt_events_subscribers 0.0",
+        "# EOF",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+    }
+    assert!(!text.to_lowercase().contains("anna"));
+    let names: Vec<_> = text.lines().filter(|line| line.starts_with("# TYPE")).collect();
+    assert_eq!(names.len(), names.iter().collect::<BTreeSet<_>>().len(), "no metric is there twice");
+}
+
+#[tokio::test]
+async fn the_page_says_what_this_is_and_runs_nothing() {
+    let stage = Stage::new();
+    let got = stage.get("", "/").await;
+    assert_eq!(got.status, 200);
+    assert!(got.header("content-type").unwrap().starts_with("text/html"));
+    let policy = got.header("content-security-policy").unwrap();
+    assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"));
+    assert_eq!(got.header("x-content-type-options"), Some("nosniff"));
+    let page = String::from_utf8(got.body.clone()).unwrap();
+    for path in ["/openapi.json", "/readyz", "/metrics"] {
+        assert!(page.contains(&format!("href=\"{path}\"")));
+        assert_eq!(stage.get("", path).await.status, 200);
+    }
+}
+
+fn document() -> Value {
+    serde_json::from_str(&Api::openapi()).unwrap()
+}
+
+/// API.md's table of paths.
+const PATHS: [(&str, &str); 24] = [
+    ("/v1/requests", "get post"),
+    ("/v1/requests/{id}", "delete get patch"),
+    ("/v1/requests/{id}/resume", "post"),
+    ("/v1/agents", "get"),
+    ("/v1/agents/{id}", "delete get put"),
+    ("/v1/agents/{id}/status", "put"),
+    ("/v1/calls", "get"),
+    ("/v1/calls/{id}", "get"),
+    ("/v1/calls/{id}/shield", "put"),
+    ("/v1/listenings", "get"),
+    ("/v1/listenings/{id}", "delete get patch"),
+    ("/v1/listenings/{id}/whep", "post"),
+    ("/v1/listenings/{id}/whep/{session}", "delete patch"),
+    ("/v1/events", "get"),
+    ("/v1/users", "get"),
+    ("/v1/users/{id}", "get"),
+    ("/v1/me", "get"),
+    ("/v1/status", "get"),
+    ("/v1/audit", "get"),
+    ("/healthz", "get"),
+    ("/readyz", "get"),
+    ("/metrics", "get"),
+    ("/openapi.json", "get"),
+    ("/", "get"),
+];
+
+#[tokio::test]
+async fn the_document_the_contract_and_the_router_have_the_same_paths() {
+    let stage = Stage::new();
+    let document = document();
+    let paths = document["paths"].as_object().unwrap();
+    let documented: BTreeMap<_, _> = paths.iter().map(|(path, item)| {
+        let mut methods: Vec<_> = item.as_object().unwrap().keys().map(String::as_str).collect();
+        methods.sort_unstable();
+        (path.as_str(), methods.join(" "))
+    }).collect();
+    let contract: BTreeMap<_, _> = PATHS.iter().map(|(path, methods)| (*path, (*methods).to_owned())).collect();
+    assert_eq!(documented, contract);
+    for (path, methods) in PATHS {
+        let path = path.replace("{id}", "x").replace("{session}", "1");
+        let routed: Vec<_> = routed(&stage, &path).await;
+        assert_eq!(routed.join(" "), methods, "{path}");
+    }
+}
+
+/// Methods that the router answers at a path, by its Allow.
+async fn routed(stage: &Stage, path: &str) -> Vec<String> {
+    let got = stage.send(request("", Method::TRACE.as_str(), path, None)).await;
+    got.problem(405, "method-not-allowed");
+    let mut methods: Vec<_> = got.header("allow").unwrap().split(',').map(|m| m.trim().to_lowercase()).filter(|m| m != "head").collect();
+    methods.sort_unstable();
+    methods
+}
+
+#[tokio::test]
+async fn the_document_is_whole() {
+    let document = document();
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1."));
+    assert_eq!(document["components"]["securitySchemes"]["token"]["scheme"], "bearer");
+    let mut ids = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let place = format!("{method} {path}");
+            assert!(operation["responses"].as_object().is_some_and(|responses| responses.contains_key("default")), "{place}");
+            assert!(operation["summary"].as_str().is_some_and(|summary| !summary.is_empty()), "{place}");
+            assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()), "{place}: this operationId is taken");
+            assert_eq!(operation.get("security").is_some(), !path.starts_with("/v1"), "{place}");
+            let declared: Vec<_> = operation["parameters"].as_array().into_iter().flatten().filter(|p| p["in"] == "path").map(|p| p["name"].as_str().unwrap()).collect();
+            let wanted: Vec<_> = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).collect();
+            assert_eq!(declared, wanted, "{place}");
+        }
+    }
+    let mut references = Vec::new();
+    collect(&document, &mut references);
+    assert!(references.len() > 30);
+    for reference in references {
+        let pointer = reference.strip_prefix('#').unwrap();
+        assert!(document.pointer(pointer).is_some(), "{reference} leads nowhere");
+    }
+    for schema in ["AgentView", "CallView", "RequestView", "ListeningView", "UserView", "OrderBody", "Problem", "EndReason", "EventName", "EventBody"] {
+        assert!(document["components"]["schemas"][schema].is_object(), "{schema}");
+    }
+}
+
+fn collect(value: &Value, references: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => {
+            references.extend(map.get("$ref").and_then(Value::as_str).map(str::to_owned));
+            map.values().for_each(|value| collect(value, references));
+        }
+        Value::Array(items) => items.iter().for_each(|value| collect(value, references)),
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn the_document_is_served_as_it_is_printed() {
+    let stage = Stage::new();
+    let got = stage.get("", "/openapi.json").await;
+    assert_eq!(got.header("content-type"), Some("application/json"));
+    assert_eq!(String::from_utf8(got.body.clone()).unwrap(), Api::openapi());
+}
