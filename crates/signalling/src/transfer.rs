@@ -164,7 +164,7 @@ impl Transfers {
             Ok(made) => made,
             Err(status) => {
                 ua.unborn(new.leg, status, "Not reachable");
-                return self.fail(ua, id, status, "Not reachable");
+                return self.fail(ua, id, status, "");
             }
         };
         leg.descriptions.set_media(new.media);

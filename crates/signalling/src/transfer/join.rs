@@ -65,10 +65,10 @@ impl Transfers {
         let direction = joining.direction;
         let source = ua.leg(other).and_then(|leg| leg.descriptions.agreed()).map(|agreed| agreed.remote.clone());
         let body = source.and_then(|source| ua.leg_mut(next)?.descriptions.offer_from(&source, direction));
-        match body {
-            Some(_) => ua.change(next, &Method::Invite, body, Purpose::Join { leg: next, transfer: id }),
-            None => return self.fail(ua, id, 488, "Not Acceptable Here"),
-        };
+        if body.is_none() {
+            return self.fail(ua, id, 488, "Not Acceptable Here");
+        }
+        ua.change(next, &Method::Invite, body, Purpose::Join { leg: next, transfer: id });
     }
 
     /// Somebody else is changing that leg: RFC 3261 §14.1's pause.
