@@ -41,6 +41,12 @@ pub(crate) fn document() -> String {
             }
         }
     }
+    for (name, schema) in document["components"]["schemas"].as_object_mut().into_iter().flatten() {
+        // Bodies are read strictly.
+        if name.ends_with("Body") && name != "EventBody" || name == "RequestChange" {
+            schema["additionalProperties"] = json!(false);
+        }
+    }
     serde_json::to_string_pretty(&document).unwrap_or_default()
 }
 
@@ -51,8 +57,17 @@ fn complete(path: &str, operation: &mut Value) {
         if status.starts_with(['4', '5']) {
             response["content"] = problem.clone();
         }
+        if response["description"].as_str().unwrap_or("").is_empty() {
+            response["description"] = json!("As it is now");
+        }
     }
     operation["responses"]["default"] = json!({"description": "A problem (RFC 9457)", "content": problem});
+    for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
+        // Optional means left out: neither a query nor a header can say `null`.
+        if let Some(kind) = parameter["schema"]["type"][0].as_str() {
+            parameter["schema"]["type"] = json!(kind);
+        }
+    }
     // A handler's name is only unique within its resource.
     if let (Some(tag), Some(name)) = (operation["tags"][0].as_str(), operation["operationId"].as_str()) {
         operation["operationId"] = json!(format!("{tag}_{name}"));

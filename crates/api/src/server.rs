@@ -51,17 +51,17 @@ struct Limited {
     permits: Arc<Semaphore>,
 }
 
-struct Connection {
-    stream: TcpStream,
+struct Connection<S> {
+    stream: S,
     idle: Pin<Box<Sleep>>,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Listener for Limited {
-    type Io = Connection;
+    type Io = Connection<TcpStream>;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
+    async fn accept(&mut self) -> (Connection<TcpStream>, SocketAddr) {
         // Never closed, so there is always a permit in the end.
         let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
         let (stream, from) = Listener::accept(&mut self.listener).await;
@@ -75,7 +75,7 @@ impl Listener for Limited {
     }
 }
 
-impl Connection {
+impl<S> Connection<S> {
     /// Progress puts the end off; without it, the end may have come.
     fn moved<T>(&mut self, context: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if poll.is_ready() {
@@ -89,14 +89,14 @@ impl Connection {
     }
 }
 
-impl AsyncRead for Connection {
+impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let poll = Pin::new(&mut self.stream).poll_read(context, buffer);
         self.moved(context, poll)
     }
 }
 
-impl AsyncWrite for Connection {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write(context, data);
         self.moved(context, poll)
@@ -113,5 +113,51 @@ impl AsyncWrite for Connection {
     }
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_connection_ends_and_a_moving_one_does_not() {
+        let (stream, mut peer) = duplex(64);
+        let mut connection = Connection { stream, idle: Box::pin(sleep(IDLE)), _permit: None };
+        let started = Instant::now();
+        let mut byte = [0];
+        for _ in 0..3 {
+            let (read, ()) = tokio::join!(connection.read_exact(&mut byte), async {
+                tokio::time::sleep(IDLE - Duration::from_secs(1)).await;
+                peer.write_all(b"x").await.unwrap();
+            });
+            read.unwrap();
+        }
+        let silent = connection.read(&mut byte).await.unwrap_err();
+        assert_eq!((silent.kind(), started.elapsed()), (io::ErrorKind::TimedOut, 3 * (IDLE - Duration::from_secs(1)) + IDLE));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_who_does_not_take_its_answer_is_not_waited_for() {
+        let (stream, _peer) = duplex(4);
+        let mut connection = Connection { stream, idle: Box::pin(sleep(IDLE)), _permit: None };
+        let stuck = connection.write_all(b"more than fits").await.unwrap_err();
+        assert_eq!(stuck.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn connections_have_a_limit_and_leave_their_place_when_they_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let permits = Arc::new(Semaphore::new(1));
+        let mut limited = Limited { listener, permits: Arc::clone(&permits) };
+        let _clients = (TcpStream::connect(at).await.unwrap(), TcpStream::connect(at).await.unwrap());
+        let (first, _) = limited.accept().await;
+        assert!(permits.try_acquire().is_err());
+        drop(first);
+        let _second = limited.accept().await;
+        assert!(permits.try_acquire().is_err());
     }
 }

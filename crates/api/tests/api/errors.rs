@@ -267,3 +267,44 @@ async fn every_answer_has_an_id_and_safe_headers() {
         assert_ne!(got.header("x-request-id"), Some(odd));
     }
 }
+
+/// Numbers that look random and are the same every time (xorshift64).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % u64::try_from(n).unwrap()).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn spoilt_orders_get_a_problem_or_reach_the_engine() {
+    let Stage { router, mut commands, .. } = Stage::new();
+    tokio::spawn(async move {
+        while let Some(call) = commands.recv().await {
+            let _ = call.answer.send(Err(refused(404, "agent-not-found")));
+        }
+    });
+    let good = json!({"agent": "anna", "listener": {"user": "sue"}, "calls": 2, "until": "2026-11-22T16:00:00+01:00", "directions": ["inbound"]}).to_string().into_bytes();
+    let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
+    let mut codes = std::collections::BTreeMap::new();
+    for _ in 0..3000 {
+        let mut body = good.clone();
+        for _ in 0..=dice.below(3) {
+            let at = dice.below(body.len());
+            match dice.below(4) {
+                0 => body[at] = u8::try_from(dice.below(256)).unwrap(),
+                1 if body.len() > 1 => drop(body.remove(at)),
+                2 => body.insert(at, b"{}[]\",:0e-\\u"[dice.below(12)]),
+                _ => body.truncate(at + 1),
+            }
+        }
+        let response = tower::ServiceExt::oneshot(router.clone(), raw("ada", "POST", "/v1/requests", Some(body), &[])).await.unwrap();
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+        *codes.entry(response.status().as_u16()).or_insert(0) += 1;
+    }
+    assert_eq!(codes.keys().copied().collect::<Vec<_>>(), [400, 404, 422]);
+}

@@ -160,6 +160,9 @@ async fn the_document_is_whole() {
         for (method, operation) in item.as_object().unwrap() {
             let place = format!("{method} {path}");
             assert!(operation["responses"].as_object().is_some_and(|responses| responses.contains_key("default")), "{place}");
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                assert!(response["description"].as_str().is_some_and(|text| !text.is_empty()), "{place} {status}");
+            }
             assert!(operation["summary"].as_str().is_some_and(|summary| !summary.is_empty()), "{place}");
             assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()), "{place}: this operationId is taken");
             assert_eq!(operation.get("security").is_some(), !path.starts_with("/v1"), "{place}");
@@ -178,6 +181,15 @@ async fn the_document_is_whole() {
     for schema in ["AgentView", "CallView", "RequestView", "ListeningView", "UserView", "OrderBody", "Problem", "EndReason", "EventName", "EventBody"] {
         assert!(document["components"]["schemas"][schema].is_object(), "{schema}");
     }
+}
+
+#[tokio::test]
+async fn strict_bodies_are_documented_as_strict() {
+    let schemas = &document()["components"]["schemas"];
+    for name in ["OrderBody", "ListenerBody", "RequestChange", "AgentBody", "StatusBody", "ShieldBody"] {
+        assert_eq!(schemas[name]["additionalProperties"], false, "{name}");
+    }
+    assert_eq!(schemas["OrderBody"]["required"], serde_json::json!(["agent", "listener"]));
 }
 
 fn collect(value: &Value, references: &mut Vec<String>) {
