@@ -1,2 +1,128 @@
 //! `cargo xtask`: the project's own commands.
-fn main() {}
+//!
+//! `cargo xtask test` runs everything: unit tests, stories and the architecture test by `cargo test --workspace`, then
+//! SIPp and baresip against the release binary. It installs those two if it may, and says so if it may not.
+
+// Starts other programs and waits for them.
+#![allow(clippy::disallowed_methods)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+/// The programs that the interop tests need, each with its Debian package.
+const TOOLS: [(&str, &str); 2] = [("sipp", "sip-tester"), ("baresip", "baresip-core")];
+
+const USAGE: &str = "\
+cargo xtask test            all tests: unit, stories, architecture, and SIPp and baresip against the release binary
+cargo xtask test --plain    the same without SIPp and baresip";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match arguments.as_slice() {
+        ["test"] => test(true),
+        ["test", "--plain"] => test(false),
+        _ => Err(format!("usage:\n{USAGE}")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("xtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn test(interop: bool) -> Result<(), String> {
+    // First, so that a missing tool is known before ten minutes of building.
+    let missing = if interop { install_tools() } else { Vec::new() };
+    run(cargo().args(["test", "--workspace"]))?;
+    if !interop {
+        println!("xtask: SIPp and baresip against the real binary were NOT run (--plain)");
+        return Ok(());
+    }
+    if !missing.is_empty() {
+        return Err(format!(
+            "SIPp and baresip against the real binary were NOT run: {} missing",
+            missing.join(" and ")
+        ));
+    }
+    run(cargo().args(["build", "--release", "--package", "medlytt-app"]))?;
+    let tests = [
+        "test",
+        "--package",
+        "medlytt-stories",
+        "--features",
+        "interop",
+        "--test",
+        "interop",
+        "--",
+        "--test-threads=1",
+    ];
+    run(cargo().args(tests).env("MEDLYTT_BIN", release_binary()))
+}
+
+/// Installs what is missing and returns what still is.
+fn install_tools() -> Vec<&'static str> {
+    let missing = || TOOLS.into_iter().filter(|(program, _)| !is_installed(program));
+    let packages: Vec<&str> = missing().map(|(_, package)| package).collect();
+    if packages.is_empty() {
+        return packages;
+    }
+    if !(is_root() && is_installed("apt-get")) {
+        eprintln!("xtask: {} must be installed by hand: this is not root on a Debian system", packages.join(" and "));
+        return packages;
+    }
+    println!("xtask: installing {}", packages.join(" and "));
+    let apt =
+        |arguments: &[&str]| run(Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive"));
+    let installed = apt(&["update", "--quiet"]).and_then(|()| {
+        let install = ["install", "--quiet", "--yes", "--no-install-recommends"];
+        apt(&[&install[..], &packages].concat())
+    });
+    if let Err(message) = installed {
+        eprintln!("xtask: {message}");
+    }
+    missing().map(|(_, package)| package).collect()
+}
+
+fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
+
+fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    command
+}
+
+fn release_binary() -> PathBuf {
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |target| root().join(target));
+    target.join("release/medlytt")
+}
+
+/// The workspace's folder.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    println!("xtask: {}", shown(command));
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{}: {status}", shown(command))),
+        Err(error) => Err(format!("{}: {error}", shown(command))),
+    }
+}
+
+fn shown(command: &Command) -> String {
+    let program = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
+    let words = std::iter::once(program).chain(command.get_args()).map(|word| word.to_string_lossy());
+    words.collect::<Vec<_>>().join(" ")
+}

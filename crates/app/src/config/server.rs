@@ -1,0 +1,97 @@
+//! `[sip]`, `[media]`, `[api]`, `[store]` and `[log]`.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use super::section::Section;
+use super::values::{ANY_DURATION, Listen, SOME_DURATION, parse_listen, parse_ports};
+use super::{Log, LogFormat, Media, Sip};
+
+pub(super) fn sip(root: &Section<'_>) -> Sip {
+    let section = root.section("sip");
+    let listen = section.strings("listen").map(|given| {
+        let listens: Vec<Listen> = given.iter().filter_map(|listen| listen.parse(|text| parse_listen(text))).collect();
+        if given.is_empty() {
+            section.problem("listen", "must name at least one address");
+        }
+        for (at, listen) in listens.iter().enumerate() {
+            if listen.addr.port() != 0 && listens[..at].contains(listen) {
+                section.problem("listen", format!("udp:{} stands here twice", listen.addr));
+            }
+        }
+        listens
+    });
+    let sip = Sip {
+        listen: listen.unwrap_or_else(|| vec![Listen { addr: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 5060)) }]),
+        advertised: section.filled("advertised").map(|given| given.value),
+        domain: section.filled("domain").map_or_else(|| "medlytt".to_owned(), |given| given.value),
+        max_calls: section.count("max_calls", 1..=1_000_000).unwrap_or(10_000),
+        max_transactions: section.count("max_transactions", 1..=10_000_000).unwrap_or(100_000),
+    };
+    section.finish();
+    sip
+}
+
+pub(super) fn media(root: &Section<'_>) -> Media {
+    let section = root.section("media");
+    let ip = |text: &String| text.parse::<IpAddr>().map_err(|_| format!("must be an IP address, not \"{text}\""));
+    let media = Media {
+        address: section
+            .string("address")
+            .and_then(|given| given.parse(ip))
+            .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        advertised: section.string("advertised").and_then(|given| given.parse(ip)),
+        ports: section
+            .string("ports")
+            .and_then(|given| given.parse(|text| parse_ports(text)))
+            .unwrap_or((20_000, 39_999)),
+        port_pool: section.count("port_pool", 4..=4096).unwrap_or(128),
+        quarantine: section.duration("quarantine", ANY_DURATION).unwrap_or(Duration::from_secs(5)),
+        rtp_timeout: section.duration("rtp_timeout", ANY_DURATION).unwrap_or(Duration::from_secs(60)),
+        rtp_timeout_held: section.duration("rtp_timeout_held", ANY_DURATION).unwrap_or(Duration::from_secs(3600)),
+        one_way_after: section.duration("one_way_after", SOME_DURATION).unwrap_or(Duration::from_secs(10)),
+    };
+    section.finish();
+    media
+}
+
+pub(super) fn api_listen(root: &Section<'_>) -> SocketAddr {
+    let section = root.section("api");
+    let addr = |text: &String| text.parse::<SocketAddr>().map_err(|_| format!("must be ADDRESS:PORT, not \"{text}\""));
+    let listen = section.string("listen").and_then(|given| given.parse(addr));
+    for later in ["certificate", "key"] {
+        section.not_in_this_version(later);
+    }
+    section.finish();
+    listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)))
+}
+
+pub(super) fn store_url(root: &Section<'_>) -> String {
+    let section = root.section("store");
+    let url = section.string("url").and_then(|given| {
+        given.parse(|text| match text.split_once(':') {
+            Some(("sqlite", path)) if !path.is_empty() => Ok(text.clone()),
+            Some(("nats", _)) => Err("nats: not in this version".to_owned()),
+            _ => Err(format!("must be sqlite:FILE, not \"{text}\"")),
+        })
+    });
+    section.finish();
+    url.unwrap_or_else(|| "sqlite:medlytt.db".to_owned())
+}
+
+pub(super) fn log(root: &Section<'_>) -> Log {
+    let section = root.section("log");
+    let format =
+        section.choice("format", &[("auto", LogFormat::Auto), ("human", LogFormat::Human), ("json", LogFormat::Json)]);
+    let levels = ["error", "warn", "info", "debug", "trace"].map(|level| (level, level));
+    let level = section.choice("level", &levels).unwrap_or("info").to_owned();
+    if let Some(numbers) = section.string("numbers") {
+        let _ = numbers.parse(|text| match text.as_str() {
+            "masked" => Ok(()),
+            "full" => Err("full: not in this version".to_owned()),
+            _ => Err(format!("must be \"masked\", not \"{text}\"")),
+        });
+    }
+    section.finish();
+    Log { format: format.unwrap_or(LogFormat::Auto), level }
+}

@@ -1,0 +1,73 @@
+//! The configuration as the cores want it.
+
+use std::time::Duration;
+
+use super::Config;
+
+/// Ended calls, listenings and requests that wait in the views for the store.
+const MAX_ENDED_VIEWS: usize = 10_000;
+
+impl Config {
+    /// What the engine needs.
+    pub(crate) fn engine(&self) -> engine::Settings {
+        let monitoring = &self.monitoring;
+        engine::Settings {
+            signalling: self.signalling(),
+            access_number: monitoring.access_number.clone(),
+            listener_display: monitoring.listener_display.clone(),
+            header_queue: monitoring.header_queue.clone(),
+            header_access_number: monitoring.header_access_number.clone(),
+            header_interaction: monitoring.header_interaction.clone(),
+            header_do_not_monitor: monitoring.header_do_not_monitor.clone(),
+            ring_timeout: monitoring.ring_timeout,
+            min_heard: monitoring.min_heard,
+            busy_retry: monitoring.busy_retry,
+            busy_retries: monitoring.busy_retries,
+            suspend_after: monitoring.suspend_after,
+            max_listeners_per_agent: monitoring.max_listeners_per_agent,
+            transfer_linger: monitoring.transfer_linger,
+            shield_timeout: monitoring.shield_timeout,
+            default_until: monitoring.default_until,
+            max_until: monitoring.max_until,
+            strict_listener: monitoring.strict_listener,
+            max_active_requests_supervisor: monitoring.max_active_requests_supervisor,
+            max_active_requests_admin: monitoring.max_active_requests_admin,
+            default_directions: monitoring.directions.clone(),
+            listener_lost_after: monitoring.listener_lost_after,
+            max_requests: monitoring.max_requests,
+            max_ended_views: MAX_ENDED_VIEWS,
+        }
+    }
+
+    /// What a media shard needs.
+    pub(crate) fn shard(&self) -> media::Settings {
+        media::Settings {
+            rtp_timeout: self.media.rtp_timeout,
+            rtp_timeout_held: self.media.rtp_timeout_held,
+            one_way_after: self.media.one_way_after,
+            dtmf_to_listener: self.monitoring.dtmf_to_listener,
+            max_streams: self.sip.max_calls.saturating_mul(2),
+            ..media::Settings::default()
+        }
+    }
+
+    /// Timers of RFC 3261; registrations between a minute and an hour.
+    fn signalling(&self) -> signalling::Settings {
+        signalling::Settings {
+            domain: self.sip.domain.clone(),
+            advertised: self.sip.advertised.clone(),
+            user_agent: format!("Medlytt/{}", env!("CARGO_PKG_VERSION")),
+            t1: Duration::from_millis(500),
+            t2: Duration::from_secs(4),
+            t4: Duration::from_secs(5),
+            registration_max: Duration::from_secs(3600),
+            registration_min: Duration::from_secs(60),
+            media_deadline: Duration::from_secs(1),
+            transferor_bye_wait: Duration::from_secs(2),
+            transfer_ring_timeout: self.monitoring.transfer_linger,
+            invite_timeout: Duration::from_secs(180),
+            max_legs: self.sip.max_calls,
+            max_transactions: self.sip.max_transactions,
+        }
+    }
+}
