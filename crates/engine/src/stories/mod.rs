@@ -1,0 +1,695 @@
+//! Stories told with fed events: a bench that plays signalling, media and the store by their contracts.
+
+mod calls;
+mod directory;
+mod listener;
+mod listening;
+mod ordering;
+mod restart;
+mod transfer;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use media::{Figures, ListenerId, Port, StreamId, Taps};
+use signalling::message::{HeaderName, Message, Method, RequestBuilder, Uri};
+use signalling::peers::{PeerId, TrunkId};
+use signalling::sdp::Payload;
+use signalling::{Counters, Destination, End, EndedBy, LegId, NewLeg, Origin, Session, Sizes, TransferId};
+
+use crate::directory::{AgentSeed, PhoneSeed, Seed, TrunkSeed, UserSeed};
+use crate::engine::Core;
+use crate::interface::*;
+use crate::persist::{Change, Restored};
+use crate::sip::Sip;
+use crate::view::*;
+
+/// What signalling was told, and what it will say next.
+#[derive(Debug, Default)]
+struct Wire {
+    commands: Vec<signalling::Command>,
+    events: VecDeque<signalling::Event>,
+    media_done: Vec<(u64, bool)>,
+    pairs: BTreeMap<LegId, LegId>,
+    alive: Vec<LegId>,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct FakeSip(Arc<Mutex<Wire>>, Counters);
+
+fn ended(leg: LegId, by: EndedBy, status: Option<u16>) -> signalling::Event {
+    signalling::Event::Ended { leg, end: End { by, status, text: String::new() } }
+}
+
+impl Wire {
+    fn gone(&mut self, leg: LegId, by: EndedBy, status: Option<u16>) {
+        if self.alive.contains(&leg) {
+            self.alive.retain(|other| *other != leg);
+            self.events.push_back(ended(leg, by, status));
+        }
+    }
+}
+
+impl Sip for FakeSip {
+    fn new_leg(&mut self) -> LegId {
+        let mut wire = self.0.lock().unwrap();
+        wire.next += 1;
+        LegId(1000 + wire.next)
+    }
+    fn drive(&mut self, _now: Instant, input: signalling::Input, outputs: &mut Vec<signalling::Output>) {
+        let mut wire = self.0.lock().unwrap();
+        match input {
+            signalling::Input::Command(command) => {
+                match &command {
+                    signalling::Command::Connect { caller, callee, .. } => {
+                        wire.alive.extend([*caller, callee.leg]);
+                        let (a, b) = (*caller, callee.leg);
+                        wire.pairs.insert(a, b);
+                        wire.pairs.insert(b, a);
+                    }
+                    signalling::Command::Call { leg, .. } | signalling::Command::AcceptTransfer { target: Some(leg), .. } => wire.alive.push(leg.leg),
+                    signalling::Command::Replace { new, .. } => wire.alive.push(*new),
+                    signalling::Command::End { leg, .. } => {
+                        wire.gone(*leg, EndedBy::Local, None);
+                        if let Some(peer) = wire.pairs.get(leg).copied() {
+                            wire.gone(peer, EndedBy::Local, None);
+                        }
+                    }
+                    _ => {}
+                }
+                wire.commands.push(command);
+            }
+            signalling::Input::MediaDone { plan, ok } => wire.media_done.push((plan.0, ok)),
+            _ => {}
+        }
+        outputs.extend(wire.events.drain(..).map(signalling::Output::Event));
+    }
+    fn wake_at(&self) -> Option<Instant> {
+        None
+    }
+    fn counters(&self) -> &Counters {
+        &self.1
+    }
+    fn sizes(&self) -> Sizes {
+        let wire = self.0.lock().unwrap();
+        Sizes { legs: wire.alive.len(), ..Sizes::default() }
+    }
+    fn sip_call_id(&self, _leg: LegId) -> Option<&str> {
+        Some("call-id@test")
+    }
+}
+
+/// The engine on a bench.
+pub(super) struct Bench {
+    core: Core,
+    wire: Arc<Mutex<Wire>>,
+    pub(super) now: Now,
+    pub(super) store_up: bool,
+    /// Media answers a listener's first `Listen` with `Live`.
+    pub(super) media_live: bool,
+    pub(super) media: Vec<media::Command>,
+    pub(super) persisted: Vec<Change>,
+    pub(super) held_back: Vec<(PersistId, Change)>,
+    pub(super) hold_store: bool,
+    pub(super) agents: BTreeMap<String, AgentView>,
+    pub(super) users: BTreeMap<String, UserView>,
+    pub(super) calls: BTreeMap<String, CallView>,
+    pub(super) requests: BTreeMap<String, RequestView>,
+    pub(super) listenings: BTreeMap<String, ListeningView>,
+    pub(super) removed: Vec<String>,
+    pub(super) events: Vec<Event>,
+    pub(super) replies: BTreeMap<u64, Result<Reply, Problem>>,
+    pub(super) logs: Vec<String>,
+    pub(super) drained: bool,
+    next_reply: u64,
+    next_leg: u64,
+    start: Timestamp,
+    /// Ids in the order in which they came up: ULIDs of one millisecond have none.
+    order_of_calls: Vec<String>,
+    order_of_listenings: Vec<String>,
+}
+
+pub(super) fn settings() -> Settings {
+    Settings {
+        signalling: signalling::Settings {
+            domain: "pbx.test".into(),
+            advertised: None,
+            user_agent: "medlytt".into(),
+            t1: Duration::from_millis(500),
+            t2: Duration::from_secs(4),
+            t4: Duration::from_secs(5),
+            registration_max: Duration::from_secs(3600),
+            registration_min: Duration::from_secs(60),
+            media_deadline: Duration::from_secs(1),
+            transferor_bye_wait: Duration::from_secs(2),
+            transfer_ring_timeout: Duration::from_secs(60),
+            invite_timeout: Duration::from_secs(180),
+            max_legs: 1000,
+            max_transactions: 1000,
+        },
+        access_number: Some("+4721000000".into()),
+        listener_display: "Listen in: {agent}".into(),
+        header_queue: Some("X-Queue".into()),
+        header_access_number: Some("X-Access-Number".into()),
+        header_interaction: Some("X-Interaction-Id".into()),
+        header_do_not_monitor: Some("X-Do-Not-Monitor".into()),
+        ring_timeout: Duration::from_secs(30),
+        min_heard: Duration::from_secs(3),
+        busy_retry: Duration::from_secs(15),
+        busy_retries: 3,
+        suspend_after: 3,
+        max_listeners_per_agent: 8,
+        transfer_linger: Duration::from_secs(30),
+        shield_timeout: None,
+        default_until: Duration::from_secs(12 * 3600),
+        max_until: Duration::from_secs(31 * 86_400),
+        strict_listener: false,
+        max_active_requests_supervisor: Some(1),
+        max_active_requests_admin: None,
+        default_directions: vec![CallDirection::Inbound],
+        listener_lost_after: Duration::from_secs(60),
+        max_requests: 1000,
+        max_ended_views: 1000,
+    }
+}
+
+fn fixed(user: &str, port: u16) -> PhoneSeed {
+    PhoneSeed { contact: Some((format!("sip:{user}@127.0.0.1:{port}"), SocketAddr::from(([127, 0, 0, 1], port)))), password: None, nat: false }
+}
+
+pub(super) fn seed() -> Seed {
+    let agent = |id: &str, name: &str, number: &str, group: &str, port| AgentSeed {
+        id: id.into(),
+        name: name.into(),
+        number: number.into(),
+        phone: fixed(id, port),
+        group: Some(group.into()),
+        skills: vec![],
+        monitorable: true,
+    };
+    let user = |id: &str, role, groups: Option<&[&str]>, softphone: bool, port| UserSeed {
+        id: id.into(),
+        name: format!("Name of {id}"),
+        role,
+        groups: groups.map(|groups| groups.iter().map(|g| (*g).to_owned()).collect()),
+        listener_numbers: vec!["+47".into()],
+        softphone: softphone.then(|| format!("{id}-phone")),
+        phone: fixed(id, port),
+        offer_sendrecv: false,
+    };
+    Seed {
+        agents: vec![
+            agent("anna", "Anna Berg", "1001", "Support", 6001),
+            agent("bo", "Bo Lie", "1002", "Support", 6002),
+            agent("cia", "Cia Holm", "1003", "Sales", 6003),
+        ],
+        users: vec![
+            user("admin", Role::Admin, None, true, 7001),
+            user("sue", Role::Supervisor, Some(&["Support"]), true, 7002),
+            user("sam", Role::Supervisor, Some(&["Support", "Sales"]), true, 7003),
+            user("platform", Role::Integrator, None, false, 7004),
+        ],
+        trunks: vec![TrunkSeed {
+            name: "platform".into(),
+            host: "10.0.0.10:5060".into(),
+            next_hop: "10.0.0.10:5060".parse().unwrap(),
+            allow: vec![("10.0.0.0".parse().unwrap(), 24)],
+            nat: false,
+            offer_sendrecv: false,
+        }],
+    }
+}
+
+/// A session in which the remote party sends and receives so.
+pub(super) fn session(sends: bool, receives: bool) -> Session {
+    let addr: SocketAddr = "10.0.0.20:4000".parse().unwrap();
+    Session {
+        rtp: Some(addr),
+        rtcp: None,
+        signalling: addr,
+        sends,
+        receives,
+        payloads: vec![payload(8, "PCMA", 8000)],
+        telephone_event: None,
+        early: false,
+        nat: false,
+    }
+}
+
+pub(super) fn payload(pt: u8, name: &str, clock: u32) -> Payload {
+    Payload { pt, name: name.into(), clock, channels: 1, fmtp: String::new() }
+}
+
+/// The two legs of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pair {
+    pub(super) caller: LegId,
+    pub(super) callee: LegId,
+}
+
+impl Bench {
+    pub(super) fn new() -> Self {
+        Self::with(settings(), seed(), Restored::default())
+    }
+
+    #[allow(clippy::disallowed_methods)] // a test needs some instant to start from
+    pub(super) fn with(settings: Settings, seed: Seed, restored: Restored) -> Self {
+        let start: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
+        let now = Now { mono: Instant::now(), wall: start };
+        let wire = Arc::new(Mutex::new(Wire::default()));
+        let mut outputs = Vec::new();
+        let core = Core::with_sip(now, settings, seed, restored, [1; 32], Box::new(FakeSip(wire.clone(), Counters::default())), &mut outputs);
+        let mut bench = Self {
+            core,
+            wire,
+            now,
+            store_up: true,
+            media_live: true,
+            media: Vec::new(),
+            persisted: Vec::new(),
+            held_back: Vec::new(),
+            hold_store: false,
+            agents: BTreeMap::new(),
+            users: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            listenings: BTreeMap::new(),
+            removed: Vec::new(),
+            events: Vec::new(),
+            replies: BTreeMap::new(),
+            logs: Vec::new(),
+            drained: false,
+            next_reply: 0,
+            next_leg: 0,
+            start,
+            order_of_calls: Vec::new(),
+            order_of_listenings: Vec::new(),
+        };
+        bench.take(outputs);
+        for n in 0..100 {
+            bench.ports(20_000 + 2 * n);
+        }
+        bench
+    }
+
+    pub(super) fn ports(&mut self, port: u16) {
+        self.drive(Input::Media(media::Event::PortReady { port: Port(port), addr: SocketAddr::from(([127, 0, 0, 1], port)) }));
+    }
+
+    pub(super) fn drive(&mut self, input: Input) {
+        let mut outputs = Vec::new();
+        self.core.drive(self.now, input, &mut outputs);
+        self.take(outputs);
+    }
+
+    /// Applies outputs and plays the other parts until nothing moves.
+    fn take(&mut self, outputs: Vec<Output>) {
+        let mut outputs: VecDeque<Output> = outputs.into();
+        while let Some(output) = outputs.pop_front() {
+            let mut inputs = Vec::new();
+            match output {
+                Output::Media(command) => {
+                    match &command {
+                        media::Command::Done(batch) => inputs.push(Input::Media(media::Event::Done { batch: *batch, ok: true })),
+                        media::Command::Close { stream } => {
+                            let figures = Figures { packets: 500, ..Figures::default() };
+                            inputs.push(Input::Media(media::Event::Closed { stream: *stream, figures }));
+                        }
+                        media::Command::Listen { listener, .. } if self.media_live => {
+                            inputs.push(Input::Media(media::Event::Live { listener: *listener }));
+                        }
+                        _ => {}
+                    }
+                    self.media.push(command);
+                }
+                Output::Persist { persist, change } if self.hold_store => self.held_back.push((persist, change)),
+                Output::Persist { persist, change } => {
+                    if self.store_up {
+                        self.persisted.push(change);
+                    }
+                    inputs.push(Input::Persisted { persist, ok: self.store_up });
+                }
+                Output::Reply { reply, result } => {
+                    self.replies.insert(reply.0, result);
+                }
+                Output::View(view) => self.view(view),
+                Output::Event(event) => self.events.push(event),
+                Output::Log { message, .. } => self.logs.push(message),
+                Output::Drained => self.drained = true,
+                Output::Transmit { .. } => {}
+            }
+            for input in inputs {
+                let mut more = Vec::new();
+                self.core.drive(self.now, input, &mut more);
+                outputs.extend(more);
+            }
+        }
+    }
+
+    fn view(&mut self, view: View) {
+        match view {
+            View::Agent(view) => drop(self.agents.insert(view.id.clone(), view)),
+            View::AgentRemoved(id) => drop(self.agents.remove(&id)),
+            View::User(view) => drop(self.users.insert(view.id.clone(), view)),
+            View::UserRemoved(id) => drop(self.users.remove(&id)),
+            View::Call(view) => {
+                if self.calls.insert(view.id.clone(), view.clone()).is_none() {
+                    self.order_of_calls.push(view.id);
+                }
+            }
+            View::Request(view) => drop(self.requests.insert(view.id.clone(), view)),
+            View::Listening(view) => {
+                if self.listenings.insert(view.id.clone(), view.clone()).is_none() {
+                    self.order_of_listenings.push(view.id);
+                }
+            }
+            // kept here to be looked at
+            View::CallRemoved(id) | View::RequestRemoved(id) | View::ListeningRemoved(id) => self.removed.push(id),
+            View::Listener(_) => {}
+        }
+    }
+
+    /// Signalling says something.
+    pub(super) fn says(&mut self, event: signalling::Event) {
+        self.wire.lock().unwrap().events.push_back(event);
+        self.drive(Input::Timeout);
+    }
+
+    pub(super) fn wait(&mut self, time: Duration) {
+        let until = self.now.mono + time;
+        while let Some(at) = self.core.wake_at().filter(|at| *at <= until) {
+            let step = at.saturating_duration_since(self.now.mono);
+            self.now = Now { mono: at.max(self.now.mono), wall: self.now.wall + step };
+            self.drive(Input::Timeout);
+        }
+        let step = until.saturating_duration_since(self.now.mono);
+        self.now = Now { mono: until, wall: self.now.wall + step };
+        self.drive(Input::Timeout);
+    }
+
+    pub(super) fn seconds(&mut self, seconds: u64) {
+        self.wait(Duration::from_secs(seconds));
+    }
+
+    pub(super) fn command(&mut self, actor: &str, command: Command) -> Result<Reply, Problem> {
+        self.next_reply += 1;
+        let reply = self.next_reply;
+        self.drive(Input::Command { reply: ReplyId(reply), actor: actor.into(), command });
+        self.replies.remove(&reply).expect("an answer")
+    }
+
+    pub(super) fn order_as(&mut self, actor: &str, order: Order) -> Result<RequestView, Problem> {
+        match self.command(actor, Command::Order { order, dry_run: false })? {
+            Reply::Request(view) => Ok(view),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The admin orders a listening on an agent; returns the request's id.
+    pub(super) fn order(&mut self, agent: &str, listener: ListenerOrder, calls: i64) -> String {
+        self.order_as("admin", order(agent, listener, Some(calls))).expect("a good order").id
+    }
+
+    fn peer(&self, user: &str) -> PeerId {
+        let directory = &self.core.directory;
+        directory.agents.get(user).map(|a| a.peer).or_else(|| directory.users.get(user).and_then(|u| u.peer)).expect("a phone")
+    }
+
+    fn invite(&self, to: &str, headers: &[(&str, &str)]) -> Message {
+        let mut request = RequestBuilder::new(&Method::Invite, &format!("sip:{to}@pbx.test"))
+            .header(HeaderName::Via, "SIP/2.0/UDP 10.0.0.10:5060;branch=z9hG4bK1")
+            .header(HeaderName::From, "<sip:caller@10.0.0.10>;tag=1")
+            .header(HeaderName::To, &format!("<sip:{to}@pbx.test>"))
+            .header(HeaderName::CallId, "one@test")
+            .header(HeaderName::CSeq, "1 INVITE");
+        for (name, value) in headers {
+            request = request.raw_header(name, value);
+        }
+        request.finish()
+    }
+
+    /// An INVITE comes; the last command says what became of it.
+    pub(super) fn offer(&mut self, origin: Origin, from: &str, to: &str, headers: &[(&str, &str)], replaces: Option<LegId>) -> LegId {
+        self.next_leg += 1;
+        let leg = LegId(self.next_leg);
+        let invite = self.invite(to, headers);
+        let target = Uri::parse(&format!("sip:{to}@pbx.test")).unwrap();
+        self.says(signalling::Event::Offered { leg, origin, target, from_user: from.into(), from_display: String::new(), replaces, invite });
+        leg
+    }
+
+    pub(super) fn from_trunk(&mut self, to: &str, headers: &[(&str, &str)]) -> Option<Pair> {
+        let caller = self.offer(Origin::Trunk(TrunkId(0)), "+4755512345", to, headers, None);
+        self.connected(caller)
+    }
+
+    pub(super) fn from_phone(&mut self, user: &str, to: &str) -> Option<Pair> {
+        let peer = self.peer(user);
+        let caller = self.offer(Origin::Account(peer), user, to, &[], None);
+        self.connected(caller)
+    }
+
+    fn connected(&self, leg: LegId) -> Option<Pair> {
+        let wire = self.wire.lock().unwrap();
+        wire.pairs.get(&leg).map(|callee| Pair { caller: leg, callee: *callee })
+    }
+
+    /// What signalling was told to call last.
+    pub(super) fn last_connect(&self) -> NewLeg {
+        let wire = self.wire.lock().unwrap();
+        wire.commands.iter().rev().find_map(|c| if let signalling::Command::Connect { callee, .. } = c { Some(callee.clone()) } else { None }).expect("a call")
+    }
+
+    pub(super) fn refused(&self) -> Option<(u16, Option<u32>)> {
+        let wire = self.wire.lock().unwrap();
+        wire.commands.iter().rev().find_map(|c| if let signalling::Command::Refuse { status, retry_after, .. } = c { Some((*status, *retry_after)) } else { None })
+    }
+
+    pub(super) fn transfer_refused(&self) -> Option<u16> {
+        let wire = self.wire.lock().unwrap();
+        wire.commands.iter().rev().find_map(|c| if let signalling::Command::RefuseTransfer { status, .. } = c { Some(*status) } else { None })
+    }
+
+    pub(super) fn ring(&mut self, leg: LegId) {
+        self.says(signalling::Event::Ringing { leg, status: 180, early_media: false });
+    }
+
+    pub(super) fn planned(&mut self, leg: LegId, session: Session) {
+        self.says(signalling::Event::MediaPlanned { leg, session, plan: None });
+    }
+
+    pub(super) fn answer(&mut self, call: Pair) {
+        self.ring(call.callee);
+        for leg in [call.callee, call.caller] {
+            self.planned(leg, session(true, true));
+            self.says(signalling::Event::Answered { leg });
+        }
+    }
+
+    /// The platform calls an agent, who answers.
+    pub(super) fn call(&mut self, to: &str) -> Pair {
+        let call = self.from_trunk(to, &[("X-Queue", "Support"), ("X-Access-Number", "+4721000001")]).expect("the call goes through");
+        self.answer(call);
+        call
+    }
+
+    /// A phone calls, and is answered.
+    pub(super) fn dial(&mut self, user: &str, to: &str) -> Pair {
+        let call = self.from_phone(user, to).expect("the call goes through");
+        self.answer(call);
+        call
+    }
+
+    /// BYE, CANCEL or a final answer from the party of this leg; its peer is ended by us.
+    pub(super) fn leaves(&mut self, leg: LegId, status: Option<u16>) {
+        {
+            let mut wire = self.wire.lock().unwrap();
+            wire.gone(leg, EndedBy::Remote, status);
+            if let Some(peer) = wire.pairs.get(&leg).copied() {
+                wire.gone(peer, EndedBy::Local, None);
+            }
+        }
+        self.drive(Input::Timeout);
+    }
+
+    pub(super) fn bye(&mut self, leg: LegId) {
+        self.leaves(leg, None);
+    }
+
+    /// BYE from a transferor: its peer stays.
+    pub(super) fn bye_alone(&mut self, leg: LegId) {
+        self.wire.lock().unwrap().gone(leg, EndedBy::Remote, None);
+        self.drive(Input::Timeout);
+    }
+
+    pub(super) fn hold(&mut self, leg: LegId) {
+        self.planned(leg, session(true, false));
+    }
+
+    pub(super) fn resume(&mut self, leg: LegId) {
+        self.planned(leg, session(true, true));
+    }
+
+    /// Every listener that was called, newest last.
+    pub(super) fn listeners(&self) -> Vec<NewLeg> {
+        let wire = self.wire.lock().unwrap();
+        wire.commands.iter().filter_map(|c| if let signalling::Command::Call { leg, .. } = c { Some(leg.clone()) } else { None }).collect()
+    }
+
+    pub(super) fn listener(&self) -> NewLeg {
+        self.listeners().pop().expect("a listener was called")
+    }
+
+    /// The listener's phone rings and answers.
+    pub(super) fn listens(&mut self) -> LegId {
+        let leg = self.listener().leg;
+        self.ring(leg);
+        self.planned(leg, Session { sends: false, ..session(false, true) });
+        self.says(signalling::Event::Answered { leg });
+        leg
+    }
+
+    pub(super) fn ended_by_us(&self, leg: LegId) -> Option<signalling::Reason> {
+        let wire = self.wire.lock().unwrap();
+        wire.commands.iter().find_map(|c| match c {
+            signalling::Command::End { leg: ended, reason } if *ended == leg => Some(reason.clone()),
+            _ => None,
+        })
+    }
+
+    pub(super) fn accepted(&self) -> Option<Option<NewLeg>> {
+        let wire = self.wire.lock().unwrap();
+        wire.commands.iter().rev().find_map(|c| if let signalling::Command::AcceptTransfer { target, .. } = c { Some(target.clone()) } else { None })
+    }
+
+    pub(super) fn refer(&mut self, leg: LegId, to: &str, replaces: Option<LegId>) -> TransferId {
+        let transfer = TransferId(leg.0);
+        let target = Uri::parse(&format!("sip:{to}@pbx.test")).unwrap();
+        self.says(signalling::Event::Referred { transfer, leg, target, replaces, replaces_unknown: false });
+        transfer
+    }
+
+    /// The survivors are joined; the released legs are gone.
+    pub(super) fn joined(&mut self, transfer: TransferId, kept: LegId, target: LegId, released: &[LegId]) {
+        {
+            let mut wire = self.wire.lock().unwrap();
+            for leg in released {
+                wire.pairs.remove(leg);
+            }
+            wire.pairs.insert(kept, target);
+            wire.pairs.insert(target, kept);
+        }
+        self.says(signalling::Event::TransferJoined { transfer, kept, target, released: released.to_vec() });
+        for leg in released {
+            self.wire.lock().unwrap().gone(*leg, EndedBy::Local, None);
+        }
+        self.drive(Input::Timeout);
+    }
+
+    fn media_listener(&self) -> ListenerId {
+        self.media.iter().rev().find_map(|c| if let media::Command::OpenListener { listener, .. } = c { Some(*listener) } else { None }).expect("a listener")
+    }
+
+    /// The newest listener heard so much in all.
+    pub(super) fn heard(&mut self, heard_ms: u64) {
+        let listener = self.media_listener();
+        self.drive(Input::Media(media::Event::Heard { listener, heard_ms }));
+    }
+
+    pub(super) fn silent(&mut self) {
+        let listener = self.media_listener();
+        self.drive(Input::Media(media::Event::ListenerSilent { listener }));
+    }
+
+    /// What the newest listener hears: the stream of the tapped leg.
+    pub(super) fn hears(&self) -> Option<StreamId> {
+        self.hears_of(self.media_listener())
+    }
+
+    pub(super) fn hears_of(&self, of: ListenerId) -> Option<StreamId> {
+        self.media
+            .iter()
+            .rev()
+            .find_map(|c| match c {
+                media::Command::Focus { listener, taps } if *listener == of => Some(taps.map(|Taps { agent }| agent)),
+                _ => None,
+            })
+            .flatten()
+    }
+
+    pub(super) fn shielded(&self) -> bool {
+        let of = self.media_listener();
+        self.media.iter().rev().find_map(|c| if let media::Command::Shield { listener, on } = c { (*listener == of).then_some(*on) } else { None }).unwrap_or(false)
+    }
+
+    pub(super) fn stream(&self, leg: LegId) -> StreamId {
+        self.core.legs.get(&leg).expect("a live leg").stream
+    }
+
+    pub(super) fn call_view(&self, pair: Pair) -> CallView {
+        let key = self.core.legs.get(&pair.caller).or_else(|| self.core.legs.get(&pair.callee)).expect("a live call").call;
+        self.core.calls.get(&key).expect("a call").view()
+    }
+
+    /// The newest call's view, live or ended.
+    pub(super) fn last_call(&self) -> &CallView {
+        &self.calls[self.order_of_calls.last().expect("a call")]
+    }
+
+    pub(super) fn last_listening(&self) -> &ListeningView {
+        &self.listenings[self.order_of_listenings.last().expect("a listening")]
+    }
+
+    pub(super) fn reasons(&self) -> Vec<EndReason> {
+        self.order_of_listenings.iter().filter_map(|id| self.listenings[id].end_reason).collect()
+    }
+
+    pub(super) fn names(&self) -> Vec<EventName> {
+        self.events.iter().map(|event| event.name).collect()
+    }
+
+    pub(super) fn request(&self, id: &str) -> &RequestView {
+        self.requests.get(id).expect("a request")
+    }
+
+    pub(super) fn count(&self, name: &str) -> u64 {
+        self.core.counters().get(name).copied().unwrap_or(0)
+    }
+
+    /// Nothing leaks: only requests may be left.
+    pub(super) fn is_quiet(&self) {
+        let sizes = self.core.sizes();
+        assert_eq!((sizes.calls, sizes.interactions, sizes.listenings), (0, 0, 0), "{sizes:?}");
+        assert_eq!(sizes.signalling.legs, 0, "legs are left");
+        let core = &self.core;
+        assert!(core.legs.is_empty() && core.streams.is_empty() && core.ears.is_empty() && core.ear_legs.is_empty(), "{:?} {:?} {:?}", core.legs, core.streams, core.ears);
+        assert!(core.desks.is_empty() && core.transfers.is_empty() && core.call_ids.is_empty(), "{:?}", core.desks);
+        let opened = self.media.iter().filter(|c| matches!(c, media::Command::Open { .. } | media::Command::OpenListener { .. })).count();
+        let closed = self.media.iter().filter(|c| matches!(c, media::Command::Close { .. } | media::Command::CloseListener { .. })).count();
+        assert_eq!(opened, closed, "ports are left");
+    }
+
+    pub(super) fn wall(&self, seconds: i64) -> Timestamp {
+        self.start + jiff::SignedDuration::from_secs(seconds)
+    }
+}
+
+pub(super) fn order(agent: &str, listener: ListenerOrder, calls: Option<i64>) -> Order {
+    Order { agent: agent.into(), listener: Some(listener), calls, ..Order::default() }
+}
+
+pub(super) fn user(id: &str) -> ListenerOrder {
+    ListenerOrder::User(id.into())
+}
+
+pub(super) fn number(text: &str) -> ListenerOrder {
+    ListenerOrder::Number(text.into())
+}
+
+pub(super) fn account(bench: &Bench, user: &str) -> Destination {
+    Destination::Account(bench.peer(user))
+}
