@@ -21,7 +21,7 @@ impl Ids {
     pub(crate) fn ulid(&mut self, prefix: &str, wall: Timestamp) -> String {
         let random = (u128::from(self.rng.next_u64()) << 64) | u128::from(self.rng.next_u64());
         let millis = u64::try_from(wall.as_millisecond()).unwrap_or(0);
-        format!("{prefix}_{}", Ulid::from_parts(millis, random).to_string())
+        format!("{prefix}_{}", Ulid::from_parts(millis, random))
     }
 
     /// A number that was never given before; grows.

@@ -264,6 +264,7 @@ pub struct Problem {
 
 /// What comes out.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // lives in one vector for the length of one input
 pub enum Output {
     /// Send this SIP message.
     Transmit {

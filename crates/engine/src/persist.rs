@@ -6,6 +6,7 @@ use crate::view::{CallView, ListeningView, RequestView};
 
 /// One thing to keep. Whole records: the last one wins.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant)] // made once, moved to the store once
 pub enum Change {
     /// A request, new or changed.
     Request(RequestRecord),

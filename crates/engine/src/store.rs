@@ -14,6 +14,7 @@ const SAVE_AGAIN: Duration = Duration::from_secs(5);
 
 /// What the store's answer sets off.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // few are out at a time
 pub(crate) enum After {
     /// Answers a command; refused with this code where it could not be written.
     Reply(ReplyId, Reply, &'static str),

@@ -99,10 +99,10 @@ impl Core {
         let Some(target_call) = self.legs.get(&target).map(|leg| leg.call) else { return };
         touched.extend([kept_call, target_call]);
         for key in touched {
-            if let Some(call) = self.calls.get_mut(&key) {
-                if call.transfer.as_ref().is_some_and(|pending| pending.id == transfer) {
-                    call.transfer = None;
-                }
+            if let Some(call) = self.calls.get_mut(&key)
+                && call.transfer.as_ref().is_some_and(|pending| pending.id == transfer)
+            {
+                call.transfer = None;
             }
         }
         // where two calls become one, the older keeps its id: it is the customer's

@@ -161,11 +161,11 @@ impl Core {
             Role::Integrator => Some(0),
         };
         let mut own = self.requests.values().filter(|request| request.record.view.ordered_by == actor && !request.ending);
-        if let (Some(most), Some(first)) = (most, own.next()) {
-            if 1 + own.count() >= most {
-                let id = &first.record.view.id;
-                return Err(Problem::new(409, "active-request-exists", format!("you may have {most} active at a time; {id} is")).related(id));
-            }
+        if let (Some(most), Some(first)) = (most, own.next())
+            && 1 + own.count() >= most
+        {
+            let id = &first.record.view.id;
+            return Err(Problem::new(409, "active-request-exists", format!("you may have {most} active at a time; {id} is")).related(id));
         }
         if self.requests.len() >= self.settings.max_requests {
             return Err(Problem::new(503, "limit-reached", format!("there are {} active requests already", self.settings.max_requests)));

@@ -30,7 +30,7 @@ fn a_trunk_call_to_an_agents_number_rings_its_phone_and_leaves_a_record() {
 #[test]
 fn metadata_defaults_and_headers_pass_to_the_agents_phone() {
     let mut b = Bench::new();
-    let call = b.from_trunk("1001", &[("X-Queue", "Sales"), ("X-Interaction-Id", "case-7"), ("X-Other", "no")]).unwrap();
+    let call = b.trunk_calls("1001", &[("X-Queue", "Sales"), ("X-Interaction-Id", "case-7"), ("X-Other", "no")]).unwrap();
     let view = b.call_view(call);
     assert_eq!(view.access_number.as_deref(), Some("1001"), "what was dialled");
     assert_eq!(view.interaction, "case-7");
@@ -44,32 +44,32 @@ fn metadata_defaults_and_headers_pass_to_the_agents_phone() {
 #[test]
 fn numbers_lead_where_they_should() {
     let mut b = Bench::new();
-    assert!(b.from_trunk("anna", &[]).is_some(), "by id");
-    assert!(b.from_trunk("10-01", &[]).is_some(), "without separators");
-    assert!(b.from_trunk("9999", &[]).is_none());
+    assert!(b.trunk_calls("anna", &[]).is_some(), "by id");
+    assert!(b.trunk_calls("10-01", &[]).is_some(), "without separators");
+    assert!(b.trunk_calls("9999", &[]).is_none());
     assert_eq!(b.refused(), Some((404, None)));
-    assert!(b.from_phone("anna", "1002").is_some(), "agent to agent");
+    assert!(b.phone_calls("anna", "1002").is_some(), "agent to agent");
     assert_eq!(b.last_connect().destination, account(&b, "bo"));
     assert_eq!((b.last_connect().from_user.as_str(), b.last_connect().from_display.as_str()), ("1001", "Anna Berg"));
-    assert!(b.from_phone("anna", "sue-phone").is_some(), "agent to user");
+    assert!(b.phone_calls("anna", "sue-phone").is_some(), "agent to user");
     assert_eq!(b.last_connect().destination, account(&b, "sue"));
-    assert!(b.from_phone("sue", "1002").is_some(), "user to agent");
-    assert!(b.from_phone("anna", "+4799999999").is_some());
+    assert!(b.phone_calls("sue", "1002").is_some(), "user to agent");
+    assert!(b.phone_calls("anna", "+4799999999").is_some());
     assert_eq!(b.last_connect().destination, Destination::Trunk(TrunkId(0), "+4799999999".into()));
     assert!(b.last_connect().headers.is_empty());
-    assert!(b.from_phone("anna", "1001").is_none(), "oneself");
+    assert!(b.phone_calls("anna", "1001").is_none(), "oneself");
     assert_eq!(b.refused(), Some((486, None)));
 }
 
 #[test]
 fn without_a_trunk_an_outside_number_is_404_and_without_ports_calls_are_503() {
     let mut b = Bench::with(settings(), Seed { trunks: vec![], ..seed() }, Restored::default());
-    assert!(b.from_phone("anna", "+4799999999").is_none());
+    assert!(b.phone_calls("anna", "+4799999999").is_none());
     assert_eq!(b.refused(), Some((404, None)));
     for _ in 0..50 {
-        assert!(b.from_phone("anna", "1002").is_some());
+        assert!(b.phone_calls("anna", "1002").is_some());
     }
-    assert!(b.from_phone("anna", "1002").is_none());
+    assert!(b.phone_calls("anna", "1002").is_none());
     assert_eq!(b.refused().unwrap().0, 503);
     assert_eq!(b.count("calls_refused_no_port"), 1);
 }
@@ -78,7 +78,7 @@ fn without_a_trunk_an_outside_number_is_404_and_without_ports_calls_are_503() {
 fn calls_that_fail_say_how() {
     let mut b = Bench::new();
     for (status, rings, cause) in [(486, true, "busy"), (600, true, "busy"), (603, true, "refused"), (480, true, "no-answer"), (480, false, "failed"), (500, false, "failed")] {
-        let call = b.from_trunk("1001", &[]).unwrap();
+        let call = b.trunk_calls("1001", &[]).unwrap();
         if rings {
             b.ring(call.callee);
         }
@@ -86,7 +86,7 @@ fn calls_that_fail_say_how() {
         let end = b.last_call().end.clone().unwrap();
         assert_eq!((end.cause.as_str(), end.by.as_str(), end.sip_status), (cause, "agent", Some(status)), "{status} {rings}");
     }
-    let call = b.from_trunk("1001", &[]).unwrap();
+    let call = b.trunk_calls("1001", &[]).unwrap();
     assert_eq!(b.agents["anna"].status, AgentStatus::Connecting);
     b.leaves(call.caller, None);
     let end = b.last_call().end.clone().unwrap();
@@ -112,7 +112,7 @@ fn directions_are_seen_from_the_agent() {
 #[test]
 fn media_plans_are_described_and_acknowledged() {
     let mut b = Bench::new();
-    let call = b.from_trunk("1001", &[]).unwrap();
+    let call = b.trunk_calls("1001", &[]).unwrap();
     let nat = Session { nat: true, payloads: vec![payload(9, "G722", 8000), payload(8, "PCMA", 8000)], ..session(true, true) };
     b.says(signalling::Event::MediaPlanned { leg: call.callee, session: nat, plan: Some(signalling::PlanId(77)) });
     let stream = b.stream(call.callee);
@@ -156,7 +156,7 @@ fn draining_refuses_new_calls_and_tells_when_the_last_is_over() {
     let mut b = Bench::new();
     let call = b.call("1001");
     b.drive(Input::Drain);
-    assert!(b.from_trunk("1002", &[]).is_none());
+    assert!(b.trunk_calls("1002", &[]).is_none());
     assert_eq!(b.refused(), Some((503, Some(30))));
     assert!(!b.drained);
     b.bye(call.caller);
@@ -184,7 +184,7 @@ fn numbers_are_masked_in_the_log() {
     let call = b.call("1001");
     b.order("anna", number("+4799999999"), 1);
     b.bye(call.caller);
-    b.from_trunk("+4712345678", &[]);
+    b.trunk_calls("+4712345678", &[]);
     assert!(!b.logs.is_empty());
     for line in &b.logs {
         assert!(!line.contains("55512345") && !line.contains("99999999") && !line.contains("12345678"), "{line}");

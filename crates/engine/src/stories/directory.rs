@@ -13,7 +13,7 @@ fn the_platforms_last_word_returns_after_a_call() {
     let status = |status| Command::PutStatus { id: "anna".into(), status };
     let Ok(Reply::Agent(view, false)) = b.command("platform", status(AgentStatus::Pause)) else { panic!() };
     assert_eq!(view.status, AgentStatus::Pause);
-    let call = b.from_trunk("1001", &[]).unwrap();
+    let call = b.trunk_calls("1001", &[]).unwrap();
     assert_eq!(b.agents["anna"].status, AgentStatus::Connecting);
     b.answer(call);
     assert_eq!(b.agents["anna"].status, AgentStatus::Connected);
@@ -42,7 +42,7 @@ fn an_agent_is_put_called_and_deleted() {
     b.bye(call.caller);
     b.command("admin", Command::DeleteAgent { id: "dag".into() }).unwrap();
     assert!(!b.agents.contains_key("dag"));
-    assert!(b.from_trunk("1009", &[]).is_none());
+    assert!(b.trunk_calls("1009", &[]).is_none());
     assert_eq!(b.command("admin", Command::DeleteAgent { id: "dag".into() }).unwrap_err().code, "agent-not-found");
     b.is_quiet();
 }

@@ -170,7 +170,7 @@ fn a_listener_without_a_codec_of_ours_is_unreachable() {
 fn a_call_that_cannot_be_decoded_calls_nobody() {
     let mut b = Bench::new();
     b.order("anna", user("sue"), 1);
-    let call = b.from_trunk("1001", &[]).unwrap();
+    let call = b.trunk_calls("1001", &[]).unwrap();
     for leg in [call.callee, call.caller] {
         b.planned(leg, Session { payloads: vec![payload(96, "opus", 48000)], ..session(true, true) });
         b.says(signalling::Event::Answered { leg });

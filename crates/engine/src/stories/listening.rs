@@ -22,7 +22,7 @@ fn hold_consultation_swap_and_back_with_one_leg_and_one_count() {
     assert_eq!(focus(&b), Focus::Talk);
     b.hold(call.callee);
     assert_eq!((focus(&b), b.hears()), (Focus::Hold, Some(b.stream(call.callee))), "what the agent hears; media gates the held caller");
-    let consult = b.from_phone("anna", "1002").unwrap();
+    let consult = b.phone_calls("anna", "1002").unwrap();
     assert_eq!((focus(&b), b.hears()), (Focus::Consult, Some(b.stream(consult.caller))), "ringing is heard as the agent hears it");
     b.answer(consult);
     assert_eq!(b.hears(), Some(b.stream(consult.caller)));
@@ -126,7 +126,7 @@ fn a_trunk_call_that_carries_the_interaction_id_belongs_to_it() {
     let (mut b, call, _, _) = listened(9);
     let id = b.call_view(call).interaction;
     b.hold(call.callee);
-    let second = b.from_trunk("1001", &[("X-Interaction-Id", &id)]).unwrap();
+    let second = b.trunk_calls("1001", &[("X-Interaction-Id", &id)]).unwrap();
     b.answer(second);
     assert_eq!(b.listenings.len(), 1);
     assert_eq!((focus(&b), b.hears()), (Focus::Consult, Some(b.stream(second.callee))));
@@ -171,7 +171,7 @@ fn a_colleague_who_is_not_monitorable_is_not_heard() {
 fn a_call_with_the_do_not_monitor_header_is_never_tapped() {
     let mut b = Bench::new();
     let id = b.order("anna", user("sue"), 1);
-    let call = b.from_trunk("1001", &[("X-Do-Not-Monitor", "1")]).unwrap();
+    let call = b.trunk_calls("1001", &[("X-Do-Not-Monitor", "1")]).unwrap();
     b.answer(call);
     assert!(b.listeners().is_empty());
     assert_eq!(b.reasons(), vec![EndReason::PolicyDenied]);
@@ -179,7 +179,7 @@ fn a_call_with_the_do_not_monitor_header_is_never_tapped() {
     b.order("anna", user("sam"), 1);
     assert!(b.listeners().is_empty());
     b.bye(call.caller);
-    let call = b.from_trunk("1001", &[("X-Do-Not-Monitor", "No")]).unwrap();
+    let call = b.trunk_calls("1001", &[("X-Do-Not-Monitor", "No")]).unwrap();
     b.answer(call);
     assert_eq!(b.listeners().len(), 2);
 }
@@ -278,7 +278,7 @@ fn a_wall_clock_that_jumps_starts_and_ends_no_listening() {
 fn early_media_and_ringing_calls_are_not_forked() {
     let mut b = Bench::new();
     b.order("anna", user("sue"), 1);
-    let call = b.from_trunk("1001", &[]).unwrap();
+    let call = b.trunk_calls("1001", &[]).unwrap();
     b.planned(call.callee, Session { early: true, ..session(true, true) });
     b.says(signalling::Event::Ringing { leg: call.callee, status: 183, early_media: true });
     assert!(b.listeners().is_empty());

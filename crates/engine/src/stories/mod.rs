@@ -442,12 +442,12 @@ impl Bench {
         leg
     }
 
-    pub(super) fn from_trunk(&mut self, to: &str, headers: &[(&str, &str)]) -> Option<Pair> {
+    pub(super) fn trunk_calls(&mut self, to: &str, headers: &[(&str, &str)]) -> Option<Pair> {
         let caller = self.offer(Origin::Trunk(TrunkId(0)), "+4755512345", to, headers, None);
         self.connected(caller)
     }
 
-    pub(super) fn from_phone(&mut self, user: &str, to: &str) -> Option<Pair> {
+    pub(super) fn phone_calls(&mut self, user: &str, to: &str) -> Option<Pair> {
         let peer = self.peer(user);
         let caller = self.offer(Origin::Account(peer), user, to, &[], None);
         self.connected(caller)
@@ -492,14 +492,14 @@ impl Bench {
 
     /// The platform calls an agent, who answers.
     pub(super) fn call(&mut self, to: &str) -> Pair {
-        let call = self.from_trunk(to, &[("X-Queue", "Support"), ("X-Access-Number", "+4721000001")]).expect("the call goes through");
+        let call = self.trunk_calls(to, &[("X-Queue", "Support"), ("X-Access-Number", "+4721000001")]).expect("the call goes through");
         self.answer(call);
         call
     }
 
     /// A phone calls, and is answered.
     pub(super) fn dial(&mut self, user: &str, to: &str) -> Pair {
-        let call = self.from_phone(user, to).expect("the call goes through");
+        let call = self.phone_calls(user, to).expect("the call goes through");
         self.answer(call);
         call
     }

@@ -26,7 +26,7 @@ fn an_order_during_a_call_rings_the_listener_at_once() {
 fn an_order_before_the_call_waits_for_the_agents_answer() {
     let mut b = Bench::new();
     b.order("anna", user("sue"), 1);
-    let call = b.from_trunk("1001", &[]).unwrap();
+    let call = b.trunk_calls("1001", &[]).unwrap();
     b.ring(call.callee);
     assert!(b.listeners().is_empty(), "only answered calls are forked");
     b.answer(call);

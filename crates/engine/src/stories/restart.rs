@@ -70,7 +70,7 @@ fn the_apis_agents_return() {
     let mut b = Bench::with(settings(), seed(), Restored { agents, agents_removed: vec!["bo".into()], ..Restored::default() });
     assert_eq!(b.agents.keys().map(String::as_str).collect::<Vec<_>>(), ["anna", "cia", "dag"]);
     assert!(b.agents["dag"].registered);
-    assert!(b.from_trunk("1009", &[]).is_some());
+    assert!(b.trunk_calls("1009", &[]).is_some());
 }
 
 #[test]
