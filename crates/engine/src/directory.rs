@@ -222,6 +222,11 @@ impl Directory {
         new
     }
 
+    /// What the API put of an agent.
+    pub(crate) fn record(&self, id: &str) -> Option<AgentRecord> {
+        self.put.get(id).cloned()
+    }
+
     /// Takes one agent away for good.
     pub(crate) fn remove_agent(&mut self, id: &str) -> bool {
         if self.agents.remove(id).is_none() {

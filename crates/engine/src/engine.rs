@@ -297,9 +297,10 @@ impl Core {
             E::MediaPlanned { leg, session, plan } => self.media_planned(leg, session, plan),
             E::Answered { leg } => self.leg_answered(leg),
             E::Ended { leg, end } => self.leg_ended(leg, end),
-            E::Referred { transfer, leg, target, replaces, replaces_unknown } => {
+            // a Replaces that names no dialog of ours goes to the target, which knows it
+            E::Referred { transfer, leg, target, replaces, replaces_unknown: _ } => {
                 let (decoded, raw) = (target.user_decoded(), target.user().to_owned());
-                self.referred(transfer, leg, &decoded, &raw, replaces, replaces_unknown);
+                self.referred(transfer, leg, &decoded, &raw, replaces);
             }
             E::TransferAnswered { transfer: _ } | E::Info { .. } => {}
             E::TransferJoined { transfer, kept, target, released } => self.transfer_joined(transfer, kept, target, &released),

@@ -1,7 +1,7 @@
 //! What waits for the store: answers that leave only when it has spoken, ended resources that stay in the views until
 //! it has them, and what it refused.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::engine::Core;
@@ -36,7 +36,13 @@ pub(crate) enum After {
 #[derive(Debug, Default)]
 pub(crate) struct Books {
     waiting: BTreeMap<PersistId, (Change, Vec<After>)>,
+    /// Final records that the store refused.
     refused: VecDeque<(Change, Vec<After>)>,
+    /// Requests whose last change it refused, with their heard calls that are not confirmed; they are offered as they
+    /// are then, so that no older record overwrites a newer one.
+    requests: BTreeMap<String, usize>,
+    /// Agents likewise.
+    agents: BTreeSet<String>,
 }
 
 impl Books {
@@ -61,6 +67,7 @@ impl Core {
             self.counters.count("persists_failed");
         }
         let mut again = Vec::new();
+        let mut uncounted = 0;
         for next in after {
             match next {
                 After::Reply(reply, answer, code) => {
@@ -69,20 +76,26 @@ impl Core {
                 }
                 After::Order(reply, request) => self.ordered(reply, &request, ok),
                 After::Listening(listening) => self.listening_stored(&listening, ok),
-                After::Counted(request) => self.count_stored(&request),
+                After::Counted(request) if ok => self.count_stored(&request),
+                After::Counted(_) => uncounted += 1,
                 ended if ok => self.gone(&ended),
                 ended => again.push(ended),
             }
         }
-        // orders and listenings that did not begin leave no trace; everything else must be kept
-        let must_be_kept = !again.is_empty() || matches!(change, Change::Heard(..) | Change::Agent(_) | Change::AgentRemoved(_));
-        if !ok && must_be_kept {
-            self.keep_for_later(change, again);
+        if !ok {
+            self.keep_for_later(change, again, uncounted);
         }
     }
 
-    fn keep_for_later(&mut self, change: Change, after: Vec<After>) {
-        self.books.refused.push_back((change, after));
+    fn keep_for_later(&mut self, change: Change, after: Vec<After>, uncounted: usize) {
+        match change {
+            change if !after.is_empty() => self.books.refused.push_back((change, after)),
+            Change::Request(record) | Change::Heard(_, record) => *self.books.requests.entry(record.view.id).or_default() += uncounted,
+            Change::Agent(record) => drop(self.books.agents.insert(record.id)),
+            Change::AgentRemoved(id) => drop(self.books.agents.insert(id)),
+            // its next state, or its end, is written as it comes
+            Change::Listening(_) | Change::Call(_) => return,
+        }
         while self.books.ended() > self.settings.max_ended_views {
             let Some((_, after)) = self.books.refused.pop_front() else { break };
             self.counters.count("records_lost");
@@ -96,10 +109,19 @@ impl Core {
         }
     }
 
-    /// Offers again what the store refused, in order.
+    /// Offers again what the store refused.
     pub(crate) fn save_again(&mut self) {
         for (change, after) in std::mem::take(&mut self.books.refused) {
             self.persist(change, after);
+        }
+        for (id, uncounted) in std::mem::take(&mut self.books.requests) {
+            // one that ended meanwhile has its final record among the above
+            let Some(record) = self.requests.get(&id).filter(|request| request.stored).map(|request| request.record.clone()) else { continue };
+            self.persist(Change::Request(record), (0..uncounted).map(|_| After::Counted(id.clone())).collect());
+        }
+        for id in std::mem::take(&mut self.books.agents) {
+            let change = self.directory.record(&id).map_or(Change::AgentRemoved(id), Change::Agent);
+            self.persist(change, Vec::new());
         }
     }
 

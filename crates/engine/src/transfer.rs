@@ -11,8 +11,8 @@ use crate::view::{CallDirection, CallState, EndReason, EventName};
 
 impl Core {
     /// A REFER came. Only an agent may, and the target is routed with that agent's rights (SEMANTICS, Who may do what).
-    pub(crate) fn referred(&mut self, transfer: TransferId, leg_id: LegId, target: &str, raw: &str, replaces: Option<LegId>, replaces_unknown: bool) {
-        let refusal = match self.judge_transfer(leg_id, replaces, replaces_unknown) {
+    pub(crate) fn referred(&mut self, transfer: TransferId, leg_id: LegId, target: &str, raw: &str, replaces: Option<LegId>) {
+        let refusal = match self.judge_transfer(leg_id, replaces) {
             Err(status) => Some(status),
             Ok(()) => match replaces {
                 Some(other) => self.transfer_attended(transfer, leg_id, other),
@@ -26,7 +26,7 @@ impl Core {
         }
     }
 
-    fn judge_transfer(&self, leg_id: LegId, replaces: Option<LegId>, replaces_unknown: bool) -> Result<(), u16> {
+    fn judge_transfer(&self, leg_id: LegId, replaces: Option<LegId>) -> Result<(), u16> {
         let leg = self.legs.get(&leg_id).ok_or(603_u16)?;
         let agent = leg.party.agent().ok_or(603_u16)?;
         let call = self.calls.get(&leg.call).ok_or(481_u16)?;
@@ -35,9 +35,6 @@ impl Core {
         }
         if call.transfer.is_some() {
             return Err(491);
-        }
-        if replaces_unknown {
-            return Err(481);
         }
         match replaces.map(|other| self.legs.get(&other)) {
             None => Ok(()),
@@ -59,11 +56,10 @@ impl Core {
         let Some((stream, media)) = self.open_stream(key) else { return Some(503) };
         // the target sees whom it will talk to
         let (from_user, from_display) = self.shown_as(kept.as_ref().unwrap_or(&transferor), "");
-        let domain = &self.settings.signalling.domain;
-        let mut headers = vec![("Referred-By".to_owned(), format!("<sip:{}@{domain}>", self.shown_as(&transferor, "").0))];
-        if !matches!(party, Party::Outside { .. }) {
-            headers.extend(self.calls.get(&key).map(|call| self.passed_headers(&call.metadata)).unwrap_or_default());
-        }
+        let headers = match (&party, self.calls.get(&key)) {
+            (Party::Agent(_) | Party::User(_), Some(call)) => self.passed_headers(&call.metadata),
+            _ => Vec::new(),
+        };
         let target_leg = self.new_leg();
         self.add_leg(key, target_leg, party.clone(), stream, Role::of_callee(&party));
         let new = NewLeg { leg: target_leg, destination, from_user, from_display, identity: false, media, headers, ring_timeout: None };

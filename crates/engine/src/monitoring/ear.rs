@@ -350,7 +350,8 @@ fn ended_because(state: EarState, end: &End) -> EndReason {
         (EndedBy::Remote, Some(486 | 600)) => EndReason::ListenerBusy,
         (EndedBy::Remote, Some(603)) => EndReason::ListenerDeclined,
         (EndedBy::Remote, Some(300..=399)) => EndReason::ListenerDiverted,
-        (EndedBy::Local | EndedBy::Timeout, _) if state == EarState::Ringing => EndReason::ListenerNoAnswer,
+        (EndedBy::Timeout, _) if state == EarState::Ringing => EndReason::ListenerNoAnswer,
+        // we gave up: nowhere to send it, or its answer had no codec of ours
         _ => EndReason::ListenerUnreachable,
     }
 }
@@ -375,6 +376,7 @@ mod tests {
         }
         assert_eq!(ended_because(EarState::Calling, &end(EndedBy::Timeout, None)), EndReason::ListenerUnreachable);
         assert_eq!(ended_because(EarState::Ringing, &end(EndedBy::Timeout, None)), EndReason::ListenerNoAnswer);
+        assert_eq!(ended_because(EarState::Ringing, &end(EndedBy::Local, None)), EndReason::ListenerUnreachable);
         assert_eq!(ended_because(EarState::Live, &end(EndedBy::Remote, None)), EndReason::ListenerHungUp);
     }
 }

@@ -89,6 +89,26 @@ fn what_the_store_refused_is_offered_again() {
 }
 
 #[test]
+fn a_count_that_the_store_refused_is_shown_when_it_is_kept() {
+    let mut b = Bench::new();
+    let id = b.order("anna", user("sue"), 3);
+    b.call("1001");
+    b.listens();
+    b.store_up = false;
+    b.heard(3_000);
+    let change = AgentChange { name: Some("Anna Dahl".into()), ..AgentChange::default() };
+    let problem = b.command("platform", Command::PutAgent { id: "anna".into(), agent: change }).unwrap_err();
+    assert_eq!((problem.status, problem.code), (503, "store-unavailable"));
+    b.seconds(6);
+    assert_eq!(b.request(&id).calls.used, 0);
+    b.store_up = true;
+    b.seconds(5);
+    assert_eq!(b.request(&id).calls.used, 1);
+    assert!(b.persisted.iter().any(|c| matches!(c, Change::Request(r) if r.view.calls.used == 1)));
+    assert!(b.persisted.iter().any(|c| matches!(c, Change::Agent(r) if r.name == "Anna Dahl")));
+}
+
+#[test]
 fn what_the_store_never_takes_is_bounded() {
     let mut b = Bench::with(Settings { max_ended_views: 2, ..settings() }, seed(), Restored::default());
     b.store_up = false;
