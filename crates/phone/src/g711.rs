@@ -7,6 +7,9 @@ pub enum Codec {
     Pcmu,
     /// A-law, payload type 8.
     Pcma,
+    /// Stands for everything that is no G.711: named G.729, payload type 18. The two phones understand each other (it is
+    /// µ-law inside), nobody between them does.
+    G729,
 }
 
 impl Codec {
@@ -16,6 +19,7 @@ impl Codec {
         match self {
             Self::Pcmu => 0,
             Self::Pcma => 8,
+            Self::G729 => 18,
         }
     }
 
@@ -25,6 +29,7 @@ impl Codec {
         match payload_type {
             0 => Some(Self::Pcmu),
             8 => Some(Self::Pcma),
+            18 => Some(Self::G729),
             _ => None,
         }
     }
@@ -35,6 +40,7 @@ impl Codec {
         match self {
             Self::Pcmu => "PCMU",
             Self::Pcma => "PCMA",
+            Self::G729 => "G729",
         }
     }
 
@@ -42,7 +48,7 @@ impl Codec {
     #[must_use]
     pub fn encode(self, sample: i16) -> u8 {
         match self {
-            Self::Pcmu => encode_mu(sample),
+            Self::Pcmu | Self::G729 => encode_mu(sample),
             Self::Pcma => encode_a(sample),
         }
     }
@@ -51,7 +57,7 @@ impl Codec {
     #[must_use]
     pub fn decode(self, byte: u8) -> i16 {
         match self {
-            Self::Pcmu => decode_mu(byte),
+            Self::Pcmu | Self::G729 => decode_mu(byte),
             Self::Pcma => decode_a(byte),
         }
     }

@@ -63,7 +63,7 @@ impl World {
             for call in slot.phone.calls() {
                 let pcm = call.ears().pcm(self.start, self.now);
                 let heard = pcm.chunks(4_000).any(|second| phone::ears::hears(second, 1500.0));
-                assert!(!heard, "{} heard a listener", slot.phone.settings().user);
+                assert!(!heard, "{} heard a listener", slot.name);
             }
         }
     }
@@ -103,7 +103,7 @@ impl World {
         assert_eq!(self.plant.shard.sizes(), (0, 0), "streams and listeners are left in the media plane");
         assert_eq!(self.plant.open.len(), sizes.ports_ready, "ports are kept that nobody uses");
         for slot in &self.phones {
-            assert_eq!(slot.phone.pending(), 0, "{} still waits for an answer", slot.phone.settings().user);
+            assert_eq!(slot.phone.pending(), 0, "{} still waits for an answer", slot.name);
         }
     }
 
@@ -126,7 +126,7 @@ impl World {
     #[must_use]
     pub fn ladder(&self) -> String {
         let name = |addr: SocketAddr| match self.sip_owners.get(&addr) {
-            Some(&i) => self.phones[i].phone.settings().user.clone(),
+            Some(&i) => self.phones[i].name.clone(),
             None if addr == crate::cast::ENGINE => "engine".into(),
             None => addr.to_string(),
         };

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use engine::view::RequestView;
 use phone::{Answered, Call, Codec, Dial, Event, Habits, Input, Kind, OnCall, Output, Phone, State};
 use signalling::message::Method;
 use signalling::sdp::Direction;
@@ -31,18 +32,24 @@ const LISTEN: Duration = Duration::from_millis(500);
 impl World {
     /// One more phone in the world.
     pub fn add_phone(&mut self, settings: phone::Settings) {
+        let name = settings.user.clone();
+        self.add_phone_as(&name, settings);
+    }
+
+    /// One more phone, under another name than its SIP user (a person's second device).
+    pub fn add_phone_as(&mut self, name: &str, settings: phone::Settings) {
         let index = self.phones.len();
         let mut seed = [0xa5; 32];
         seed[..8].copy_from_slice(&(index as u64).to_le_bytes());
         let owned = self.sip_owners.insert(settings.local, index);
         assert!(owned.is_none(), "two phones at {}", settings.local);
         let next_port = 30_000 + index as u16 * 1_000;
-        self.phones.push(Slot { phone: Phone::new(settings, seed), next_port, told: Default::default() });
+        self.phones.push(Slot { name: name.to_owned(), phone: Phone::new(settings, seed), next_port, told: Default::default() });
     }
 
     #[track_caller]
     fn index(&self, name: &str) -> usize {
-        self.phones.iter().position(|s| s.phone.settings().user == name).unwrap_or_else(|| panic!("no phone '{name}'"))
+        self.phones.iter().position(|s| s.name == name).unwrap_or_else(|| panic!("no phone '{name}'"))
     }
 
     /// A phone, for looking at.
@@ -227,10 +234,18 @@ impl World {
         assert!(
             reached,
             "{}: the call stayed {:?} (status {:?}), wanted {state:?} within {time:?}",
-            self.phones[leg.phone].phone.settings().user,
+            self.phones[leg.phone].name,
             call.state(),
             call.status()
         );
+    }
+
+    /// An order by `admin` is carried out: the request, and the listener's answered leg.
+    #[track_caller]
+    pub fn listen(&mut self, agent: &str, listener: &str) -> (RequestView, Leg) {
+        let request = self.order(agent, crate::user(listener)).calls(5).accepted();
+        let ear = self.answered(listener);
+        (request, ear)
     }
 
     /// Answers by hand.
@@ -338,7 +353,7 @@ impl World {
                 heard,
                 *tones,
                 "{} ({:?}, {packets} packets) hears the left, should hear the right",
-                self.phones[leg.phone].phone.settings().user,
+                self.phones[leg.phone].name,
                 call.state()
             );
         }
@@ -351,6 +366,20 @@ impl World {
         let before = self.call(leg).ears().count;
         self.run_for(LISTEN);
         assert_eq!(self.call(leg).ears().count, before, "packets came");
+    }
+
+    /// What a phone sends as media no longer arrives anywhere (its network is gone one way).
+    #[track_caller]
+    pub fn cut_media(&mut self, name: &str) {
+        let index = self.index(name);
+        self.cut.insert(index);
+    }
+
+    /// A router changes the source port of what a phone sends as media by `shift`, and back for what comes (NAT).
+    #[track_caller]
+    pub fn translate_media(&mut self, name: &str, shift: u16) {
+        let index = self.index(name);
+        self.translated.insert(index, shift);
     }
 
     // The wires to the phones --------------------------------------------------------------------------------
@@ -398,11 +427,17 @@ impl World {
     }
 
     fn send_from_phone(&mut self, index: usize, call: phone::CallId, kind: Kind, to: SocketAddr, data: Bytes) {
+        if self.cut.contains(&index) {
+            return;
+        }
         let Some(mut from) = self.phones[index].phone.call(call).and_then(|c| c.session().local_rtp()) else {
             return;
         };
         if kind == Kind::Rtcp {
             from.set_port(from.port() + 1);
+        }
+        if let Some(shift) = self.translated.get(&index) {
+            from.set_port(from.port() + shift);
         }
         if self.listener_calls.contains(&(index, call))
             && let Some(packet) = phone::rtp::Packet::parse(&data)
@@ -412,7 +447,18 @@ impl World {
         self.send_media(from, to, data);
     }
 
+    /// The address behind a router that something for `to` is really for.
+    fn untranslated(&self, to: SocketAddr) -> SocketAddr {
+        let behind = |shift: &u16| Some(SocketAddr::new(to.ip(), to.port().checked_sub(*shift)?));
+        let inside = self.translated.iter().find_map(|(index, shift)| {
+            let inside = behind(shift)?;
+            self.media_owners.get(&inside).filter(|(i, ..)| i == index).map(|_| inside)
+        });
+        inside.unwrap_or(to)
+    }
+
     pub(crate) fn deliver_to_phone(&mut self, from: SocketAddr, to: SocketAddr, data: Bytes) {
+        let to = self.untranslated(to);
         if let Some(&index) = self.sip_owners.get(&to) {
             self.drive_phone(index, Input::Sip { from, data });
         } else if let Some(&(index, call, kind)) = self.media_owners.get(&to) {

@@ -28,6 +28,7 @@ pub(crate) enum Happening {
 /// A phone in the world.
 #[derive(Debug)]
 pub(crate) struct Slot {
+    pub(crate) name: String,
     pub(crate) phone: Phone,
     pub(crate) next_port: u16,
     /// Calls that a story has already been given by [`World::next_call`].
@@ -51,6 +52,10 @@ pub struct World {
     /// Calls that are listeners' legs.
     pub(crate) listener_calls: HashSet<(usize, CallId)>,
     pub(crate) listener_ssrcs: HashSet<u32>,
+    /// Phones whose media no longer arrives.
+    pub(crate) cut: HashSet<usize>,
+    /// Phones behind a router, and by how much it shifts their media ports.
+    pub(crate) translated: HashMap<usize, u16>,
     pub(crate) replies: HashMap<ReplyId, Result<Reply, Problem>>,
     pub(crate) next_reply: u64,
     pub(crate) undelivered: u64,
@@ -111,6 +116,8 @@ impl World {
             media_owners: HashMap::new(),
             listener_calls: HashSet::new(),
             listener_ssrcs: HashSet::new(),
+            cut: HashSet::new(),
+            translated: HashMap::new(),
             replies: HashMap::new(),
             next_reply: 1,
             undelivered: 0,
@@ -318,7 +325,7 @@ impl World {
     fn who_is_due(&self) -> String {
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= self.now);
         let phones: Vec<&str> =
-            self.phones.iter().filter(|s| due(s.phone.wake_at())).map(|s| s.phone.settings().user.as_str()).collect();
+            self.phones.iter().filter(|s| due(s.phone.wake_at())).map(|s| s.name.as_str()).collect();
         format!(
             "engine {}, shard {}, queue {}, phones {phones:?}",
             due(self.plant.engine.wake_at()),
