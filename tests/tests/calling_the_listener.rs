@@ -115,6 +115,7 @@ fn a_busy_listener_is_tried_again_three_times() {
     let first = w.next_call("sue");
     let at = w.now();
     w.until_ended(first);
+    w.run_for(SECOND);
     assert!(w.listenings().all(|l| l.state == ListeningState::Waiting), "{:?}", w.listenings().collect::<Vec<_>>());
     for retry in 1..=3u32 {
         w.next_call_within("sue", 16 * SECOND);
@@ -387,7 +388,7 @@ fn two_requests_for_the_same_listener_share_one_leg_and_count_both() {
 
 #[test]
 fn n_is_never_overrun() {
-    // Two calls at once on one agent's number, one slot.
+    // Two callers at once on one agent, one slot.
     let mut w = World::new();
     w.on_call("sue", OnCall::Ring);
     let request = w.order("anna", user("sue")).calls(1).accepted();
@@ -397,8 +398,15 @@ fn n_is_never_overrun() {
     let second = w.call_agent();
     w.no_call("sue", 2 * SECOND);
     w.answer(ear);
-    w.until_counted(&request.id, 1);
+    w.until_up(ear);
+    // The only slot belongs to the first interaction: the second one is not heard at all.
+    w.run_for(5 * SECOND);
+    w.hears_exactly(ear, &[]);
+    assert_eq!(w.request(&request.id).calls.used, 0);
     end(&mut w, second);
+    w.resume(first.1);
+    w.hears_exactly(ear, &[440, 800]);
+    w.until_counted(&request.id, 1);
     end(&mut w, first);
     w.until_request(&request.id, RequestState::Fulfilled);
     assert_eq!(w.request(&request.id).calls.used, 1);

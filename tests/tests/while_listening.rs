@@ -7,7 +7,7 @@ use engine::{AgentChange, Command};
 use phone::{Codec, Dial, Kind, OnCall, State, Voice};
 use signalling::message::Method;
 use signalling::sdp::Direction;
-use sim::{Leg, World, user};
+use sim::{Leg, World, number, user};
 
 const SECOND: Duration = Duration::from_secs(1);
 const BLINK: Duration = Duration::from_millis(200);
@@ -51,13 +51,13 @@ fn the_listener_is_never_heard() {
 }
 
 #[test]
-fn the_parties_media_is_the_same_byte_for_byte_with_and_without_listeners() {
-    let story = |listeners: &[&str]| {
-        let mut w = World::new();
+fn the_parties_media_is_the_same_byte_for_byte_with_none_one_and_fifty_listeners() {
+    let story = |listeners: u32| {
+        let mut w = World::with(|s| s.settings.max_listeners_per_agent = 50);
         let (out, inn) = w.call_agent();
         let start = w.now();
-        for listener in listeners {
-            w.order("anna", user(listener)).calls(1).accepted();
+        for i in 0..listeners {
+            w.order("anna", number(&format!("+47990000{i:02}"))).calls(1).accepted();
         }
         w.run_for(Duration::from_secs(8) - (w.now() - start));
         let stream = |leg| -> Vec<(Duration, Vec<u8>, u8, u16, u32)> {
@@ -67,13 +67,14 @@ fn the_parties_media_is_the_same_byte_for_byte_with_and_without_listeners() {
                 .map(|p| (p.at - start, p.payload.clone(), p.payload_type, p.sequence, p.timestamp))
                 .collect()
         };
+        assert_eq!(w.live().len(), listeners as usize);
         let invites = w.call(inn).received_count(&Method::Invite) + w.call(out).received_count(&Method::Invite);
         assert_eq!(invites, 1, "no re-INVITE for a listener's sake");
         (stream(out), stream(inn))
     };
-    let alone = story(&[]);
+    let alone = story(0);
     assert!(alone.0.len() > 200 && alone.1.len() > 200);
-    assert!(alone == story(&["sue", "sam", "admin"]), "a listener changed what the parties receive");
+    assert!(alone == story(1) && alone == story(50), "a listener changed what the parties receive");
 }
 
 #[test]
@@ -301,6 +302,27 @@ fn the_ear_stays_with_the_first_call_and_moves_only_while_it_is_held() {
 }
 
 #[test]
+fn a_second_call_with_the_same_interaction_id_is_a_consultation() {
+    let mut w = World::new();
+    let inbound = || World::inbound("1001").header("X-Interaction-Id", "case-7");
+    let (_, first) = w.connect("trunk", inbound(), "anna");
+    assert_eq!(w.only_call().interaction, "case-7");
+    let (request, ear) = w.listen("anna", "sue");
+    w.until_counted(&request.id, 1);
+    let second = w.dial("trunk", inbound());
+    let second_end = w.answered("anna");
+    w.act(second, |p, _, call, _| p.say(call, Voice::Tone(1050.0)));
+    w.hold(first, Direction::SendOnly);
+    w.hears_exactly(ear, &[440, 1050]);
+    w.run_for(5 * SECOND);
+    assert_eq!(w.request(&request.id).calls.used, 1, "one interaction, one count");
+    assert_eq!(w.listenings().count(), 1);
+    w.hang_up(second_end);
+    w.resume(first);
+    w.hears_exactly(ear, &[440, 800]);
+}
+
+#[test]
 fn codec_address_and_source_may_change_and_the_stream_goes_on() {
     let mut w = World::new();
     let (out, inn) = w.call_agent();
@@ -420,6 +442,7 @@ fn a_listening_can_be_hung_up_alone() {
     let mut w = World::new();
     w.call_agent();
     let (request, ear) = w.listen("anna", "sue");
+    w.run_for(BLINK);
     let id = w.live()[0].id.clone();
     w.command("admin", Command::HangUp { listening: id }).unwrap();
     w.until_ended(ear);

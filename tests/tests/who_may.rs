@@ -1,5 +1,7 @@
 //! SEMANTICS.md, "Who may do what in SIP".
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

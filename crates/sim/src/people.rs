@@ -6,7 +6,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use engine::view::RequestView;
 use phone::{Answered, Call, Codec, Dial, Event, Habits, Input, Kind, OnCall, Output, Phone, State};
-use signalling::message::Method;
 use signalling::sdp::Direction;
 
 use crate::cast::{ACCESS_NUMBER, CALLER, DOMAIN};
@@ -113,16 +112,9 @@ impl World {
         let index = self.index(name);
         let mut out = Vec::new();
         let now = self.now;
-        let before = self.phones[index].phone.log().len();
         self.phones[index].phone.register(now, expires, &mut out);
         self.take_phone_outputs(index, out);
-        let is_final = |m: &phone::Logged| {
-            let m = &m.message;
-            !m.is_request() && m.method() == Method::Register && m.status() >= 200 && m.status() != 401
-        };
-        self.until("the registrar's answer", Duration::from_secs(33), |w| {
-            w.phones[index].phone.log()[before..].iter().any(is_final) || w.phones[index].phone.registered() == Some(408)
-        });
+        self.until("the registrar's answer", Duration::from_secs(33), |w| w.phones[index].phone.pending() == 0);
         self.phones[index].phone.registered().unwrap_or(0)
     }
 
