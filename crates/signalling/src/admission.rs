@@ -154,6 +154,7 @@ impl Ua {
         if unknown.is_empty() {
             return true;
         }
+        self.count("refused_420_bad_extension");
         let (tag, unknown) = (self.token(), unknown.join(", "));
         self.answer(server, 420, Some(&tag), |response| response.header(HeaderName::Unsupported, &unknown));
         false
@@ -270,6 +271,7 @@ impl Ua {
             return None;
         }
         if !self.is_in_order(id, request) {
+            self.count("requests_out_of_order");
             self.answer(server, 500, None, |response| response); // RFC 3261 §12.2.2
             return None;
         }

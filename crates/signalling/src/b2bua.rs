@@ -191,11 +191,7 @@ impl Ua {
 
     /// An ACK of a 2xx of ours.
     pub(crate) fn acknowledged(&mut self, id: LegId, ack: &Message) {
-        let Some(leg) = self.leg_mut(id) else { return };
-        if let Some(server) = leg.unacknowledged.take() {
-            self.transactions.acknowledged(server);
-            self.servers.remove(&server);
-        }
+        self.stop_repeating(id);
         let Some(leg) = self.leg_mut(id) else { return };
         if let Some(reason) = leg.bye_after_ack.take() {
             return self.send_bye(id, &reason);

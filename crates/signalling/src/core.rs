@@ -20,13 +20,13 @@ pub(crate) struct Core {
     ua: Ua,
     transfers: Transfers,
     limits: Limits,
-    /// The transactions' counters beside ours, as they were after the last input.
-    counters: Counters,
+    /// Room for the steps that are being carried out.
+    spare: Vec<Step>,
 }
 
 impl Core {
     pub(crate) fn new(settings: Settings, seed: [u8; 32]) -> Self {
-        Self { ua: Ua::new(settings, seed), transfers: Transfers::default(), limits: Limits::default(), counters: Counters::default() }
+        Self { ua: Ua::new(settings, seed), transfers: Transfers::default(), limits: Limits::default(), spare: Vec::new() }
     }
 
     pub(crate) fn new_leg(&mut self) -> LegId {
@@ -57,7 +57,7 @@ impl Core {
     }
 
     pub(crate) fn counters(&self) -> &Counters {
-        &self.counters
+        &self.ua.counters
     }
 
     pub(crate) fn sizes(&self) -> Sizes {
@@ -108,12 +108,14 @@ impl Core {
     /// Carries out what the transactions want until nothing is left, and lets transfers see what became of their legs.
     fn drain(&mut self) {
         loop {
-            for step in std::mem::take(&mut self.ua.steps) {
+            let mut steps = std::mem::replace(&mut self.ua.steps, std::mem::take(&mut self.spare));
+            for step in steps.drain(..) {
                 match step {
                     Step::Transmit { flow, data } => self.ua.transmit(flow, data),
                     Step::Happening(happening) => self.happening(happening),
                 }
             }
+            self.spare = steps;
             for leg in std::mem::take(&mut self.ua.gone) {
                 self.transfers.leg_gone(&mut self.ua, leg);
             }
@@ -122,14 +124,15 @@ impl Core {
                 break;
             }
         }
-        self.counters.values.clone_from(&self.ua.counters.values);
-        self.counters.values.extend(self.ua.transactions.counters().iter().map(|(name, value)| (*name, *value)));
+        let of_transactions = self.ua.transactions.counters().iter().map(|(name, value)| (*name, *value));
+        self.ua.counters.values.extend(of_transactions);
     }
 
     fn timer(&mut self, timer: Timer) {
         match timer {
             Timer::Ring(leg) => self.rang_out(leg),
             Timer::Media(leg) => self.ua.media_failed(leg),
+            Timer::Change(client) => self.ua.cancel_change(client),
             other => self.transfers.timer(&mut self.ua, other),
         }
     }

@@ -212,6 +212,8 @@ impl Purpose {
 pub(crate) enum Timer {
     /// An INVITE of ours has rung long enough.
     Ring(LegId),
+    /// A re-INVITE of ours has waited for its final answer long enough.
+    Change(ClientId),
     /// A 2xx waited for its media plan long enough.
     Media(LegId),
     /// The transferor had its time for BYE.

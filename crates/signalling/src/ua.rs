@@ -1,16 +1,19 @@
 //! The user agent that all legs share: its transactions, legs, timers and outputs, and how a leg sends, answers and ends.
 
+mod ending;
+mod sending;
+
 use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 
-use bytes::Bytes;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
+pub(crate) use ending::Release;
+
 use crate::admission::Door;
-use crate::dialog::{Dialog, Local};
-use crate::interface::{Counters, End, EndedBy, Event, LegId, Output, PlanId, Reason, Settings};
-use crate::leg::{Leg, Purpose, State, Timer};
-use crate::message::{HeaderName, Message, Method, RequestBuilder, ResponseBuilder};
+use crate::dialog::Local;
+use crate::interface::{Counters, Event, LegId, Output, PlanId, Settings};
+use crate::leg::{Leg, Purpose, Timer};
 use crate::session::Agreed;
 use crate::transaction::{ClientId, ServerId, Step, Timing, Transactions};
 use crate::transport::{Flow, sent_by};
@@ -45,38 +48,6 @@ pub(crate) struct Ua {
     now: Option<Instant>,
     next_leg: u64,
     next_plan: u64,
-}
-
-/// How a leg is ended by us.
-#[derive(Clone, Debug)]
-pub(crate) struct Release {
-    /// Reason header value of a BYE or CANCEL.
-    pub(crate) reason: String,
-    /// Final answer where its INVITE waits for one.
-    pub(crate) status: u16,
-    /// Headers of that answer, kept from the other leg's refusal.
-    pub(crate) kept: Vec<(HeaderName, String)>,
-    /// What the engine is told.
-    pub(crate) end: End,
-}
-
-impl Release {
-    /// By our own decision.
-    pub(crate) fn ours(reason: &Reason) -> Self {
-        let text = quotable(&reason.text);
-        let status = if (300..700).contains(&reason.cause) { reason.cause } else { 480 };
-        Self {
-            reason: format!("SIP;cause={};text=\"{text}\"", reason.cause),
-            status,
-            kept: Vec::new(),
-            end: End { by: EndedBy::Local, status: Some(status), text },
-        }
-    }
-
-    /// Because its peer left with this Reason.
-    pub(crate) fn after_peer(reason: String, status: u16, text: &str) -> Self {
-        Self { reason, status, kept: Vec::new(), end: End { by: EndedBy::Local, status: Some(status), text: text.to_owned() } }
-    }
 }
 
 impl Ua {
@@ -208,7 +179,7 @@ impl Ua {
 
     /// The same with descriptions that are not in force (yet).
     pub(crate) fn plan_agreed(&mut self, id: LegId, agreed: &Agreed, early: bool, plan: Option<PlanId>) {
-        let Some(leg) = self.leg(id) else { return };
+        let Some(leg) = self.leg(id).filter(|leg| leg.is_live()) else { return };
         let mut session = agreed.session(leg.signalling(), leg.party.nat, early);
         if matches!(leg.kind, crate::leg::Kind::Listener { .. }) {
             session.sends = false; // whatever its phone says: a listener is never heard
@@ -244,285 +215,6 @@ impl Ua {
             self.clear_timer(at, Timer::Ring(id));
         }
     }
-}
-
-/// Sending.
-impl Ua {
-    /// Sends bytes that no transaction repeats: ACK, stateless answers.
-    pub(crate) fn transmit(&mut self, flow: Flow, data: Bytes) {
-        self.outputs.push(Output::Transmit { flow, data });
-    }
-
-    /// Sends a request in a client transaction of its own.
-    pub(crate) fn request(&mut self, flow: Flow, message: Message, purpose: Purpose) -> ClientId {
-        if let Some(leg) = purpose.leg().and_then(|leg| self.legs.get_mut(&leg)) {
-            leg.open_requests += 1;
-        }
-        let now = self.now();
-        let id = self.transactions.request(now, flow, message, &mut self.steps);
-        self.clients.insert(id, purpose);
-        id
-    }
-
-    /// A client transaction is over.
-    pub(crate) fn close_request(&mut self, id: ClientId) -> Option<Purpose> {
-        let purpose = self.clients.remove(&id)?;
-        if let Some(leg) = purpose.leg().and_then(|leg| self.legs.get_mut(&leg)) {
-            leg.open_requests = leg.open_requests.saturating_sub(1);
-            if leg.outbound == Some(id) {
-                leg.outbound = None;
-            }
-        }
-        Some(purpose)
-    }
-
-    /// Sends a request inside a leg's dialog.
-    pub(crate) fn request_in(
-        &mut self,
-        id: LegId,
-        method: &Method,
-        purpose: Purpose,
-        add: impl FnOnce(RequestBuilder) -> RequestBuilder,
-    ) -> Option<ClientId> {
-        let branch = self.transactions.branch();
-        let leg = self.legs.get_mut(&id)?;
-        let flow = leg.flow();
-        let message = add(leg.dialog.as_mut()?.request(method, &branch)).finish();
-        Some(self.request(flow, message, purpose))
-    }
-
-    /// Sends an INVITE or UPDATE that changes a leg's session, with this description or (late offer) none.
-    pub(crate) fn change(&mut self, id: LegId, method: &Method, body: Option<Bytes>, purpose: Purpose) -> Option<ClientId> {
-        let client = self.request_in(id, method, purpose, |request| {
-            let request = request.header(HeaderName::Allow, ALLOW).header(HeaderName::Supported, SUPPORTED);
-            match body {
-                Some(body) => request.body(SDP, body),
-                None => request,
-            }
-        })?;
-        self.leg_mut(id)?.outbound = Some(client);
-        Some(client)
-    }
-
-    /// Acknowledges a 2xx on a leg and keeps the ACK for when the 2xx comes again.
-    pub(crate) fn acknowledge(&mut self, id: LegId, cseq: u32, answer: Option<Bytes>) {
-        let branch = self.transactions.branch();
-        let Some(leg) = self.legs.get_mut(&id) else { return };
-        let flow = leg.flow();
-        let Some(dialog) = &leg.dialog else { return };
-        let ack = dialog.ack(cseq, &branch, answer).bytes().clone();
-        leg.ack_owed = None;
-        leg.last_ack = Some((cseq, flow, ack.clone()));
-        self.transmit(flow, ack);
-    }
-
-    /// Answers a request. `tag` is ours where the request has none.
-    pub(crate) fn answer(
-        &mut self,
-        server: ServerId,
-        status: u16,
-        tag: Option<&str>,
-        add: impl FnOnce(ResponseBuilder) -> ResponseBuilder,
-    ) {
-        let Some(request) = self.transactions.server_request(server) else { return };
-        let response = add(ResponseBuilder::new(request, status, None, tag));
-        let message = response.header(HeaderName::Server, &self.settings.user_agent).finish();
-        let now = self.now();
-        self.transactions.respond(now, server, message, &mut self.steps);
-        if status >= 300 {
-            self.servers.remove(&server);
-        }
-    }
-
-    /// Answers without anything to add.
-    pub(crate) fn refuse(&mut self, server: ServerId, status: u16) {
-        let tag = self.token();
-        self.answer(server, status, Some(&tag), |response| response);
-    }
-
-    /// Answers with a Contact, Allow and Supported: the 2xx (and 18x) of INVITE and UPDATE on a leg.
-    pub(crate) fn answer_on(&mut self, id: LegId, server: ServerId, status: u16, reason: Option<&str>, body: Option<Bytes>) {
-        let Some(leg) = self.legs.get(&id) else { return };
-        let Some(contact) = leg.dialog.as_ref().map(|dialog| dialog.local().contact()) else { return };
-        let Some(request) = self.transactions.server_request(server) else { return };
-        let mut response = ResponseBuilder::new(request, status, reason, Some(&leg.local_tag))
-            .header(HeaderName::Contact, &contact)
-            .header(HeaderName::Allow, ALLOW)
-            .header(HeaderName::Supported, SUPPORTED)
-            .header(HeaderName::Server, &self.settings.user_agent);
-        if let Some(body) = body {
-            response = response.body(SDP, body);
-        }
-        let invite_answered = status >= 200 && request.method() == Method::Invite;
-        let now = self.now();
-        self.transactions.respond(now, server, response.finish(), &mut self.steps);
-        if invite_answered && let Some(leg) = self.legs.get_mut(&id) {
-            leg.unacknowledged = Some(server);
-            self.servers.insert(server, id);
-        }
-    }
-}
-
-/// Ending.
-impl Ua {
-    /// Ends one leg with what its state asks for and tells the engine. Its peer is the caller's business.
-    pub(crate) fn release(&mut self, id: LegId, how: &Release) {
-        let Some(leg) = self.legs.get_mut(&id) else { return };
-        if !leg.is_live() {
-            return;
-        }
-        let mut end = how.end.clone();
-        match std::mem::replace(&mut leg.state, State::Leaving) {
-            State::Offered(server) | State::Proceeding(server) | State::Answering { server, .. } => {
-                let tag = leg.local_tag.clone();
-                self.answer(server, how.status, Some(&tag), |response| {
-                    let reason = (how.end.by == EndedBy::Local && how.kept.is_empty()).then_some(&how.reason);
-                    let response = how.kept.iter().fold(response, |response, (name, value)| response.header(name.clone(), value));
-                    reason.into_iter().fold(response, |response, reason| response.header(HeaderName::Reason, reason))
-                });
-                end.status.get_or_insert(how.status);
-            }
-            State::Calling(client) => {
-                leg.state = State::Cancelling;
-                let now = self.now();
-                self.transactions.cancel(now, client, Some(&how.reason), &mut self.steps);
-            }
-            State::Confirmed => self.hang_up(id, &how.reason),
-            State::Cancelling | State::Leaving => {}
-        }
-        self.told_gone(id, end);
-    }
-
-    /// The remote party ended the leg: nothing is sent but the answer to what it left open.
-    pub(crate) fn left(&mut self, id: LegId, end: End) {
-        let Some(leg) = self.legs.get_mut(&id) else { return };
-        if !leg.is_live() {
-            return;
-        }
-        leg.state = State::Leaving;
-        leg.bye_after_ack = None;
-        self.answer_open_invite(id);
-        if let Some(server) = self.leg_mut(id).and_then(|leg| leg.unacknowledged.take()) {
-            self.transactions.acknowledged(server);
-        }
-        self.told_gone(id, end);
-    }
-
-    /// Forgets a leg that nothing is open on any more.
-    pub(crate) fn settle(&mut self, id: LegId) {
-        let Some(leg) = self.legs.get(&id) else { return };
-        let over = !leg.is_live() && leg.open_requests == 0 && leg.bye_after_ack.is_none();
-        if over && let Some(leg) = self.legs.remove(&id) {
-            self.tags.remove(&leg.local_tag);
-            for server in leg.unacknowledged.into_iter().chain(leg.inbound) {
-                self.servers.remove(&server);
-            }
-        }
-    }
-
-    /// Forgets a leg that the engine hears no more of.
-    pub(crate) fn forget(&mut self, id: LegId) {
-        if let Some(leg) = self.legs.get_mut(&id) {
-            leg.state = State::Leaving;
-        }
-        self.settle(id);
-    }
-
-    /// BYE, now or when the ACK has come (RFC 3261 §15: not before it).
-    fn hang_up(&mut self, id: LegId, reason: &str) {
-        self.answer_open_invite(id);
-        let Some(leg) = self.legs.get_mut(&id) else { return };
-        if leg.unacknowledged.is_some() {
-            leg.bye_after_ack = Some(reason.to_owned());
-            return;
-        }
-        if let Some(cseq) = leg.ack_owed {
-            self.acknowledge(id, cseq, None); // its answer never came; the BYE follows at once
-        }
-        self.send_bye(id, reason);
-    }
-
-    pub(crate) fn send_bye(&mut self, id: LegId, reason: &str) {
-        self.request_in(id, &Method::Bye, Purpose::Bye(id), |request| request.header(HeaderName::Reason, reason));
-        if let Some(dialog) = self.leg_mut(id).and_then(|leg| leg.dialog.as_mut()) {
-            dialog.terminate();
-        }
-    }
-
-    /// A re-INVITE of theirs that was not answered is answered 487 (RFC 3261 §15.1.2).
-    fn answer_open_invite(&mut self, id: LegId) {
-        if let Some(server) = self.leg_mut(id).and_then(|leg| leg.inbound.take()) {
-            self.answer(server, 487, None, |response| response);
-        }
-    }
-
-    fn told_gone(&mut self, id: LegId, end: End) {
-        self.stop_ringing(id);
-        self.plans.retain(|_, leg| *leg != id);
-        self.emit(Event::Ended { leg: id, end });
-        self.gone.push(id);
-        self.settle(id);
-    }
-
-    /// A leg that never came to be: the engine still gets its end.
-    pub(crate) fn unborn(&mut self, id: LegId, status: u16, text: &str) {
-        self.emit(Event::Ended { leg: id, end: End { by: EndedBy::Local, status: Some(status), text: text.to_owned() } });
-    }
-
-    /// A 2xx that crossed our CANCEL.
-    pub(crate) fn end_cancelled(&mut self, id: LegId, flow: Flow, ok: &Message) {
-        let invite = self.leg(id).and_then(|leg| leg.invite.clone());
-        self.end_stray(flow, ok, invite.as_ref());
-        self.settle(id);
-    }
-
-    /// A 2xx to an INVITE that had one already: its ACK was lost, or the INVITE forked and another party answered too.
-    pub(crate) fn repeated_ok(&mut self, flow: Flow, ok: &Message) {
-        let leg = self.by_tag(ok.from_tag()).filter(|leg| leg.call_id == ok.call_id());
-        match leg {
-            Some(leg) if leg.remote_tag() == Some(ok.to_tag()) => {
-                let number = ok.cseq().number;
-                if let Some((_, flow, ack)) = leg.last_ack.clone().filter(|(cseq, ..)| *cseq == number) {
-                    self.transmit(flow, ack);
-                }
-            }
-            _ => self.end_stray(flow, ok, None),
-        }
-    }
-
-    /// A 2xx that belongs to no leg, or to another branch of a forked INVITE: it is acknowledged and ended
-    /// (RFC 3261 §13.2.2.4).
-    pub(crate) fn end_stray(&mut self, flow: Flow, ok: &Message, invite: Option<&Message>) {
-        self.count("stray_ok");
-        let rebuilt;
-        let invite = match invite {
-            Some(invite) => invite,
-            None => {
-                rebuilt = as_invite(ok);
-                &rebuilt
-            }
-        };
-        let mut dialog = Dialog::uac(invite, ok, self.local(flow, ""), flow);
-        let (ack, bye) = (self.transactions.branch(), self.transactions.branch());
-        let ack = dialog.ack(ok.cseq().number, &ack, None);
-        self.transmit(flow, ack.bytes().clone());
-        let reason = "SIP;cause=487;text=\"Call is over\"";
-        let bye = dialog.request(&Method::Bye, &bye).header(HeaderName::Reason, reason).finish();
-        self.request(flow, bye, Purpose::StrayBye);
-    }
-}
-
-/// Enough of the INVITE that a 2xx answers to make its dialog.
-fn as_invite(ok: &Message) -> Message {
-    let to = ok.header(&HeaderName::To).unwrap_or_default();
-    let untagged = to.find(";tag=").map_or(to, |at| &to[..at]);
-    RequestBuilder::new(&Method::Invite, "sip:invalid")
-        .header(HeaderName::Via, "SIP/2.0/UDP invalid;branch=z9hG4bK")
-        .header(HeaderName::From, ok.header(&HeaderName::From).unwrap_or_default())
-        .header(HeaderName::To, untagged)
-        .header(HeaderName::CallId, ok.call_id())
-        .header(HeaderName::CSeq, &format!("{} INVITE", ok.cseq().number))
-        .finish()
 }
 
 /// Text that may stand between quotes.

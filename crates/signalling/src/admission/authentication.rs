@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use super::Ua;
 use crate::digest::{Challenger, Refusal, Terms};
-use crate::interface::Event;
+use crate::interface::{Event, LegId, Origin};
+use crate::leg::Leg;
 use crate::message::{HeaderName, Message, Method};
 use crate::peers::PeerId;
 use crate::registrar::Registered;
@@ -57,9 +58,14 @@ impl Ua {
 
     fn bind(&mut self, server: ServerId, flow: Flow, request: &Message, peer: PeerId) {
         let now = self.now();
+        let known = self.door.registrar.bindings(peer).any(|binding| binding.flow == flow);
         match self.door.registrar.register(now, peer, flow, request) {
             Registered::Accepted { contacts, changed } => {
                 self.answer_registered(server, &contacts);
+                let moved = !known && self.door.registrar.bindings(peer).any(|binding| binding.flow == flow);
+                if moved {
+                    self.follow_registration(peer, flow);
+                }
                 if changed {
                     let bindings = self.door.registrar.bindings(peer).count();
                     self.emit(Event::Registered { peer, bindings });
@@ -73,6 +79,20 @@ impl Ua {
             Registered::Malformed(what) => {
                 let fault = super::Fault { status: 400, phrase: Some(what), header: None };
                 self.refuse_fault(server, &fault);
+            }
+        }
+    }
+
+    /// A phone registered from elsewhere: calls of it whose old address nobody is registered from any more go on there,
+    /// and their media may latch anew (SEMANTICS, NAT).
+    fn follow_registration(&mut self, peer: PeerId, flow: Flow) {
+        let stays = |leg: &Leg| self.door.registrar.bindings(peer).any(|binding| binding.flow.remote == leg.signalling());
+        let legs = self.legs.values().filter(|leg| leg.party.origin == Origin::Account(peer) && leg.is_live() && !stays(leg));
+        let moved: Vec<LegId> = legs.map(|leg| leg.id).collect();
+        for id in moved {
+            if let Some(dialog) = self.leg_mut(id).and_then(|leg| leg.dialog.as_mut()) {
+                dialog.set_flow(flow);
+                self.plan_media(id, None);
             }
         }
     }

@@ -21,6 +21,10 @@ impl Ua {
             Ok(offer) => offer,
             Err(fault) => return self.refuse_fault(server, &fault),
         };
+        let Some(leg) = self.leg(id) else { return };
+        if leg.dialog.is_none() {
+            return self.refuse_for_now(server, NotNow::Unfinished); // an early dialog of an INVITE of ours
+        }
         if offer.is_none() && method == Method::Update {
             return self.answer_on(id, server, 200, None, None); // a target refresh, nothing more
         }
@@ -32,10 +36,7 @@ impl Ua {
             return self.refuse_for_now(server, why);
         }
         // A newer INVITE says that the 2xx of the last one has come; its ACK was lost or is late.
-        if let Some(open) = self.leg_mut(id).and_then(|leg| leg.unacknowledged.take()) {
-            self.transactions.acknowledged(open);
-            self.servers.remove(&open);
-        }
+        self.stop_repeating(id);
         match self.peer_of(id) {
             None => self.change_alone(id, server, offer),
             Some(peer) => self.change_peer(id, peer, server, &method, offer),
@@ -182,8 +183,7 @@ impl Ua {
         self.answer(server, 487, None, |response| response);
         let passed = self.clients.iter().find(|(_, purpose)| matches!(purpose, Purpose::Change { server: of, .. } if *of == server));
         if let Some(client) = passed.map(|(client, _)| *client) {
-            let now = self.now();
-            self.transactions.cancel(now, client, Some("SIP;cause=487"), &mut self.steps);
+            self.cancel_change(client);
         }
     }
 
@@ -199,6 +199,7 @@ impl Ua {
 
     /// 491, or 500 with a Retry-After (RFC 3261 §14.2).
     fn refuse_for_now(&mut self, server: ServerId, why: NotNow) {
+        self.count(if why == NotNow::Pending { "changes_pending" } else { "changes_unfinished" });
         let seconds = self.random.random_range(0..=10u32).to_string();
         match why {
             NotNow::Pending => self.answer(server, 491, None, |response| response),
