@@ -113,7 +113,6 @@ impl Ua {
     pub(crate) fn outside(&mut self, server: ServerId, flow: Flow, request: &Message) {
         let method = request.method();
         match &method {
-            Method::Options => return self.answer_options(server),
             Method::Other(_) => return self.refuse_method(server, 501),
             Method::Subscribe | Method::Publish | Method::Message => return self.refuse_method(server, 405),
             Method::Bye | Method::Update | Method::Info | Method::Refer | Method::Prack => return self.refuse(server, 481),
@@ -127,6 +126,7 @@ impl Ua {
             return;
         }
         match method {
+            Method::Options => self.answer_options(server), // anybody may ask, and nothing is kept of it
             Method::Register => self.register(server, flow, request),
             Method::Invite => self.invited(server, flow, request),
             _ => self.refuse_method(server, 405),
@@ -140,7 +140,8 @@ impl Ua {
             self.refuse(server, 416);
             return false;
         }
-        if request.max_forwards() == Some(0) && request.method() != Method::Register {
+        let ends_here = matches!(request.method(), Method::Register | Method::Options);
+        if request.max_forwards() == Some(0) && !ends_here {
             self.refuse(server, 483);
             return false;
         }

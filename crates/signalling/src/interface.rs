@@ -142,7 +142,8 @@ pub enum Command {
         /// `Retry-After` in seconds.
         retry_after: Option<u32>,
     },
-    /// A single-leg call of ours: the listener's. Its offer is made from `codecs`.
+    /// A single-leg call of ours: the listener's. Its offer is made from `codecs`; a `telephone-event` among them is
+    /// offered as such. What it answers, it never sends: its [`Session::sends`] is false.
     Call {
         /// The leg to be made.
         leg: NewLeg,
@@ -378,7 +379,8 @@ pub enum Event {
 pub struct End {
     /// Who ended it.
     pub by: EndedBy,
-    /// Final status of an INVITE that failed.
+    /// Final status of an INVITE that failed; `None` for a leg that was answered. 487 where a ring time ran out and we
+    /// cancelled (`by` is [`EndedBy::Local`]), 488 where the answer had no codec of ours (`by` is [`EndedBy::Remote`]).
     pub status: Option<u16>,
     /// Reason header of a BYE or CANCEL that came, or our own text.
     pub text: String,

@@ -47,7 +47,9 @@ impl Ua {
         });
         let Some(answer) = usable else {
             self.count("answers_unusable");
-            return self.release(id, &Release::ours(&Reason { cause: 488, text: "No codec in common".into() }));
+            let mut release = Release::ours(&Reason { cause: 488, text: "No codec in common".into() });
+            release.end.by = EndedBy::Remote; // its final answer could not be used
+            return self.release(id, &release);
         };
         leg.descriptions.agree_as_offerer(answer);
         self.emit(Event::Answered { leg: id });

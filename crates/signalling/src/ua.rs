@@ -43,6 +43,8 @@ pub(crate) struct Ua {
     pub(crate) plans: HashMap<PlanId, LegId>,
     /// Legs that ended since the transfers looked last.
     pub(crate) gone: Vec<LegId>,
+    /// BYEs under way that belong to no leg.
+    stray_byes: usize,
     tags: HashMap<String, LegId>,
     timers: BTreeSet<(Instant, Timer)>,
     now: Option<Instant>,
@@ -69,6 +71,7 @@ impl Ua {
             servers: HashMap::new(),
             plans: HashMap::new(),
             gone: Vec::new(),
+            stray_byes: 0,
             tags: HashMap::new(),
             timers: BTreeSet::new(),
             now: None,

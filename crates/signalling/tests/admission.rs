@@ -59,6 +59,8 @@ fn requests_that_cannot_be_served() {
         ("INVITE", "sips:anna@192.0.2.1", "", "416"),
         ("INVITE", "sip:anna@192.0.2.1", "Require: 100rel, replaces\r\n", "420"),
         ("INVITE", "sip:anna@192.0.2.1", "Max-Forwards: 0\r\n", "483"),
+        ("OPTIONS", "sip:192.0.2.1", "Max-Forwards: 0\r\n", "200"),
+        ("OPTIONS", "novel:192.0.2.1", "", "416"),
         ("SUBSCRIBE", "sip:anna@192.0.2.1", "Event: presence\r\n", "405"),
         ("MESSAGE", "sip:anna@192.0.2.1", "", "405"),
         ("PUBLISH", "sip:anna@192.0.2.1", "", "405"),
@@ -153,6 +155,25 @@ fn broken_messages_are_answered_where_they_can_be() {
     net.nothing(TRUNK);
     assert_eq!(net.counter("keep_alives"), 1);
     assert!(net.counter("datagrams_not_sip") >= 1);
+    net.assert_clean();
+}
+
+#[test]
+fn an_invented_2xx_gets_nothing_from_us() {
+    let mut net = Net::new();
+    let text = |branch: &str| {
+        format!(
+            "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK{branch}\r\nFrom: <sip:a@x>;tag=1\r\nTo: <sip:b@x>;tag=2\r\n\
+             Call-ID: invented\r\nCSeq: 1 INVITE\r\nContact: <sip:b@203.0.113.99>\r\nContent-Length: 0\r\n\r\n"
+        )
+    };
+    net.send(STRANGER, text("a"));
+    net.nothing(STRANGER);
+    assert_eq!(net.counter("stray_ok_dropped"), 1);
+    // From who we may have called it could be a call that we forgot: it is ended.
+    net.send(TRUNK, text("b"));
+    net.expect(TRUNK, "ACK");
+    net.expect(TRUNK, "BYE");
     net.assert_clean();
 }
 

@@ -38,6 +38,7 @@ fn a_call_goes_through() {
     assert!(!header(&bye, "Reason").is_empty());
     assert_eq!(net.end_of(caller_leg).by, EndedBy::Remote);
     assert_eq!(net.end_of(callee_leg).by, EndedBy::Local);
+    assert_eq!((net.end_of(caller_leg).status, net.end_of(callee_leg).status), (None, None));
     net.nothing(TRUNK);
     net.nothing(ANNA);
     net.assert_clean();

@@ -120,7 +120,7 @@ fn a_listener_without_a_codec_of_ours() {
     ear.answer(&mut net, Some(sdp(6000, "18", "recvonly")));
     net.expect(SUE, "ACK");
     ear.byed(&mut net);
-    assert_eq!(net.end_of(leg).status, Some(488));
+    assert_eq!((net.end_of(leg).by, net.end_of(leg).status), (EndedBy::Remote, Some(488)));
     net.assert_clean();
 }
 

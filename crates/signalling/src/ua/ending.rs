@@ -8,6 +8,9 @@ use crate::transport::Flow;
 
 use super::{Ua, quotable};
 
+/// BYEs for dialogs that are no legs, at once: a flood of invented 2xx stops here.
+const STRAY_BYES_MAX: usize = 1_000;
+
 /// How a leg is ended by us.
 #[derive(Clone, Debug)]
 pub(crate) struct Release {
@@ -63,7 +66,12 @@ impl Ua {
                 let now = self.now();
                 self.transactions.cancel(now, client, Some(&how.reason), &mut self.steps);
             }
-            State::Confirmed => self.hang_up(id, &how.reason),
+            State::Confirmed => {
+                if leg.descriptions.agreed().is_some() {
+                    end.status = None; // its INVITE did not fail
+                }
+                self.hang_up(id, &how.reason);
+            }
             State::Cancelling | State::Leaving => {}
         }
         self.told_gone(id, end);
@@ -179,6 +187,11 @@ impl Ua {
     /// (RFC 3261 §13.2.2.4).
     pub(crate) fn end_stray(&mut self, flow: Flow, ok: &Message, invite: Option<&Message>) {
         self.count("stray_ok");
+        // Nobody gets us to send what was not asked for: only who we may have called.
+        if invite.is_none() && (self.door.who(flow, "").is_none() || self.stray_byes >= STRAY_BYES_MAX) {
+            return self.count("stray_ok_dropped");
+        }
+        self.stray_byes += 1;
         let rebuilt;
         let invite = match invite {
             Some(invite) => invite,

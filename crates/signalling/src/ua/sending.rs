@@ -29,6 +29,9 @@ impl Ua {
     /// A client transaction is over.
     pub(crate) fn close_request(&mut self, id: ClientId) -> Option<Purpose> {
         let purpose = self.clients.remove(&id)?;
+        if matches!(purpose, Purpose::StrayBye) {
+            self.stray_byes = self.stray_byes.saturating_sub(1);
+        }
         if let Some(leg) = purpose.leg().and_then(|leg| self.legs.get_mut(&leg)) {
             leg.open_requests = leg.open_requests.saturating_sub(1);
             if leg.outbound == Some(id) {
