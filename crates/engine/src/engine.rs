@@ -13,7 +13,7 @@ use crate::directory::{Directory, Seed};
 use crate::ids::Ids;
 use crate::interaction::{Desk, Interaction, InteractionKey};
 use crate::interface::{Event, Input, Now, Output, Settings, Sizes, View};
-use crate::monitoring::{self, Ear, EarKey, Listening, Request};
+use crate::monitoring::{self, ClosedEar, Ear, EarKey, Listening, Request};
 use crate::outbox::Outbox;
 use crate::persist::Restored;
 use crate::sip::Sip;
@@ -44,6 +44,8 @@ pub(crate) struct Core {
     pub(crate) listenings: BTreeMap<String, Listening>,
     pub(crate) ears: BTreeMap<EarKey, Ear>,
     pub(crate) ear_legs: HashMap<LegId, EarKey>,
+    /// Ears whose last figures are not in.
+    pub(crate) closed_ears: BTreeMap<EarKey, ClosedEar>,
     pub(crate) timers: Timers,
     pub(crate) books: Books,
     pub(crate) counters: Counters,
@@ -103,6 +105,7 @@ impl Core {
             listenings: BTreeMap::new(),
             ears: BTreeMap::new(),
             ear_legs: HashMap::new(),
+            closed_ears: BTreeMap::new(),
             timers: Timers::default(),
             books: Books::default(),
             counters: Counters::default(),
@@ -334,9 +337,9 @@ impl Core {
             E::Live { listener } => self.ear_live(listener.0),
             E::Heard { listener, heard_ms } => self.ear_heard(listener.0, heard_ms),
             E::ListenerSilent { listener } => self.ear_silent(listener.0),
-            E::ListenerClosed { listener, heard_ms: _, dropped } => {
+            E::ListenerClosed { listener, heard_ms, dropped } => {
                 *self.counters.values.entry("listener_packets_dropped").or_default() += dropped;
-                let _ = listener;
+                self.ear_closed(listener.0, heard_ms);
             }
             E::Closed { stream, figures } => self.stream_closed(stream, figures),
             E::Progress { streams } => {

@@ -7,7 +7,7 @@ use signalling::{Command, Destination, End, EndedBy, LegId, NewLeg, Reason, Sess
 use crate::call::decodable;
 use crate::engine::Core;
 use crate::interaction::{EarOn, InteractionKey};
-use crate::monitoring::{EAR_BATCH, Ear, EarKey, EarState, ListeningPhase, Target};
+use crate::monitoring::{ClosedEar, EAR_BATCH, Ear, EarKey, EarState, ListeningPhase, Target};
 use crate::persist::Change;
 use crate::timers::Timer;
 use crate::view::{EndReason, EventName, ListeningState};
@@ -233,6 +233,21 @@ impl Core {
         if let Some(desk) = self.desks.get_mut(&ear.agent) {
             desk.ears.retain(|other| *other != key);
         }
+        self.closed_ears.insert(key, ClosedEar { hears: ear.hears, heard_ms: ear.heard_ms, listenings: Vec::new() });
+        while self.closed_ears.len() > self.settings.max_ended_views {
+            self.closed_ears.pop_first();
+            self.counters.count("listener_figures_lost");
+        }
+    }
+
+    /// The ear's last figures: what it heard since the last report stands in the records too.
+    pub(crate) fn ear_closed(&mut self, key: EarKey, heard_ms: u64) {
+        let Some(closed) = self.closed_ears.remove(&key) else { return };
+        let more = heard_ms.saturating_sub(closed.heard_ms);
+        for mut view in closed.listenings.into_iter().filter(|_| more > 0) {
+            view.heard_ms = view.heard_ms.saturating_add(more);
+            self.keep_ended_listening(view);
+        }
     }
 
     /// The listener's leg is gone.
@@ -246,9 +261,6 @@ impl Core {
         let Some(ear) = self.ears.remove(&key) else { return };
         let reason = ended_because(was, end);
         for id in &ear.listenings {
-            if let Some(listening) = self.listenings.get_mut(id) {
-                listening.phase = ListeningPhase::Retrying; // off the ear
-            }
             if reason == EndReason::ListenerBusy {
                 self.busy(id);
             } else {

@@ -150,6 +150,7 @@ impl Core {
     /// A busy listener: tried again while the call lasts, so often.
     pub(crate) fn busy(&mut self, id: &str) {
         let Some(listening) = self.listenings.get_mut(id) else { return };
+        listening.phase = ListeningPhase::Retrying; // off the ear
         listening.busy += 1;
         if listening.busy > self.settings.busy_retries {
             self.end_listening(id, EndReason::ListenerBusy);
@@ -200,6 +201,10 @@ impl Core {
         }
         if let ListeningPhase::OnEar(ear) = listening.phase {
             self.leave_ear(id, ear, reason);
+            let closed = self.closed_ears.get_mut(&ear).filter(|closed| closed.hears == Some(listening.interaction));
+            if let Some(closed) = closed {
+                closed.listenings.push(listening.view.clone());
+            }
         }
         let request_id = listening.view.request.clone();
         let counted = listening.view.counted;
@@ -220,8 +225,12 @@ impl Core {
         self.counters.count("listenings_ended");
         let ids = vec![("listening", view.id.clone()), ("request", view.request.clone()), ("call", view.call.clone())];
         self.out.log("info", format!("listening of {} ended: {reason}", Self::listener_name(&view.listener)), ids);
-        self.out.views.push(View::Listening(view.clone()));
         self.out.events.push(Event { name: EventName::ListeningEnded, at: self.now.wall, body: EventBody::Listening(view.clone()) });
+        self.keep_ended_listening(view);
+    }
+
+    pub(crate) fn keep_ended_listening(&mut self, view: ListeningView) {
+        self.out.views.push(View::Listening(view.clone()));
         let id = view.id.clone();
         self.persist(Change::Listening(view), vec![After::Listened(id)]);
     }

@@ -111,6 +111,14 @@ pub(crate) struct Ear {
     pub(crate) heard_ms: u64,
 }
 
+/// An ear that media is closing: what it heard since the last report belongs to these ended listenings.
+#[derive(Debug)]
+pub(crate) struct ClosedEar {
+    pub(crate) hears: Option<InteractionKey>,
+    pub(crate) heard_ms: u64,
+    pub(crate) listenings: Vec<ListeningView>,
+}
+
 /// How far a listener's leg is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EarState {

@@ -215,6 +215,30 @@ fn the_shield_may_have_a_timeout_and_late_listeners_meet_it() {
 }
 
 #[test]
+fn the_record_has_what_was_heard_since_the_last_report() {
+    let (mut b, call, _, _) = listened(9);
+    b.heard(5_000);
+    b.heard_last = 5_740;
+    b.bye(call.caller);
+    assert_eq!((b.last_listening().heard_ms, b.last_listening().state), (5_740, ListeningState::Ended));
+    let kept = b.persisted.iter().rev().find_map(|c| if let Change::Listening(l) = c { Some(l.heard_ms) } else { None });
+    assert_eq!(kept, Some(5_740));
+    assert_eq!(b.names().iter().filter(|n| **n == EventName::ListeningEnded).count(), 1);
+    assert_eq!(b.count("listener_packets_dropped"), 3);
+    b.is_quiet();
+}
+
+#[test]
+fn a_consultation_with_the_do_not_monitor_header_is_silent() {
+    let (mut b, call, _, _) = listened(9);
+    let id = b.call_view(call).interaction;
+    b.hold(call.callee);
+    let second = b.trunk_calls("1001", &[("X-Interaction-Id", &id), ("X-Do-Not-Monitor", "yes")]).unwrap();
+    b.answer(second);
+    assert_eq!((focus(&b), b.hears()), (Focus::Consult, None));
+}
+
+#[test]
 fn deleting_the_request_hangs_up_at_once() {
     let (mut b, call, id, ear) = listened(9);
     b.command("admin", Command::DeleteRequest { id: id.clone() }).unwrap();

@@ -4,6 +4,7 @@ mod calls;
 mod directory;
 mod listener;
 mod listening;
+mod monkey;
 mod ordering;
 mod restart;
 mod transfer;
@@ -125,6 +126,8 @@ pub(super) struct Bench {
     pub(super) replies: BTreeMap<u64, Result<Reply, Problem>>,
     pub(super) logs: Vec<String>,
     pub(super) drained: bool,
+    /// What media says at the end that a listener heard in all.
+    pub(super) heard_last: u64,
     next_reply: u64,
     next_leg: u64,
     start: Timestamp,
@@ -283,6 +286,7 @@ impl Bench {
             replies: BTreeMap::new(),
             logs: Vec::new(),
             drained: false,
+            heard_last: 0,
             next_reply: 0,
             next_leg: 0,
             start,
@@ -318,6 +322,10 @@ impl Bench {
                         media::Command::Close { stream } => {
                             let figures = Figures { packets: 500, ..Figures::default() };
                             inputs.push(Input::Media(media::Event::Closed { stream: *stream, figures }));
+                        }
+                        media::Command::CloseListener { listener } => {
+                            let heard_ms = self.heard_last;
+                            inputs.push(Input::Media(media::Event::ListenerClosed { listener: *listener, heard_ms, dropped: 3 }));
                         }
                         media::Command::Listen { listener, .. } if self.media_live => {
                             inputs.push(Input::Media(media::Event::Live { listener: *listener }));
@@ -666,7 +674,7 @@ impl Bench {
         assert_eq!((sizes.calls, sizes.interactions, sizes.listenings), (0, 0, 0), "{sizes:?}");
         assert_eq!(sizes.signalling.legs, 0, "legs are left");
         let core = &self.core;
-        assert!(core.legs.is_empty() && core.streams.is_empty() && core.ears.is_empty() && core.ear_legs.is_empty(), "{:?} {:?} {:?}", core.legs, core.streams, core.ears);
+        assert!(core.legs.is_empty() && core.streams.is_empty() && core.ears.is_empty() && core.ear_legs.is_empty() && core.closed_ears.is_empty(), "{:?} {:?} {:?}", core.legs, core.streams, core.ears);
         assert!(core.desks.is_empty() && core.transfers.is_empty() && core.call_ids.is_empty(), "{:?}", core.desks);
         let opened = self.media.iter().filter(|c| matches!(c, media::Command::Open { .. } | media::Command::OpenListener { .. })).count();
         let closed = self.media.iter().filter(|c| matches!(c, media::Command::Close { .. } | media::Command::CloseListener { .. })).count();
