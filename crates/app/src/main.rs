@@ -1,6 +1,7 @@
 //! `medlytt`: the engine's shell. Sockets, threads, configuration, command line; decisions are the cores'.
 //!
-//! [`serve`] binds everything and owns the engine; `media_thread` owns the RTP sockets; `config` reads the file.
+//! Read `shell` first: it binds everything and starts `engine_task`, which owns the engine, and `media_thread`, which owns
+//! the RTP sockets. `config` reads the file, `serve` and `demo` are the two ways to run.
 
 // The shell is where clocks, sockets, threads and randomness live.
 #![allow(clippy::disallowed_methods)]
@@ -8,10 +9,14 @@
 mod cli;
 mod config;
 mod demo;
+mod engine_task;
+mod figures;
+mod limits;
 mod logging;
 mod media_thread;
 mod password;
 mod serve;
+mod shell;
 mod sip_sockets;
 
 use std::process::ExitCode;

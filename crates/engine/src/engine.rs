@@ -145,6 +145,7 @@ impl Core {
             Input::Command { reply, actor, command } => self.command(reply, &actor, command),
             Input::Persisted { persist, ok } => self.persisted(persist, ok),
             Input::Reload(seed) => self.reload(seed),
+            Input::Settings(settings) => self.settings = *settings,
             Input::Drain => self.drain(),
             Input::Stop => self.stop(),
         }

@@ -117,6 +117,9 @@ pub enum Input {
     },
     /// The configuration was read again: users, agents and trunks as they are now.
     Reload(Seed),
+    /// The configuration was read again: limits, timeouts, headers and the access number from now on. What signalling
+    /// was set up with stays.
+    Settings(Box<Settings>),
     /// SIGTERM: no new calls (503 with Retry-After); [`Output::Drained`] when the last call is over.
     Drain,
     /// Ends everything at once: BYE to all, listenings end `engine-stopped`; [`Output::Drained`] follows.

@@ -51,6 +51,19 @@ impl Config {
         }
     }
 
+    /// Keys whose new value is not taken by a reload.
+    pub(crate) fn needing_restart(&self, running: &Self) -> Vec<&'static str> {
+        let sections = [
+            ("sip", format!("{:?}", self.sip) != format!("{:?}", running.sip)),
+            ("media", format!("{:?}", self.media) != format!("{:?}", running.media)),
+            ("api.listen", self.api_listen != running.api_listen),
+            ("store.url", self.store_url != running.store_url),
+            ("log", format!("{:?}", self.log) != format!("{:?}", running.log)),
+            ("monitoring.dtmf_to_listener", self.monitoring.dtmf_to_listener != running.monitoring.dtmf_to_listener),
+        ];
+        sections.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
+    }
+
     /// Timers of RFC 3261; registrations between a minute and an hour.
     fn signalling(&self) -> signalling::Settings {
         signalling::Settings {

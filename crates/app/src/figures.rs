@@ -1,0 +1,98 @@
+//! Figures of all parts under the names that `/metrics` shows.
+
+use std::collections::BTreeMap;
+
+use crate::media_thread::MediaFigures;
+use crate::sip_sockets::SipCounters;
+
+/// Where the figures come from.
+#[derive(Debug)]
+pub(crate) struct Sources {
+    pub(crate) sizes: engine::Sizes,
+    pub(crate) engine: BTreeMap<&'static str, u64>,
+    pub(crate) media: MediaFigures,
+    pub(crate) media_commands_dropped: u64,
+    pub(crate) sip: SipCounters,
+    pub(crate) store: store::WriterFigures,
+    pub(crate) unanswered: u64,
+}
+
+/// Everything by name.
+pub(crate) fn figures(from: &Sources) -> api::Figures {
+    let mut counters: BTreeMap<String, u64> = from.engine.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect();
+    counters.extend(media_counters(from).into_iter().chain(shell_counters(from)).map(|(name, n)| (name.to_owned(), n)));
+    api::Figures { counters, gauges: gauges(from).into_iter().map(|(name, n)| (name.to_owned(), n)).collect() }
+}
+
+fn media_counters(from: &Sources) -> [(&'static str, u64); 26] {
+    let (shard, sockets) = (&from.media.shard, &from.media.sockets);
+    [
+        ("rtp_relayed", shard.relayed_rtp),
+        ("rtcp_relayed", shard.relayed_rtcp),
+        ("rtp_malformed", shard.rtp_malformed),
+        ("rtp_foreign", shard.rtp_foreign),
+        ("rtp_not_rtp", shard.rtp_not_rtp),
+        ("rtp_unbridged", shard.rtp_unbridged),
+        ("rtcp_malformed", shard.rtcp_malformed),
+        ("rtcp_foreign", shard.rtcp_foreign),
+        ("listener_rtp_dropped", shard.listener_rtp_dropped),
+        ("listener_rtcp_received", shard.listener_rtcp_received),
+        ("listener_rtcp_dropped", shard.listener_rtcp_dropped),
+        ("listener_packets_sent", shard.listener_packets_sent),
+        ("fork_frames_concealed", shard.frames_concealed),
+        ("fork_frames_late", shard.frames_late),
+        ("fork_ring_overflow", shard.ring_overflow),
+        ("fork_undecodable", shard.tap_undecodable),
+        ("media_unknown_port", shard.unknown_port),
+        ("media_commands_refused", shard.commands_refused),
+        ("media_commands_dropped", from.media_commands_dropped),
+        ("media_sends_refused", sockets.refused),
+        ("media_sends_full", sockets.full),
+        ("media_sends_failed", sockets.send_failed),
+        ("media_receives_failed", sockets.receive_failed),
+        ("media_ports_busy", sockets.busy),
+        ("media_binds_failed", sockets.bind_failed),
+        ("engine_replies_unasked", from.unanswered),
+    ]
+}
+
+fn shell_counters(from: &Sources) -> [(&'static str, u64); 10] {
+    let (sip, store) = (&from.sip, &from.store);
+    [
+        ("sip_datagrams_received", sip.received),
+        ("sip_datagrams_sent", sip.sent),
+        ("sip_receives_failed", sip.receive_failed),
+        ("sip_sends_full", sip.send_full),
+        ("sip_sends_failed", sip.send_failed),
+        ("sip_sends_without_socket", sip.no_socket),
+        ("store_changes_written", store.written),
+        ("store_changes_failed", store.failed),
+        ("store_changes_refused", store.refused),
+        ("store_batches", store.batches),
+    ]
+}
+
+fn gauges(from: &Sources) -> [(&'static str, f64); 14] {
+    let (sizes, media) = (&from.sizes, &from.media);
+    [
+        ("calls", gauge(sizes.calls)),
+        ("interactions", gauge(sizes.interactions)),
+        ("requests", gauge(sizes.requests)),
+        ("listenings", gauge(sizes.listenings)),
+        ("media_ports_ready", gauge(sizes.ports_ready)),
+        ("sip_legs", gauge(sizes.signalling.legs)),
+        ("sip_transactions", gauge(sizes.signalling.transactions)),
+        ("sip_transfers", gauge(sizes.signalling.transfers)),
+        ("sip_bindings", gauge(sizes.signalling.bindings)),
+        ("media_streams", gauge(media.streams)),
+        ("media_listeners", gauge(media.listeners)),
+        ("media_ports_in_use", gauge(media.ports_in_use)),
+        ("media_turn_max_seconds", media.turn_max.as_secs_f64()),
+        ("store_changes_waiting", gauge(usize::try_from(from.store.waiting).unwrap_or(usize::MAX))),
+    ]
+}
+
+#[allow(clippy::cast_precision_loss, reason = "no table here holds 2^52 things")]
+fn gauge(count: usize) -> f64 {
+    count as f64
+}

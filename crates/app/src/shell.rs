@@ -1,0 +1,264 @@
+//! Binds every socket, opens the store and starts the threads: one for the engine, one for media, one for the store,
+//! and a small runtime for HTTP. `serve` and `demo` both run this.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use api::Api;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::config::Config;
+use crate::engine_task::{self, Beginning, Control, Inbox, Outside};
+use crate::media_thread::{MediaThread, Setup};
+use crate::sip_sockets::{self, SipSockets};
+
+/// API commands under way; above, 503.
+const COMMANDS: usize = 1024;
+/// Media events under way; more wait with the media thread.
+const MEDIA_EVENTS: usize = 16_384;
+/// Answers of the store under way; more wait with the store's thread.
+const STORED: usize = 1024;
+/// Orders of the shell under way.
+const CONTROL: usize = 16;
+/// Threads for HTTP.
+const HTTP_THREADS: usize = 2;
+/// How long answers under way may take once everything else is over.
+const HTTP_GRACE: Duration = Duration::from_millis(500);
+
+/// Where it listens.
+#[derive(Clone, Debug)]
+pub(crate) struct Bound {
+    pub(crate) sip: Vec<SocketAddr>,
+    pub(crate) http: SocketAddr,
+    /// First and last media port, and the address that descriptions show.
+    pub(crate) media: (u16, u16),
+    pub(crate) media_address: IpAddr,
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for sip in &self.sip {
+            write!(f, "udp:{sip} ")?;
+        }
+        write!(f, "http://{} media:{}:{}-{}", self.http, self.media_address, self.media.0, self.media.1)
+    }
+}
+
+/// Why it cannot start.
+#[derive(Debug)]
+pub(crate) struct StartError(String);
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A running engine with everything around it.
+#[derive(Debug)]
+pub(crate) struct Shell {
+    pub(crate) bound: Bound,
+    pub(crate) api: Api,
+    control: mpsc::Sender<Control>,
+    ready: watch::Receiver<bool>,
+    ended: oneshot::Receiver<()>,
+    engine: JoinHandle<()>,
+    http: tokio::runtime::Runtime,
+    stop_http: oneshot::Sender<()>,
+}
+
+impl Shell {
+    /// Starts everything that a configuration describes.
+    ///
+    /// # Errors
+    /// The first thing that could not be had: an address, the store, a thread.
+    pub(crate) fn start(config: &Config) -> Result<Self, StartError> {
+        let sip = sip_sockets::bind(&config.sip.listen)
+            .map_err(|(addr, error)| cannot("bind", &format!("udp:{addr}"), &error))?;
+        let http = std::net::TcpListener::bind(config.api_listen)
+            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+            .map_err(|error| cannot("bind", &format!("http://{}", config.api_listen), &error))?;
+        let bound = bound(config, &sip, &http)?;
+        let store = store::open(&config.store_url).map_err(|error| cannot("open", &config.store_url, &error))?;
+        let restored = store.restore().map_err(|error| cannot("read", &config.store_url, &error))?;
+        let (commands, commands_in) = mpsc::channel(COMMANDS);
+        let (stored, stored_in) = mpsc::channel(STORED);
+        let (control, control_in) = mpsc::channel(CONTROL);
+        let (media_events, media_in) = mpsc::channel(MEDIA_EVENTS);
+        let (ready_in, ready) = watch::channel(false);
+        let (end, ended) = oneshot::channel();
+
+        let api = Api::new(commands, Arc::clone(&store), config.credentials.clone());
+        let media = MediaThread::start(media_setup(config, bound.media_address)?, media_events)
+            .map_err(|error| cannot("start", "the media thread", &error))?;
+        let answers = stored.clone();
+        // On the store's own thread, which may wait for the engine; the engine never waits for it.
+        let written = move |tokens, ok| drop(answers.blocking_send((tokens, ok)));
+        let writer = store::Writer::spawn(Arc::clone(&store), written);
+        let beginning = Beginning {
+            settings: config.engine(),
+            directory: config.directory.clone(),
+            restored,
+            seed: random_seed().map_err(|error| cannot("read", "randomness", &error))?,
+        };
+        let inbox = Inbox { commands: commands_in, media: media_in, stored: stored_in, control: control_in };
+        let status = status(&bound);
+        api.status(api::Status { not_ready: vec!["starting".to_owned()], ..status.clone() });
+        let (api_there, store_there) = (api.clone(), Arc::clone(&store));
+        let run = move || -> io::Result<()> {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(async {
+                let sip = SipSockets::new(sip)?;
+                let outside =
+                    Outside { sip, media, writer, store: store_there, stored, api: api_there, status, ready: ready_in };
+                engine_task::run(beginning, inbox, outside).await;
+                Ok(())
+            })
+        };
+        let engine = std::thread::Builder::new()
+            .name("engine".to_owned())
+            .spawn(move || {
+                if let Err(error) = run() {
+                    tracing::error!(%error, "the engine's thread cannot run");
+                }
+                // Whoever waits for it may have gone.
+                let _ = end.send(());
+            })
+            .map_err(|error| cannot("start", "the engine's thread", &error))?;
+        let (http, stop_http) = serve_http(&api, http).map_err(|error| cannot("start", "HTTP", &error))?;
+        Ok(Self { bound, api, control, ready, ended, engine, http, stop_http })
+    }
+
+    /// Where the engine takes orders of the shell.
+    pub(crate) fn control(&self) -> mpsc::Sender<Control> {
+        self.control.clone()
+    }
+
+    /// Enters the HTTP runtime, for what must be made inside one.
+    pub(crate) fn enter(&self) -> tokio::runtime::EnterGuard<'_> {
+        self.http.enter()
+    }
+
+    /// Waits until it is ready for calls. False: not within `limit`.
+    pub(crate) fn until_ready(&mut self, limit: Duration) -> bool {
+        let end = Instant::now() + limit;
+        let ready = &mut self.ready;
+        self.http.block_on(async {
+            tokio::time::timeout_at(end.into(), ready.wait_for(|ready| *ready)).await.is_ok_and(|ready| ready.is_ok())
+        })
+    }
+
+    /// Runs `also` on the HTTP runtime until the engine has ended.
+    pub(crate) fn run_until_ended(&mut self, also: impl Future<Output = ()>) {
+        let ended = &mut self.ended;
+        self.http.block_on(async {
+            tokio::select! {
+                _ = ended => {}
+                () = also => {}
+            }
+        });
+    }
+
+    /// Waits for the engine to end (after [`Control::Stop`] or a drain), then closes the rest.
+    pub(crate) fn close(self) {
+        if self.engine.join().is_err() {
+            tracing::error!("the engine's thread has panicked");
+        }
+        // The server may have ended by itself.
+        let _ = self.stop_http.send(());
+        self.http.shutdown_timeout(HTTP_GRACE);
+    }
+}
+
+fn cannot(what: &str, thing: &str, error: &dyn fmt::Display) -> StartError {
+    StartError(format!("cannot {what} {thing}: {error}"))
+}
+
+fn bound(config: &Config, sip: &[std::net::UdpSocket], http: &std::net::TcpListener) -> Result<Bound, StartError> {
+    let unnamed = |error: io::Error| cannot("name", "a socket", &error);
+    let sip: io::Result<Vec<SocketAddr>> = sip.iter().map(std::net::UdpSocket::local_addr).collect();
+    Ok(Bound {
+        sip: sip.map_err(unnamed)?,
+        http: http.local_addr().map_err(unnamed)?,
+        media: config.media.ports,
+        media_address: announced(config),
+    })
+}
+
+/// The address that session descriptions show: configured, or bound, or that of the route to where calls come from.
+fn announced(config: &Config) -> IpAddr {
+    let media = &config.media;
+    if let Some(ip) = media.advertised.or((!media.address.is_unspecified()).then_some(media.address)) {
+        return ip;
+    }
+    let directory = &config.directory;
+    let trunks = directory.trunks.iter().map(|trunk| trunk.next_hop);
+    let agents = directory.agents.iter().filter_map(|agent| agent.phone.contact.as_ref().map(|contact| contact.1));
+    let sip = config.sip.listen.iter().map(|listen| listen.addr).filter(|addr| !addr.ip().is_unspecified());
+    // TEST-NET-1 stands for anywhere: the default route.
+    let anywhere = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 9));
+    let family = |addr: &SocketAddr| addr.is_ipv4() == media.address.is_ipv4();
+    let mut peers = trunks.chain(agents).chain(sip).chain([anywhere]).filter(family);
+    peers.find_map(|peer| sip_sockets::route_to(peer.ip())).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+}
+
+fn media_setup(config: &Config, announced: IpAddr) -> Result<Setup, StartError> {
+    Ok(Setup {
+        shard: config.shard(),
+        address: config.media.address,
+        announced,
+        ports: config.media.ports,
+        quarantine: config.media.quarantine,
+        port_pool: config.media.port_pool,
+        seed: random_seed().map_err(|error| cannot("read", "randomness", &error))?,
+    })
+}
+
+fn status(bound: &Bound) -> api::Status {
+    api::Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        sip: bound.sip.iter().map(|addr| format!("udp:{addr}")).collect(),
+        http: bound.http.to_string(),
+        media: format!("{}:{}-{}", bound.media_address, bound.media.0, bound.media.1),
+        ..api::Status::default()
+    }
+}
+
+fn serve_http(
+    api: &Api,
+    listener: std::net::TcpListener,
+) -> io::Result<(tokio::runtime::Runtime, oneshot::Sender<()>)> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(HTTP_THREADS)
+        .thread_name("http")
+        .enable_all()
+        .build()?;
+    let listener = {
+        let _inside = runtime.enter();
+        tokio::net::TcpListener::from_std(listener)?
+    };
+    let (stop, stopped) = oneshot::channel();
+    let api = api.clone();
+    runtime.spawn(async move {
+        let stopped = async {
+            // An error means that the shell has gone, which is an end as well.
+            let _ = stopped.await;
+        };
+        if let Err(error) = api.serve(listener, stopped).await {
+            tracing::error!(%error, "HTTP has ended");
+        }
+    });
+    Ok((runtime, stop))
+}
+
+/// From the system's generator.
+pub(crate) fn random_seed() -> io::Result<[u8; 32]> {
+    let mut seed = [0; 32];
+    // Up to 256 bytes come whole (getrandom(2)).
+    rustix::rand::getrandom(&mut seed[..], rustix::rand::GetRandomFlags::empty())?;
+    Ok(seed)
+}

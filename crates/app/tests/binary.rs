@@ -1,0 +1,228 @@
+//! The binary from outside: command line, exit statuses, signals.
+
+// A real process, real sockets and real signals.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used)]
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const LIMIT: Duration = Duration::from_secs(20);
+const TOKEN: &str = "admin-token";
+
+fn medlytt() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_medlytt"))
+}
+
+fn run(arguments: &[&str]) -> Output {
+    medlytt().args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A folder of one test's own.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("medlytt-binary-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, content: &str) -> PathBuf {
+        let path = self.0.join("medlytt.toml");
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    fn config(&self, agents: &str) -> PathBuf {
+        self.write(&format!(
+            "drain_timeout = \"20s\"\n[sip]\nlisten = [\"udp:127.0.0.1:0\"]\n[media]\naddress = \"127.0.0.1\"\nport_pool = 4\n\
+             [api]\nlisten = \"127.0.0.1:0\"\n[store]\nurl = \"sqlite:{}\"\n\
+             [[user]]\nid = \"admin\"\nname = \"Ada\"\nrole = \"admin\"\n\
+             token_hash = \"sha256:10a4c7c9fc5206d6f36dc6944a81bb6f4a3cb0e25014ae3b12e6c3e52712292a\"\n{agents}",
+            self.0.join("medlytt.db").display(),
+        ))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The running engine; killed when dropped.
+struct Engine {
+    process: Child,
+    line: String,
+    log: PathBuf,
+    _stdout: BufReader<ChildStdout>,
+}
+
+impl Engine {
+    fn start(config: &Path) -> Self {
+        let log = config.with_extension("log");
+        let mut process = medlytt()
+            .args(["serve", "--config"])
+            .arg(config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(std::fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(process.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        Self { process, line, log, _stdout: stdout }
+    }
+
+    fn url(&self, path: &str) -> String {
+        let http = self.line.split_whitespace().find(|word| word.starts_with("http://"));
+        format!("{}{path}", http.unwrap_or_else(|| panic!("no address in {:?}", self.line)))
+    }
+
+    fn get(&self, path: &str) -> serde_json::Value {
+        let request = ureq::get(self.url(path)).header("Authorization", format!("Bearer {TOKEN}"));
+        request.call().unwrap().body_mut().read_json().unwrap()
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    fn ended(&mut self) -> ExitStatus {
+        until("the process ends", || self.process.try_wait().unwrap())
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn until<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + LIMIT;
+    loop {
+        if let Some(found) = check() {
+            return found;
+        }
+        assert!(Instant::now() < end, "never: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn help_shows_an_example_for_each_command() {
+    for command in ["serve", "check", "demo", "hash-password", "openapi", "completions"] {
+        let output = run(&[command, "--help"]);
+        assert!(output.status.success());
+        assert!(text(&output.stdout).contains("Example"), "{command}");
+    }
+}
+
+#[test]
+fn the_shipped_configuration_is_good() {
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../../config/medlytt.toml");
+    let output = run(&["check", "--config", shipped]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_wrong_configuration_ends_with_2_and_every_error() {
+    let folder = Folder::new("wrong");
+    let config = folder.write("[sip]\nlisten = [\"tcp:0.0.0.0:5060\"]\nmax_cals = 7\n");
+    for command in ["check", "serve"] {
+        let output = run(&[command, "--config", config.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(2), "{command}");
+        let errors = text(&output.stderr);
+        let path = config.display();
+        assert_eq!(
+            errors.lines().collect::<Vec<_>>(),
+            [
+                format!("{path}:2:11: sip.listen: tcp: not in this version"),
+                format!("{path}:3:1: sip.max_cals: unknown key, did you mean `max_calls`?"),
+            ],
+            "{command}"
+        );
+    }
+    let output = run(&["check", "--config", "/nowhere/medlytt.toml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).starts_with("/nowhere/medlytt.toml: cannot be read: "));
+}
+
+#[test]
+fn a_password_is_hashed() {
+    let mut child = medlytt().arg("hash-password").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"correct horse\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(text(&output.stdout).starts_with("$argon2id$"));
+}
+
+#[test]
+fn the_document_and_completions_are_printed() {
+    let document: serde_json::Value = serde_json::from_slice(&run(&["openapi"]).stdout).unwrap();
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+    assert!(text(&run(&["completions", "bash"]).stdout).contains("hash-password"));
+}
+
+#[test]
+fn it_serves_reloads_and_ends_on_sigterm() {
+    let folder = Folder::new("serves");
+    let agent = |id: &str| format!("[[agent]]\nid = \"{id}\"\nname = \"{id}\"\nnumber = \"{id}1\"\npassword = \"p\"\n");
+    let config = folder.config(&agent("anna"));
+    let mut engine = Engine::start(&config);
+    assert!(engine.line.contains(" udp:127.0.0.1:") && engine.line.contains(" http://127.0.0.1:"), "{}", engine.line);
+    assert_eq!(ureq::get(engine.url("/readyz")).call().unwrap().status(), 200);
+    let sip = engine.get("/v1/status")["sip"][0].as_str().unwrap().to_owned();
+    assert!(engine.line.contains(&sip), "{sip} is not in {}", engine.line);
+
+    let agents = |engine: &Engine| engine.get("/v1/agents")["items"].as_array().unwrap().len();
+    assert_eq!(agents(&engine), 1);
+    folder.config(&(agent("anna") + &agent("bo")));
+    engine.signal("HUP");
+    until("the new agent is there", || (agents(&engine) == 2).then_some(()));
+
+    engine.signal("TERM");
+    assert!(engine.ended().success());
+    let log = engine.log();
+    assert!(log.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "not JSON: {log}");
+}
+
+#[test]
+fn a_wrong_reload_changes_nothing() {
+    let folder = Folder::new("reload");
+    let agent = "[[agent]]\nid = \"anna\"\nname = \"Anna\"\nnumber = \"1001\"\npassword = \"p\"\n";
+    let config = folder.config(agent);
+    let mut engine = Engine::start(&config);
+    folder.config("[[agent]]\nid = \"bo\"\n");
+    engine.signal("HUP");
+    until("the reload is refused", || engine.log().contains("agent[bo].name: is missing").then_some(()));
+    assert_eq!(engine.get("/v1/agents")["items"][0]["id"], "anna");
+    engine.signal("INT");
+    assert!(engine.ended().success());
+}
+
+#[test]
+fn an_address_in_use_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap();
+    let folder = Folder::new("taken");
+    let config = folder.write(&format!(
+        "[sip]\nlisten = [\"udp:127.0.0.1:0\"]\n[api]\nlisten = \"{addr}\"\n[store]\nurl = \"sqlite::memory:\"\n"
+    ));
+    let output = run(&["serve", "--config", config.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains(&format!("cannot bind http://{addr}")), "{}", text(&output.stderr));
+}
