@@ -72,6 +72,39 @@ pub struct Settings {
     pub max_ended_views: usize,
 }
 
+impl Settings {
+    /// The defaults of SEMANTICS.md; nothing that only a configuration can name.
+    #[must_use]
+    pub fn new(signalling: signalling::Settings) -> Self {
+        Self {
+            signalling,
+            access_number: None,
+            listener_display: "Listen in: {agent}".to_owned(),
+            header_queue: None,
+            header_access_number: None,
+            header_interaction: None,
+            header_do_not_monitor: None,
+            ring_timeout: Duration::from_secs(30),
+            min_heard: Duration::from_secs(3),
+            busy_retry: Duration::from_secs(15),
+            busy_retries: 3,
+            suspend_after: 3,
+            max_listeners_per_agent: 8,
+            transfer_linger: Duration::from_secs(30),
+            shield_timeout: None,
+            default_until: Duration::from_secs(12 * 3600),
+            max_until: Duration::from_secs(31 * 86_400),
+            strict_listener: false,
+            max_active_requests_supervisor: Some(1),
+            max_active_requests_admin: None,
+            default_directions: vec![crate::view::CallDirection::Inbound],
+            listener_lost_after: Duration::from_secs(60),
+            max_requests: 10_000,
+            max_ended_views: 10_000,
+        }
+    }
+}
+
 /// Answered with [`Output::Reply`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ReplyId(pub u64);

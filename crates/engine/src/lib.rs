@@ -3,6 +3,41 @@
 //! Read this first. [`Engine::drive`] takes one [`Input`] and appends what follows to the outputs: transmits, media
 //! commands, things to persist, replies, views and events. It owns [`signalling::Signalling`]; media shards are driven
 //! by the shell with the commands that come out here.
+//!
+//! ```
+//! # use medlytt_engine as engine;
+//! use engine::directory::{AgentSeed, PhoneSeed, Seed};
+//! use engine::{Engine, Input, Now, Output, Settings, View};
+//! # use std::time::Duration;
+//! # let signalling = signalling::Settings {
+//! #     domain: "pbx.example.com".into(),
+//! #     advertised: None,
+//! #     user_agent: "medlytt".into(),
+//! #     t1: Duration::from_millis(500),
+//! #     t2: Duration::from_secs(4),
+//! #     t4: Duration::from_secs(5),
+//! #     registration_max: Duration::from_secs(3600),
+//! #     registration_min: Duration::from_secs(60),
+//! #     media_deadline: Duration::from_secs(1),
+//! #     transferor_bye_wait: Duration::from_secs(2),
+//! #     transfer_ring_timeout: Duration::from_secs(60),
+//! #     invite_timeout: Duration::from_secs(180),
+//! #     max_legs: 100,
+//! #     max_transactions: 100,
+//! # };
+//! let phone = PhoneSeed { contact: Some(("sip:anna@10.0.1.5:5060".into(), "10.0.1.5:5060".parse()?)), ..PhoneSeed::default() };
+//! let anna = AgentSeed { id: "anna".into(), name: "Anna Berg".into(), number: "1001".into(), phone, group: None, skills: vec![], monitorable: true };
+//! let seed = Seed { agents: vec![anna], ..Seed::default() };
+//! # #[allow(clippy::disallowed_methods)]
+//! let now = Now { mono: std::time::Instant::now(), wall: jiff::Timestamp::now() };
+//! let mut outputs = Vec::new();
+//! let mut engine = Engine::new(now, Settings::new(signalling), seed, Default::default(), [0; 32], &mut outputs);
+//! assert!(outputs.iter().any(|output| matches!(output, Output::View(View::Agent(anna)) if anna.number == "1001")));
+//! outputs.clear();
+//! engine.drive(now, Input::Drain, &mut outputs);
+//! assert!(outputs.iter().any(|output| matches!(output, Output::Drained)));
+//! # Ok::<(), std::net::AddrParseError>(())
+//! ```
 
 pub mod directory;
 pub mod persist;

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use signalling::Destination;
+use signalling::message::Uri;
 use signalling::peers::TrunkId;
 
-use crate::directory::{Party, User, may_see, plain_number};
+use crate::directory::{Party, PhoneSeed, User, may_see, plain_number};
 use crate::engine::Core;
 use crate::interface::{ListenerOrder, Order, Problem, Reply, ReplyId};
 use crate::monitoring::{Request, Target};
@@ -41,7 +42,10 @@ impl Core {
         let directions = self.judge_directions(order)?;
         let ordered = order.listener.as_ref().ok_or_else(|| Problem::invalid("listener", "who shall listen?"))?;
         let number = match ordered {
-            ListenerOrder::Number(number) => Some(plain_number(number).ok_or_else(|| Problem::invalid("listener", "a number is an optional + and up to 20 digits"))?),
+            ListenerOrder::Number(number) => {
+                let number = plain_number(number).or_else(|| self.address_here(number));
+                Some(number.ok_or_else(|| Problem::invalid("listener", "a number is an optional + and up to 20 digits"))?)
+            }
             ListenerOrder::User(_) | ListenerOrder::Agent(_) | ListenerOrder::Page => None,
         };
         if !self.directory.agents.contains_key(&order.agent) {
@@ -107,6 +111,23 @@ impl Core {
                 Ok(unique)
             }
         }
+    }
+
+    /// The SIP user of somebody here whom an address leads to: its user alone, at our domain, or its phone's contact.
+    fn address_here(&self, text: &str) -> Option<String> {
+        if self.directory.look_up(text).is_some() {
+            return Some(text.to_owned());
+        }
+        let uri = Uri::parse(text).filter(|uri| matches!(uri.scheme(), "sip" | "tel"))?;
+        let user = uri.user_decoded();
+        let ours = uri.scheme() == "tel" || uri.host().eq_ignore_ascii_case(&self.settings.signalling.domain);
+        if ours && self.directory.look_up(&user).is_some() {
+            return Some(user);
+        }
+        let addr = uri.socket_addr()?;
+        let at = |phone: &PhoneSeed| phone.contact.as_ref().is_some_and(|(contact, at)| *at == addr && Uri::parse(contact).is_some_and(|contact| contact.user_decoded() == user));
+        let agent = self.directory.agents.values().find(|agent| at(&agent.seed.phone)).map(|agent| agent.seed.id.clone());
+        agent.or_else(|| self.directory.users.values().find(|user| at(&user.seed.phone)).and_then(|user| user.seed.softphone.clone()))
     }
 
     /// Who it is, and which agent or user it leads to.

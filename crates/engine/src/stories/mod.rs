@@ -137,8 +137,7 @@ pub(super) struct Bench {
 }
 
 pub(super) fn settings() -> Settings {
-    Settings {
-        signalling: signalling::Settings {
+    let signalling = signalling::Settings {
             domain: "pbx.test".into(),
             advertised: None,
             user_agent: "medlytt".into(),
@@ -153,30 +152,14 @@ pub(super) fn settings() -> Settings {
             invite_timeout: Duration::from_secs(180),
             max_legs: 1000,
             max_transactions: 1000,
-        },
+        };
+    Settings {
         access_number: Some("+4721000000".into()),
-        listener_display: "Listen in: {agent}".into(),
         header_queue: Some("X-Queue".into()),
         header_access_number: Some("X-Access-Number".into()),
         header_interaction: Some("X-Interaction-Id".into()),
         header_do_not_monitor: Some("X-Do-Not-Monitor".into()),
-        ring_timeout: Duration::from_secs(30),
-        min_heard: Duration::from_secs(3),
-        busy_retry: Duration::from_secs(15),
-        busy_retries: 3,
-        suspend_after: 3,
-        max_listeners_per_agent: 8,
-        transfer_linger: Duration::from_secs(30),
-        shield_timeout: None,
-        default_until: Duration::from_secs(12 * 3600),
-        max_until: Duration::from_secs(31 * 86_400),
-        strict_listener: false,
-        max_active_requests_supervisor: Some(1),
-        max_active_requests_admin: None,
-        default_directions: vec![CallDirection::Inbound],
-        listener_lost_after: Duration::from_secs(60),
-        max_requests: 1000,
-        max_ended_views: 1000,
+        ..Settings::new(signalling)
     }
 }
 

@@ -67,7 +67,7 @@ fn bad_bodies_name_the_field() {
     assert_eq!(code(&mut b, "admin", Order { until: Some(far), ..good() }), (422, "invalid-request", Some("until")));
     assert_eq!(code(&mut b, "admin", Order { listener: None, ..good() }), (422, "invalid-request", Some("listener")));
     assert_eq!(code(&mut b, "admin", Order { directions: Some(vec![]), ..good() }), (422, "invalid-request", Some("directions")));
-    for bad in ["", "+", "call me", "sip:x@y", "12345678901234567890123"] {
+    for bad in ["", "+", "call me", "sip:x@y", "sip:bo@elsewhere.test", "sip:bo@127.0.0.1:6001", "12345678901234567890123"] {
         assert_eq!(code(&mut b, "admin", order("anna", number(bad), Some(1))), (422, "invalid-request", Some("listener")), "{bad}");
     }
 }
@@ -94,7 +94,8 @@ fn unknown_agents_and_listeners_are_404() {
 #[test]
 fn the_listener_is_never_the_agent() {
     let mut b = Bench::new();
-    for listener in [ListenerOrder::Agent("anna".into()), number("1001"), number("10 01"), number("+1001")] {
+    let addresses = ["anna", "sip:anna@pbx.test", "sip:1001@pbx.test", "tel:1001", "sip:anna@127.0.0.1:6001"];
+    for listener in [ListenerOrder::Agent("anna".into()), number("1001"), number("10 01"), number("+1001")].into_iter().chain(addresses.map(number)) {
         assert_eq!(code(&mut b, "admin", order("anna", listener, Some(1))), (422, "listener-is-agent", Some("listener")));
     }
 }
