@@ -1,7 +1,5 @@
 //! The configuration as the cores want it.
 
-use std::time::Duration;
-
 use super::Config;
 
 /// Ended calls, listenings and requests that wait in the views for the store.
@@ -64,23 +62,15 @@ impl Config {
         sections.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
     }
 
-    /// Timers of RFC 3261; registrations between a minute and an hour.
+    /// Timers are those of RFC 3261.
     fn signalling(&self) -> signalling::Settings {
         signalling::Settings {
-            domain: self.sip.domain.clone(),
             advertised: self.sip.advertised.clone(),
             user_agent: format!("Medlytt/{}", env!("CARGO_PKG_VERSION")),
-            t1: Duration::from_millis(500),
-            t2: Duration::from_secs(4),
-            t4: Duration::from_secs(5),
-            registration_max: Duration::from_secs(3600),
-            registration_min: Duration::from_secs(60),
-            media_deadline: Duration::from_secs(1),
-            transferor_bye_wait: Duration::from_secs(2),
-            transfer_ring_timeout: self.monitoring.transfer_linger,
-            invite_timeout: Duration::from_secs(180),
-            max_legs: self.sip.max_calls,
+            // Both legs of each; listeners take theirs out of the same number.
+            max_legs: self.sip.max_calls.saturating_mul(2),
             max_transactions: self.sip.max_transactions,
+            ..signalling::Settings::for_domain(&self.sip.domain)
         }
     }
 }
