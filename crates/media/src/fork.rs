@@ -1,131 +1,129 @@
-//! Taps on one agent's stream and everybody who listens there; fed after the relay has its output.
+//! Fork: a tap on one leg's two directions, fed after the relay has its output, and who listens to it.
 
 use std::time::{Duration, Instant};
 
 use crate::codec::{FRAME, Frame};
-use crate::interface::Codec;
-use crate::jitter::{Pulled, Pushed, Ring};
-use crate::mixer;
-use crate::plc::Concealer;
-use crate::rtp::Header;
+use crate::interface::{Counters, Settings};
+use crate::jitter::Ring;
+use crate::mixer::Mixer;
+use crate::plc::Plc;
+use crate::relay::Sound;
+use crate::rtp::{Packet, event_ended};
 
-/// After the last packet of an RFC 4733 event its direction stays muted so long, so that no tail of the tone is heard.
-const EVENT_TAIL: Duration = Duration::from_millis(60);
+/// A direction stays mute for so long after an event's end (RFC 4733).
+const EVENT_TAIL: Duration = Duration::from_millis(40);
+/// The same after a packet of an event that goes on, should its end be lost: updates may be 50 ms apart.
+const EVENT_HOLD: Duration = Duration::from_millis(100);
 
-/// One direction of a tapped stream.
+/// A tapped leg. It exists while somebody listens.
 #[derive(Debug)]
 pub struct Tap {
+    /// What the leg's party sends.
+    pub up: Direction,
+    /// What it is sent.
+    pub down: Direction,
+}
+
+/// One direction of a tapped leg.
+#[derive(Debug)]
+pub struct Direction {
     ring: Ring,
-    concealer: Concealer,
+    plc: Plc,
+    /// The leg's negotiated direction lets it through.
+    is_open: bool,
+    /// The sender is silent by intent (comfort noise, an event): no concealment.
+    is_soundless: bool,
     muted_until: Option<Instant>,
 }
 
-/// What one direction gave for a tick.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Heard {
-    Voice,
-    Concealed,
-    Silence,
-}
-
 impl Tap {
-    fn new(limit: usize) -> Self {
-        Self { ring: Ring::new(limit), concealer: Concealer::default(), muted_until: None }
-    }
-
-    /// Takes an accepted packet of this direction.
-    pub fn push(&mut self, now: Instant, header: &Header, codec: Codec, data: &[u8]) -> Pushed {
-        self.ring.push(now, header, codec, data)
-    }
-
-    /// An RFC 4733 event goes by: nothing of this direction is heard meanwhile.
-    pub fn mute(&mut self, now: Instant) {
-        self.muted_until = Some(now + EVENT_TAIL);
-    }
-
-    fn restart(&mut self) {
-        self.ring.restart();
-        self.concealer.reset();
-    }
-
-    fn pull(&mut self, now: Instant, open: bool, frame: &mut Frame) -> Heard {
-        if !open {
-            self.restart();
-            *frame = [0; FRAME];
-            return Heard::Silence;
-        }
-        let pulled = self.ring.pull(now, frame);
-        if self.muted_until.is_some_and(|until| now < until) {
-            self.concealer.reset();
-            *frame = [0; FRAME];
-            return Heard::Silence;
-        }
-        match pulled {
-            Pulled::Voice => {
-                self.concealer.good(frame);
-                Heard::Voice
-            }
-            Pulled::Missing => {
-                *frame = self.concealer.conceal();
-                Heard::Concealed
-            }
-            Pulled::Nothing => Heard::Silence,
-        }
-    }
-}
-
-/// A mixer on a tapped stream, or the one that is silent. Ticks every 20 ms in its own millisecond.
-#[derive(Debug)]
-pub struct Fork {
-    /// Slot of the tapped stream; `None`: silence for whoever is here.
-    pub agent: Option<usize>,
-    /// Slots of its listeners.
-    pub listeners: Vec<usize>,
-    /// 0–19: the millisecond of its tick.
-    pub phase: u64,
-    /// What the agent sends.
-    pub uplink: Tap,
-    /// What the agent is sent.
-    pub downlink: Tap,
-}
-
-/// One tick's mix.
-#[derive(Debug)]
-pub struct Mixed {
-    /// Both directions.
-    pub frame: Frame,
-    /// At least one direction was really heard.
-    pub real: bool,
-    /// Directions that were concealed.
-    pub concealed: u64,
-}
-
-impl Fork {
-    /// A fork without listeners.
+    /// A tap whose first frame is read at `first_tick`.
     #[must_use]
-    pub fn new(agent: Option<usize>, phase: u64, limit: usize) -> Self {
-        Self { agent, listeners: Vec::new(), phase, uplink: Tap::new(limit), downlink: Tap::new(limit) }
+    pub fn new(settings: &Settings, first_tick: Instant) -> Self {
+        Self { up: Direction::new(settings.max_ring, first_tick), down: Direction::new(settings.max_ring, first_tick) }
     }
 
-    /// What is waiting is not played: another partner, a long stop.
-    pub fn restart(&mut self) {
-        self.uplink.restart();
-        self.downlink.restart();
-    }
-
-    /// Only the downlink starts anew (another partner).
-    pub fn restart_downlink(&mut self) {
-        self.downlink.restart();
-    }
-
-    /// Pulls one frame a side through its gate and adds them.
-    pub fn mix(&mut self, now: Instant, uplink_open: bool, downlink_open: bool) -> Mixed {
+    /// Mixes the next frame. True: it holds call audio.
+    pub fn mix(&mut self, tick: Instant, mixer: &mut Mixer, counters: &mut Counters) -> bool {
         let (mut up, mut down) = ([0; FRAME], [0; FRAME]);
-        let heard = [self.uplink.pull(now, uplink_open, &mut up), self.downlink.pull(now, downlink_open, &mut down)];
-        Mixed {
-            frame: mixer::sum(&up, &down),
-            real: heard.contains(&Heard::Voice),
-            concealed: heard.iter().filter(|h| **h == Heard::Concealed).count() as u64,
+        let up_is_real = self.up.pull(tick, &mut up, counters);
+        let down_is_real = self.down.pull(tick, &mut down, counters);
+        mixer.mix(&up, &down);
+        up_is_real || down_is_real
+    }
+
+    /// Passes over ticks that were missed.
+    pub fn skip(&mut self, frames: u64) {
+        self.up.ring.skip(frames);
+        self.down.ring.skip(frames);
+    }
+}
+
+impl Direction {
+    fn new(max_ring: usize, first_tick: Instant) -> Self {
+        Self {
+            ring: Ring::new(max_ring, first_tick),
+            plc: Plc::default(),
+            is_open: false,
+            is_soundless: false,
+            muted_until: None,
         }
+    }
+
+    /// Opens or shuts the gate. Shut, nothing is kept, so that no backlog plays when it opens again.
+    pub fn gate(&mut self, is_open: bool) {
+        if self.is_open && !is_open {
+            self.start_anew();
+        }
+        self.is_open = is_open;
+    }
+
+    /// Another sender from now on: what the old one said is discarded. An event's muting stays.
+    pub fn start_anew(&mut self) {
+        self.ring.clear();
+        self.plc = Plc::default();
+        self.is_soundless = false;
+    }
+
+    /// A packet of this direction that was accepted.
+    pub(crate) fn feed(
+        &mut self,
+        now: Instant,
+        packet: &Packet<'_>,
+        sound: Sound,
+        settings: &Settings,
+        counters: &mut Counters,
+    ) {
+        if !self.is_open {
+            return;
+        }
+        match sound {
+            Sound::Coded(codec) => {
+                self.is_soundless = false;
+                self.ring.push(now, packet, codec, counters);
+                return;
+            }
+            Sound::Event if !settings.dtmf_to_listener => {
+                let hold = if event_ended(packet.payload) == Some(true) { EVENT_TAIL } else { EVENT_HOLD };
+                // What waits in the ring was said before now, but is heard later.
+                self.muted_until = Some(now + self.ring.lasts() + hold);
+            }
+            Sound::Event | Sound::Noise => {}
+            Sound::Unknown => counters.tap_undecodable += 1,
+        }
+        self.is_soundless = true;
+        self.ring.push_soundless(now, packet);
+    }
+
+    /// The next frame. True: it came, and is heard.
+    fn pull(&mut self, tick: Instant, frame: &mut Frame, counters: &mut Counters) -> bool {
+        let pulled = self.ring.pull(tick, &mut self.plc, self.is_open && !self.is_soundless, frame);
+        if self.muted_until.is_some_and(|until| tick < until) {
+            frame.fill(0);
+            return false;
+        }
+        self.muted_until = None;
+        counters.frames_concealed += u64::from(pulled.concealed);
+        pulled.real
     }
 }

@@ -297,6 +297,7 @@ pub struct Counters {
     pub rtp_unbridged: u64,
     pub rtcp_malformed: u64,
     pub rtcp_foreign: u64,
+    pub rtcp_unbridged: u64,
     pub listener_rtp_dropped: u64,
     pub listener_rtcp_received: u64,
     pub listener_rtcp_dropped: u64,
@@ -304,7 +305,8 @@ pub struct Counters {
     pub frames_concealed: u64,
     pub frames_late: u64,
     pub ring_overflow: u64,
+    pub tap_undecodable: u64,
+    pub ticks_skipped: u64,
     pub unknown_port: u64,
     pub commands_refused: u64,
-    pub tap_undecodable: u64,
 }

@@ -17,6 +17,7 @@ pub mod rtcp;
 pub mod rtp;
 
 mod interface;
+mod reception;
 mod shard;
 
 pub use interface::*;

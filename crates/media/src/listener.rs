@@ -1,206 +1,313 @@
-//! A listener's leg: a sink by type.
+//! Listener leg: a sink by type. It takes encoded frames and sends them; no method yields media into a call.
 //!
 //! ```compile_fail
-//! // What a listener sends can be counted, never taken out again: there is no such method.
-//! fn into_the_call(leg: &mut media::listener::ListenerLeg) {
-//!     let _audio = leg.pull();
+//! fn whisper(mut leg: media::listener::ListenerLeg) {
+//!     let _audio = leg.receive(); // there is no such thing
 //! }
 //! ```
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use rand::RngExt;
+use rand::rngs::StdRng;
+
 use crate::codec::FRAME;
-use crate::interface::{Codec, Kind, ListenerId, ListenerRemote, Port, Sink};
-use crate::rtcp;
-use crate::rtp::{self, HEADER};
+use crate::interface::{Codec, Counters, Event, Kind, ListenerId, ListenerRemote, Port, Sink, StreamId};
+use crate::mixer::Outgoing;
+use crate::relay::Source;
+use crate::rtcp::{self, Cname, SenderReport};
+use crate::rtp;
 
-/// Time between our sender reports.
-const REPORT_EVERY: Duration = Duration::from_secs(5);
-/// Silence of the listener after which the engine is told.
+/// A listener that sends neither RTP nor RTCP for so long is reported, and again each time.
 const SILENT_AFTER: Duration = Duration::from_secs(60);
+/// Sender reports are so far apart on average (RFC 3550 §6.2); each is drawn from half to one and a half of it.
+const REPORT_INTERVAL: Duration = Duration::from_secs(5);
+/// [`Event::Heard`] is told each time so much more was heard; 3 s, the default of what counts, is a multiple.
+const HEARD_STEP_MS: u64 = 1_000;
 
-/// Where one listener's stream goes: own SSRC, sequence and clock, whatever happens on the call.
+/// One listener's leg.
 #[derive(Debug)]
 pub struct ListenerLeg {
     id: ListenerId,
     port: Port,
-    remote: Option<ListenerRemote>,
-    learnt: Option<SocketAddr>,
-    ssrc: u32,
-    sequence: u16,
-    timestamp: u32,
-    marker: bool,
-    packets: u32,
-    bytes: u32,
-    dropped: u64,
+    identity: Identity,
+    stream: Option<Outbound>,
+    focus: Option<StreamId>,
+    is_shielded: bool,
     heard_ms: u64,
-    live: bool,
-    shielded: bool,
-    report_at: Instant,
-    silent_since: Instant,
-    begun: Instant,
+    dropped: u64,
 }
 
-/// What one frame to one listener amounted to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sent {
-    /// The first packet of all left.
-    First,
-    /// A packet left.
-    Packet,
-    /// Nothing: it has not answered, or holds us.
-    Nothing,
+/// Random beginnings of a listener's stream (RFC 3550 §5.1).
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Synchronisation source.
+    pub ssrc: u32,
+    /// First sequence number.
+    pub sequence: u16,
+    /// First time stamp.
+    pub timestamp: u32,
+    /// Name in RTCP.
+    pub cname: Cname,
+}
+
+impl Identity {
+    /// Drawn from the shard's source.
+    #[must_use]
+    pub fn draw(rng: &mut StdRng) -> Self {
+        let cname = std::array::from_fn(|_| b"0123456789abcdef"[rng.random_range(0..16)]);
+        Self { ssrc: rng.random(), sequence: rng.random(), timestamp: rng.random(), cname }
+    }
+}
+
+/// The stream, once the listener answered.
+#[derive(Debug)]
+struct Outbound {
+    rtp: Source,
+    rtcp: Source,
+    from: Option<IpAddr>,
+    codec: Codec,
+    payload_type: u8,
+    marker: bool,
+    is_live: bool,
+    packets: u32,
+    octets: u32,
+    /// Last tick, in milliseconds of the shard.
+    ticked_ms: Option<u64>,
+    /// By how much the ticks so far were early (negative) or late.
+    owed_ms: i64,
+    report_due: Instant,
+    silent_since: Instant,
+}
+
+/// What a tick brings for one listener.
+pub(crate) struct Tick<'a> {
+    /// Milliseconds of the shard's clock.
+    pub(crate) ms: u64,
+    /// The same instant.
+    pub(crate) at: Instant,
+    /// Since the shard began.
+    pub(crate) elapsed: Duration,
+    /// The shared payload, with room for the header.
+    pub(crate) packet: &'a mut Outgoing,
+    /// It holds call audio.
+    pub(crate) is_heard: bool,
+    /// Draws when the next report is due.
+    pub(crate) rng: &'a mut StdRng,
 }
 
 impl ListenerLeg {
-    /// A leg that has not answered yet; SSRC, sequence and clock start at random (RFC 3550 §5.1).
+    /// A leg that sends nothing yet.
     #[must_use]
-    pub fn new(now: Instant, id: ListenerId, port: Port, random: (u32, u16, u32)) -> Self {
-        Self {
-            id,
-            port,
-            remote: None,
-            learnt: None,
-            ssrc: random.0,
-            sequence: random.1,
-            timestamp: random.2,
-            marker: true,
-            packets: 0,
-            bytes: 0,
-            dropped: 0,
-            heard_ms: 0,
-            live: false,
-            shielded: false,
-            report_at: now + REPORT_EVERY,
-            silent_since: now,
-            begun: now,
-        }
+    pub fn new(id: ListenerId, port: Port, identity: Identity) -> Self {
+        Self { id, port, identity, stream: None, focus: None, is_shielded: false, heard_ms: 0, dropped: 0 }
     }
 
-    /// Whose.
+    /// Which.
     #[must_use]
     pub fn id(&self) -> ListenerId {
         self.id
     }
 
-    /// Its pair of sockets.
+    /// Its port.
     #[must_use]
     pub fn port(&self) -> Port {
         self.port
     }
 
-    /// Takes its description; the stream goes on where it was.
-    pub fn describe(&mut self, now: Instant, remote: ListenerRemote) {
-        if self.remote.is_none() {
-            (self.silent_since, self.begun, self.report_at) = (now, now, now + REPORT_EVERY);
-        }
-        (self.remote, self.learnt, self.marker) = (Some(remote), None, true);
+    /// What it wants to hear.
+    #[must_use]
+    pub fn focus(&self) -> Option<StreamId> {
+        self.focus
     }
 
-    /// What it gets, once it answered.
+    /// What it hears from now on.
+    pub fn set_focus(&mut self, focus: Option<StreamId>) {
+        self.focus = focus;
+    }
+
+    /// Silence, whatever the focus.
+    pub fn set_shield(&mut self, is_shielded: bool) {
+        self.is_shielded = is_shielded;
+    }
+
+    /// Whether it hears silence whatever the focus.
+    #[must_use]
+    pub fn is_shielded(&self) -> bool {
+        self.is_shielded
+    }
+
+    /// Whether it answered.
+    #[must_use]
+    pub fn is_listening(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    /// What it gets.
     #[must_use]
     pub fn codec(&self) -> Option<Codec> {
-        self.remote.as_ref().map(|r| r.codec)
+        self.stream.as_ref().map(|stream| stream.codec)
     }
 
-    /// Silence from now on, or no longer.
-    pub fn shield(&mut self, on: bool) {
-        self.shielded = on;
-    }
-
-    /// The shield is on.
+    /// Milliseconds of call audio sent to it, and packets of its own that were dropped.
     #[must_use]
-    pub fn shielded(&self) -> bool {
-        self.shielded
+    pub fn figures(&self) -> (u64, u64) {
+        (self.heard_ms, self.dropped)
     }
 
-    /// Sends one encoded frame and moves the clock on; held or unanswered, only the clock moves.
-    pub fn send(&mut self, packet: &mut [u8; HEADER + FRAME], sink: &mut impl Sink) -> Sent {
-        let remote = self.remote.as_ref();
-        let target = remote.and_then(|r| r.rtp).map(|signalled| self.learnt.unwrap_or(signalled));
-        let (timestamp, marker) = (self.timestamp, self.marker);
-        self.timestamp = timestamp.wrapping_add(FRAME as u32);
-        let (Some(target), Some(remote)) = (target, remote) else {
-            self.marker = true;
-            return Sent::Nothing;
+    /// It answered, or changed its description: SSRC, sequence and clock stay.
+    pub fn listen(&mut self, now: Instant, remote: &ListenerRemote) {
+        let stream = self.stream.get_or_insert_with(|| Outbound {
+            rtp: Source::default(),
+            rtcp: Source::default(),
+            from: None,
+            codec: remote.codec,
+            payload_type: remote.payload_type,
+            marker: true,
+            is_live: false,
+            packets: 0,
+            octets: 0,
+            ticked_ms: None,
+            owed_ms: 0,
+            report_due: now + REPORT_INTERVAL / 2,
+            silent_since: now,
+        });
+        stream.rtp.describe(remote.rtp, remote.latch);
+        stream.rtcp.describe(remote.rtcp, remote.latch);
+        stream.from = remote.latch.or(remote.rtp.map(|rtp| rtp.ip())).or(stream.from);
+        stream.codec = remote.codec;
+        stream.payload_type = remote.payload_type;
+    }
+
+    /// RTP from the listener: it lives, that is all.
+    pub fn drop_rtp(&mut self, now: Instant, source: SocketAddr, data: &[u8], counters: &mut Counters) {
+        self.dropped += 1;
+        counters.listener_rtp_dropped += 1;
+        let is_rtp = rtp::demux(data) == rtp::Demux::Rtp && rtp::Packet::parse(data).is_ok();
+        if let Some(stream) = self.stream.as_mut().filter(|_| is_rtp) {
+            let latched = stream.rtp.accept(source);
+            stream.note_alive(now, source, latched);
+        }
+    }
+
+    /// RTCP from the listener: it lives, that is all. Anything but reports is dropped.
+    pub fn drop_rtcp(&mut self, now: Instant, source: SocketAddr, data: &[u8], counters: &mut Counters) {
+        let has_app = |mut packets: rtcp::Compound<'_>| packets.any(|packet| packet.kind == rtcp::Kind::App);
+        let compound = rtcp::compound(data);
+        let is_ours = match &mut self.stream {
+            Some(stream) if compound.is_some() => {
+                let latched = stream.rtcp.accept(source);
+                stream.note_alive(now, source, latched)
+            }
+            _ => false,
         };
-        if let Some(header) = packet.first_chunk_mut() {
-            rtp::write(header, marker, remote.payload_type, self.sequence, timestamp, self.ssrc);
+        counters.listener_rtcp_received += u64::from(is_ours);
+        if !is_ours || compound.is_some_and(has_app) {
+            self.dropped += 1;
+            counters.listener_rtcp_dropped += 1;
         }
-        sink.send(self.port, Kind::Rtp, target, packet);
-        self.sequence = self.sequence.wrapping_add(1);
-        self.packets = self.packets.wrapping_add(1);
-        self.bytes = self.bytes.wrapping_add(FRAME as u32);
-        self.marker = false;
-        if std::mem::replace(&mut self.live, true) { Sent::Packet } else { Sent::First }
     }
 
-    /// Moves the clock over ticks that were missed (the process was stopped): a gap, not a burst.
-    pub fn skip(&mut self, ticks: u32) {
-        self.timestamp = self.timestamp.wrapping_add(ticks.wrapping_mul(FRAME as u32));
-        self.marker = true;
+    /// One tick: the next packet goes out, and every few seconds a report.
+    pub(crate) fn tick(&mut self, tick: Tick<'_>, counters: &mut Counters, sink: &mut impl Sink) {
+        let Some(stream) = &mut self.stream else { return };
+        let Some(frames) = stream.frames_due(tick.ms) else { return };
+        let identity = &mut self.identity;
+        // Missed ticks pass on the clock instead of going out in a burst.
+        identity.timestamp = identity.timestamp.wrapping_add((frames - 1).wrapping_mul(FRAME as u32));
+        stream.marker |= frames > 1;
+        let timestamp = identity.timestamp;
+        identity.timestamp = timestamp.wrapping_add(FRAME as u32);
+        let Some(to) = stream.rtp.to() else {
+            stream.marker = true;
+            return;
+        };
+        let header = rtp::header(stream.marker, stream.payload_type, identity.sequence, timestamp, identity.ssrc);
+        if let Some(place) = tick.packet.first_chunk_mut::<{ rtp::HEADER }>() {
+            *place = header;
+        }
+        sink.send(self.port, Kind::Rtp, to, tick.packet);
+        counters.listener_packets_sent += 1;
+        identity.sequence = identity.sequence.wrapping_add(1);
+        stream.marker = false;
+        stream.packets = stream.packets.wrapping_add(1);
+        stream.octets = stream.octets.wrapping_add(FRAME as u32);
+        if !std::mem::replace(&mut stream.is_live, true) {
+            sink.event(Event::Live { listener: self.id });
+        }
+        if tick.is_heard {
+            self.heard_ms += 20;
+            if self.heard_ms.is_multiple_of(HEARD_STEP_MS) {
+                sink.event(Event::Heard { listener: self.id, heard_ms: self.heard_ms });
+            }
+        }
+        if tick.at >= stream.report_due {
+            stream.report_due = tick.at + REPORT_INTERVAL.mul_f32(0.5 + tick.rng.random::<f32>());
+            if let Some(to) = stream.rtcp.to() {
+                let report = stream.report(identity.ssrc, timestamp, tick.elapsed);
+                sink.send(self.port, Kind::Rtcp, to, &rtcp::sender_report(&report, &identity.cname));
+            }
+        }
     }
 
-    /// Counts call audio that reached it.
-    pub fn heard(&mut self) -> u64 {
-        self.heard_ms += 20;
-        self.heard_ms
+    /// Reports a listener that sends nothing.
+    pub(crate) fn watch(&mut self, now: Instant, sink: &mut impl Sink) {
+        if let Some(stream) = &mut self.stream
+            && now.saturating_duration_since(stream.silent_since) >= SILENT_AFTER
+        {
+            stream.silent_since = now;
+            sink.event(Event::ListenerSilent { listener: self.id });
+        }
     }
 
-    /// Milliseconds of call audio so far.
-    #[must_use]
-    pub fn heard_ms(&self) -> u64 {
-        self.heard_ms
+    /// The end: RTCP BYE, if anything was sent.
+    pub(crate) fn close(self, elapsed: Duration, sink: &mut impl Sink) {
+        if let Some(stream) = self.stream.filter(|stream| stream.packets > 0)
+            && let Some(to) = stream.rtcp.to()
+        {
+            let report = stream.report(self.identity.ssrc, self.identity.timestamp, elapsed);
+            sink.send(self.port, Kind::Rtcp, to, &rtcp::farewell(&report, &self.identity.cname));
+        }
+        sink.event(Event::ListenerClosed { listener: self.id, heard_ms: self.heard_ms, dropped: self.dropped });
+        sink.release(self.port);
+    }
+}
+
+impl Outbound {
+    /// Frames that have passed since the last tick; `None`: this tick comes too early, after a move to another phase.
+    fn frames_due(&mut self, ms: u64) -> Option<u32> {
+        let Some(before) = self.ticked_ms else {
+            self.ticked_ms = Some(ms);
+            return Some(1);
+        };
+        let passed = i64::try_from(ms.saturating_sub(before)).unwrap_or(i64::MAX / 2) + self.owed_ms;
+        let frames = (passed + 10).max(0) / 20;
+        if frames == 0 {
+            return None;
+        }
+        self.ticked_ms = Some(ms);
+        self.owed_ms = passed - frames * 20;
+        Some(u32::try_from(frames).unwrap_or(u32::MAX))
     }
 
-    /// What it sent and what was dropped of it.
-    #[must_use]
-    pub fn dropped(&self) -> u64 {
-        self.dropped
-    }
-
-    /// Something came from it: counted as a sign of life if it is from its IP, learnt as its address behind NAT, and gone.
-    pub fn swallow(&mut self, now: Instant, from: SocketAddr, kind: Kind) {
-        self.dropped += u64::from(kind == Kind::Rtp);
-        let Some(remote) = &self.remote else { return };
-        let known: [Option<IpAddr>; 2] = [remote.rtp.map(|a| a.ip()), remote.latch];
-        if known.contains(&Some(from.ip())) {
+    /// A packet came from there; false: from somebody else.
+    fn note_alive(&mut self, now: Instant, source: SocketAddr, is_accepted: bool) -> bool {
+        let is_ours = is_accepted || self.from == Some(source.ip());
+        if is_ours {
             self.silent_since = now;
         }
-        if kind == Kind::Rtp && self.learnt.is_none() && remote.latch == Some(from.ip()) {
-            self.learnt = Some(from);
-        }
+        is_ours
     }
 
-    /// Sender report when due. True when the listener has been silent for another 60 s.
-    pub fn house_keep(&mut self, now: Instant, sink: &mut impl Sink) -> bool {
-        if self.remote.is_none() {
-            return false;
+    fn report(&self, ssrc: u32, timestamp: u32, elapsed: Duration) -> SenderReport {
+        let fraction = (u64::from(elapsed.subsec_nanos()) << 32) / 1_000_000_000;
+        SenderReport {
+            ssrc,
+            ntp: elapsed.as_secs() << 32 | fraction,
+            timestamp,
+            packets: self.packets,
+            octets: self.octets,
         }
-        if now >= self.report_at {
-            self.report_at = now + REPORT_EVERY;
-            self.report(now, false, sink);
-        }
-        let silent = now.saturating_duration_since(self.silent_since) >= SILENT_AFTER;
-        if silent {
-            self.silent_since = now;
-        }
-        silent
-    }
-
-    /// RTCP BYE at the end.
-    pub fn bye(&mut self, now: Instant, sink: &mut impl Sink) {
-        self.report(now, true, sink);
-    }
-
-    fn report(&mut self, now: Instant, bye: bool, sink: &mut impl Sink) {
-        let Some(target) = self.remote.as_ref().and_then(|r| r.rtcp) else { return };
-        let elapsed = now.saturating_duration_since(self.begun);
-        let ntp = (elapsed.as_secs() << 32) | ((u64::from(elapsed.subsec_nanos()) << 32) / 1_000_000_000);
-        let report =
-            rtcp::Report { ssrc: self.ssrc, ntp, timestamp: self.timestamp, packets: self.packets, bytes: self.bytes };
-        let cname = format!("{:08x}@medlytt", self.ssrc);
-        sink.send(self.port, Kind::Rtcp, target, &rtcp::report(&report, &cname, bye));
     }
 }

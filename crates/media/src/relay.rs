@@ -1,254 +1,271 @@
-//! One leg's stream: who may send to it, where its partner's packets go, and its reception figures.
+//! Relay: leg ↔ leg, any codec, bytes unchanged. Who may send to a leg's port, and where its packets go.
+//!
+//! Nothing here knows of listeners: [`crate::fork`] is fed after the relay has its output.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use crate::interface::{Codec, Figures, Port, Remote, StreamId};
-use crate::rtp::Header;
+use crate::interface::{Codec, Port, Remote, StreamId};
+use crate::reception::Reception;
+use crate::rtp::{COMFORT_NOISE, Packet};
 
-/// A stream: its port, its remote party and what came from it.
-#[derive(Debug)]
-pub struct Stream {
-    /// Whose.
-    pub id: StreamId,
-    /// Our pair of sockets.
-    pub port: Port,
-    /// Slot of the stream that this one's packets go out by.
-    pub peer: Option<usize>,
-    /// Slot of the fork that taps this stream.
-    pub fork: Option<usize>,
-    remote: Option<Remote>,
-    rtp: Source,
-    rtcp: Source,
-    reception: Reception,
-    /// Last RTP that was accepted.
-    pub rtp_at: Option<Instant>,
-    /// Last RTP or RTCP that was accepted.
-    pub heard_at: Option<Instant>,
-    /// One-way has been told for this silence.
-    pub one_way_told: bool,
-    /// When it should have begun to send: described or last resumed.
-    pub described_at: Instant,
-    /// Figures changed since they were last told.
-    pub figures_changed: bool,
+/// Source check and destination of one socket (SEMANTICS, NAT).
+///
+/// Without a latch only the signalled address is accepted. With one, the first valid packet from the latch's IP (any
+/// port) or from the signalled address decides: from then on its source is the only one accepted, and the destination.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Source {
+    /// Where packets go.
+    to: Option<SocketAddr>,
+    /// Described; not overwritten by a latch.
+    signalled: Option<SocketAddr>,
+    accepts: Accepts,
 }
 
-/// Who may send to one of the two sockets.
-#[derive(Clone, Copy, Debug, Default)]
-struct Source {
-    signalled: Option<SocketAddr>,
-    latch: Option<IpAddr>,
-    latched: Option<SocketAddr>,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Accepts {
+    #[default]
+    Nobody,
+    Only(SocketAddr),
+    First {
+        ip: IpAddr,
+        signalled: Option<SocketAddr>,
+    },
 }
 
 impl Source {
-    /// SEMANTICS, NAT: latches once to the signalling source's IP, any port; without `latch` the signalled address alone.
-    fn accepts(&mut self, from: SocketAddr) -> bool {
-        match (self.latched, self.latch) {
-            (Some(latched), _) => latched == from,
-            (None, Some(ip)) if from.ip() == ip || self.signalled == Some(from) => {
-                self.latched = Some(from);
-                true
-            }
-            _ => self.signalled == Some(from),
+    /// A new description; a latch is armed again. Until it falls, packets go on to where they went, if the signalled
+    /// address is the old one.
+    pub fn describe(&mut self, signalled: Option<SocketAddr>, latch: Option<IpAddr>) {
+        let signalled = signalled.filter(is_sendable);
+        let latched_before = self.to.filter(|to| latch == Some(to.ip()) && self.signalled == signalled);
+        self.to = signalled.map(|signalled| latched_before.unwrap_or(signalled));
+        self.accepts = match (latch, signalled) {
+            (Some(ip), signalled) => Accepts::First { ip, signalled },
+            (None, Some(signalled)) => Accepts::Only(signalled),
+            // Held with 0.0.0.0: it does not say where it sends from, so what was true goes on.
+            (None, None) => self.accepts,
+        };
+        if signalled.is_some() {
+            self.signalled = signalled;
         }
     }
 
-    fn target(&self) -> Option<SocketAddr> {
-        self.latched.filter(|_| self.signalled.is_some()).or(self.signalled)
+    /// Whether a valid packet from there is accepted; it may latch.
+    pub fn accept(&mut self, from: SocketAddr) -> bool {
+        match self.accepts {
+            Accepts::Nobody => false,
+            Accepts::Only(only) => only == from,
+            Accepts::First { ip, signalled } => {
+                let accepted = from.ip() == ip || signalled == Some(from);
+                if accepted && is_sendable(&from) {
+                    self.accepts = Accepts::Only(from);
+                    self.to = self.to.map(|_| from);
+                }
+                accepted
+            }
+        }
     }
+
+    /// Where to send; `None`: nowhere.
+    #[must_use]
+    pub fn to(&self) -> Option<SocketAddr> {
+        self.to
+    }
+}
+
+/// A unicast address with a port: nothing is ever sent to 0.0.0.0, a group or everybody.
+#[must_use]
+pub fn is_sendable(to: &SocketAddr) -> bool {
+    let ip = to.ip().to_canonical();
+    let is_broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
+    to.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !is_broadcast
+}
+
+/// One leg's media.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) id: StreamId,
+    pub(crate) port: Port,
+    pub(crate) remote: Remote,
+    pub(crate) is_described: bool,
+    pub(crate) rtp: Source,
+    pub(crate) rtcp: Source,
+    /// Slab index of the other leg.
+    pub(crate) partner: Option<usize>,
+    /// Slab index of the tap on this leg.
+    pub(crate) tap: Option<usize>,
+    pub(crate) reception: Reception,
+    pub(crate) watch: Watch,
+}
+
+/// What the time-outs look at.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    /// Last packet of either kind, description or bridge.
+    pub(crate) alive: Instant,
+    /// Last RTP packet, description or bridge.
+    pub(crate) heard: Instant,
+    /// Last RTP packet.
+    pub(crate) rtp: Option<Instant>,
+    pub(crate) dead_told: bool,
+    pub(crate) one_way_told: bool,
+    pub(crate) packets_told: u64,
+}
+
+/// What a payload is to a tap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sound {
+    Coded(Codec),
+    Event,
+    Noise,
+    Unknown,
 }
 
 impl Stream {
-    /// A stream that knows nothing of its remote party yet.
-    #[must_use]
-    pub fn new(now: Instant, id: StreamId, port: Port) -> Self {
+    pub(crate) fn new(now: Instant, id: StreamId, port: Port) -> Self {
         Self {
             id,
             port,
-            peer: None,
-            fork: None,
-            remote: None,
+            remote: undescribed(),
+            is_described: false,
             rtp: Source::default(),
             rtcp: Source::default(),
+            partner: None,
+            tap: None,
             reception: Reception::default(),
-            rtp_at: None,
-            heard_at: None,
-            one_way_told: false,
-            described_at: now,
-            figures_changed: false,
+            watch: Watch { alive: now, heard: now, rtp: None, dead_told: false, one_way_told: false, packets_told: 0 },
         }
     }
 
-    /// Takes a description; arms the latch again.
-    pub fn describe(&mut self, now: Instant, remote: Remote) {
-        let source = |signalled: Option<SocketAddr>| Source {
-            signalled: signalled.filter(usable),
-            latch: remote.latch,
-            latched: None,
-        };
-        self.rtp = source(remote.rtp);
-        self.rtcp = source(remote.rtcp);
-        self.described_at = now;
-        self.one_way_told = false;
-        self.remote = Some(remote);
+    pub(crate) fn describe(&mut self, now: Instant, remote: Remote) {
+        self.rtp.describe(remote.rtp, remote.latch);
+        self.rtcp.describe(remote.rtcp, remote.latch);
+        self.remote = remote;
+        self.is_described = true;
+        self.watch.patience(now);
     }
 
-    /// Whether RTP from this address is its remote party's.
-    pub fn accepts_rtp(&mut self, from: SocketAddr) -> bool {
-        self.rtp.accepts(from)
+    /// An accepted RTP packet; true for the first of all.
+    pub(crate) fn note_rtp(&mut self, now: Instant, packet: &Packet<'_>) -> bool {
+        self.reception.note(now, packet, &self.remote);
+        self.watch.alive = now;
+        self.watch.heard = now;
+        self.watch.dead_told = false;
+        self.watch.one_way_told = false;
+        self.watch.rtp.replace(now).is_none()
     }
 
-    /// Whether RTCP from this address is its remote party's.
-    pub fn accepts_rtcp(&mut self, from: SocketAddr) -> bool {
-        self.rtcp.accepts(from)
+    pub(crate) fn note_rtcp(&mut self, now: Instant) {
+        self.watch.alive = now;
+        self.watch.dead_told = false;
     }
 
-    /// Where its partner's RTP goes.
-    #[must_use]
-    pub fn rtp_target(&self) -> Option<SocketAddr> {
-        self.rtp.target()
-    }
-
-    /// Where its partner's RTCP goes.
-    #[must_use]
-    pub fn rtcp_target(&self) -> Option<SocketAddr> {
-        self.rtcp.target()
-    }
-
-    /// By negotiation its party sends: the uplink may be tapped.
-    #[must_use]
-    pub fn sends(&self) -> bool {
-        self.remote.as_ref().is_some_and(|r| r.sends)
-    }
-
-    /// By negotiation its party receives: the downlink may be tapped.
-    #[must_use]
-    pub fn receives(&self) -> bool {
-        self.remote.as_ref().is_some_and(|r| r.receives)
-    }
-
-    /// What the fork makes of a payload type that this party sends.
-    #[must_use]
-    pub fn codec(&self, payload_type: u8) -> Option<Codec> {
-        let described = self.remote.as_ref().and_then(|r| r.decodable.iter().find(|(pt, _)| *pt == payload_type));
-        described.map(|(_, codec)| *codec).or(match payload_type {
-            0 => Some(Codec::Pcmu),
-            8 => Some(Codec::Pcma),
-            _ => None,
-        })
-    }
-
-    /// The payload type of RFC 4733 events.
-    #[must_use]
-    pub fn telephone_event(&self) -> Option<u8> {
-        self.remote.as_ref().and_then(|r| r.telephone_event)
-    }
-
-    /// Counts an accepted packet.
-    pub fn received(&mut self, now: Instant, header: &Header) {
-        self.reception.take(now, header);
-        self.rtp_at = Some(now);
-        self.heard_at = Some(now);
-        self.one_way_told = false;
-        self.figures_changed = true;
-    }
-
-    /// Counts a refused one.
-    pub fn refused(&mut self, foreign: bool) {
-        let figures = &mut self.reception.figures;
-        *if foreign { &mut figures.foreign } else { &mut figures.malformed } += 1;
-    }
-
-    /// Its figures so far.
-    #[must_use]
-    pub fn figures(&self) -> Figures {
-        self.reception.figures()
-    }
-}
-
-/// Nothing is ever sent to nobody, to many, or to port 0.
-fn usable(addr: &SocketAddr) -> bool {
-    let ip = addr.ip();
-    let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
-    addr.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !broadcast
-}
-
-/// RFC 3550 Appendix A.1, A.3 and A.8, for one source at a time.
-#[derive(Debug, Default)]
-struct Reception {
-    figures: Figures,
-    source: Option<Counting>,
-    lost_before: u64,
-}
-
-#[derive(Debug)]
-struct Counting {
-    ssrc: u32,
-    base: u64,
-    highest: u64,
-    received: u64,
-    arrival: Instant,
-    timestamp: u32,
-    /// In time-stamp units of an 8 kHz clock.
-    jitter: f64,
-}
-
-impl Reception {
-    fn take(&mut self, now: Instant, header: &Header) {
-        self.figures.packets += 1;
-        self.figures.bytes += header.payload.len() as u64;
-        self.figures.payload_type = Some(header.payload_type);
-        match &mut self.source {
-            Some(source) if source.ssrc == header.ssrc && source.near(header.sequence) => source.take(now, header),
-            source => {
-                self.lost_before += source.as_ref().map_or(0, Counting::lost);
-                let jitter = source.as_ref().map_or(0.0, |s| s.jitter);
-                let first = u64::from(header.sequence) + (1 << 16);
-                *source = Some(Counting {
-                    ssrc: header.ssrc,
-                    base: first,
-                    highest: first,
-                    received: 1,
-                    arrival: now,
-                    timestamp: header.timestamp,
-                    jitter,
-                });
-            }
+    /// What a payload type that this leg sends is. Types are those of either description: the relay changes none.
+    pub(crate) fn sound(&self, partner: Option<&Remote>, payload_type: u8) -> Sound {
+        let described = || [Some(&self.remote), partner].into_iter().flatten();
+        if described().any(|remote| remote.telephone_event == Some(payload_type)) {
+            return Sound::Event;
         }
-    }
-
-    fn figures(&self) -> Figures {
-        let source = self.source.as_ref();
-        Figures {
-            lost: self.lost_before + source.map_or(0, Counting::lost),
-            jitter_ms: source.map_or(0.0, |s| (s.jitter / 8.0) as f32),
-            ..self.figures
+        let listed = described().flat_map(|remote| &remote.decodable).find(|(known, _)| *known == payload_type);
+        match listed.map(|(_, codec)| *codec).or_else(|| Codec::of_static_type(payload_type)) {
+            Some(codec) => Sound::Coded(codec),
+            None if payload_type == COMFORT_NOISE => Sound::Noise,
+            None => Sound::Unknown,
         }
     }
 }
 
-impl Counting {
-    /// Within 3,000 of the highest (MAX_DROPOUT): else the source has started anew.
-    fn near(&self, sequence: u16) -> bool {
-        i32::from(sequence.wrapping_sub(self.highest as u16) as i16).abs() < 3000
+impl Watch {
+    /// Something changed by signalling: every time-out begins anew.
+    pub(crate) fn patience(&mut self, now: Instant) {
+        self.alive = now;
+        self.heard = now;
+        self.dead_told = false;
+    }
+}
+
+/// Before its first description, a leg is open in both directions and has no address.
+pub(crate) fn undescribed() -> Remote {
+    Remote {
+        rtp: None,
+        rtcp: None,
+        sends: true,
+        receives: true,
+        decodable: Vec::new(),
+        telephone_event: None,
+        latch: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addr(text: &str) -> SocketAddr {
+        text.parse().expect("an address")
     }
 
-    fn take(&mut self, now: Instant, header: &Header) {
-        self.received += 1;
-        let ahead = i64::from(header.sequence.wrapping_sub(self.highest as u16) as i16);
-        let extended = self.highest.saturating_add_signed(ahead);
-        self.highest = self.highest.max(extended);
-        let elapsed = now.saturating_duration_since(self.arrival).as_secs_f64() * 8000.0;
-        let stamped = f64::from(header.timestamp.wrapping_sub(self.timestamp) as i32);
-        // A new talkspurt's clock may jump: not jitter.
-        if ahead > 0 && (stamped - elapsed).abs() < 8000.0 {
-            self.jitter += ((elapsed - stamped).abs() - self.jitter) / 16.0;
+    #[test]
+    fn without_a_latch_only_the_signalled_address_is_accepted() {
+        let mut source = Source::default();
+        assert!(!source.accept(addr("10.0.0.1:4000")));
+        source.describe(Some(addr("10.0.0.1:4000")), None);
+        assert!(source.accept(addr("10.0.0.1:4000")));
+        assert!(!source.accept(addr("10.0.0.1:4002")));
+        assert!(!source.accept(addr("10.0.0.2:4000")));
+        assert_eq!(source.to(), Some(addr("10.0.0.1:4000")));
+    }
+
+    #[test]
+    fn a_latch_falls_once_and_is_armed_again_by_a_description() {
+        let ip = Some(addr("198.51.100.7:0").ip());
+        let mut source = Source::default();
+        source.describe(Some(addr("192.168.1.5:4000")), ip);
+        assert_eq!(source.to(), Some(addr("192.168.1.5:4000")));
+        assert!(!source.accept(addr("203.0.113.9:4000")));
+        assert!(source.accept(addr("198.51.100.7:31000")));
+        assert_eq!(source.to(), Some(addr("198.51.100.7:31000")));
+        assert!(!source.accept(addr("198.51.100.7:31002")), "only once");
+        assert!(!source.accept(addr("192.168.1.5:4000")), "nor the signalled one any more");
+        source.describe(Some(addr("192.168.1.5:4000")), ip);
+        assert_eq!(source.to(), Some(addr("198.51.100.7:31000")), "until then, where it was");
+        assert!(source.accept(addr("198.51.100.7:31002")));
+        assert_eq!(source.to(), Some(addr("198.51.100.7:31002")));
+        source.describe(Some(addr("192.168.1.6:4000")), ip);
+        assert_eq!(source.to(), Some(addr("192.168.1.6:4000")), "somewhere else by signalling");
+        assert!(source.accept(addr("192.168.1.6:4000")));
+    }
+
+    #[test]
+    fn held_without_an_address_nothing_is_sent_and_the_source_stays() {
+        let mut source = Source::default();
+        source.describe(Some(addr("10.0.0.1:4000")), None);
+        source.describe(None, None);
+        assert_eq!(source.to(), None);
+        assert!(source.accept(addr("10.0.0.1:4000")));
+        let mut natted = Source::default();
+        natted.describe(None, Some(addr("10.0.0.1:0").ip()));
+        assert!(natted.accept(addr("10.0.0.1:5000")));
+        assert_eq!(natted.to(), None, "a latch gives no leave to send");
+    }
+
+    #[test]
+    fn nothing_is_sent_to_nowhere_or_everybody() {
+        for bad in [
+            "0.0.0.0:4000",
+            "255.255.255.255:4000",
+            "224.0.0.1:4000",
+            "10.0.0.1:0",
+            "[::]:4000",
+            "[ff02::1]:4000",
+            "[::ffff:0.0.0.0]:4000",
+        ] {
+            assert!(!is_sendable(&addr(bad)), "{bad}");
+            let mut source = Source::default();
+            source.describe(Some(addr(bad)), None);
+            assert_eq!(source.to(), None, "{bad}");
         }
-        (self.arrival, self.timestamp) = (now, header.timestamp);
-    }
-
-    fn lost(&self) -> u64 {
-        (self.highest - self.base + 1).saturating_sub(self.received)
+        assert!(is_sendable(&addr("127.0.0.1:4000")) && is_sendable(&addr("[::1]:4000")));
     }
 }

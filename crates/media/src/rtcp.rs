@@ -1,93 +1,267 @@
-//! RTCP compound packets: checked, walked, and our own reports written (RFC 3550 §6).
+//! RTCP: walk and validity of compound packets (RFC 3550 A.2), and those of our own: SR + SDES, with BYE at the end.
 
-use crate::rtp::{MAX_PACKET, Refused};
+use crate::rtp::MAX_PACKET;
 
-/// Packet types (RFC 3550 §12.1).
-pub const SR: u8 = 200;
-/// Receiver report.
-pub const RR: u8 = 201;
-/// Source description.
-pub const SDES: u8 = 202;
-/// Goodbye.
-pub const BYE: u8 = 203;
+const SR: u8 = 200;
+const RR: u8 = 201;
+const SDES: u8 = 202;
+const BYE: u8 = 203;
+const APP: u8 = 204;
 
-/// Checks a compound packet (RFC 3550 Appendix A.2): version 2 throughout, an SR or RR first, lengths that add up,
-/// padding only on the last. Gives the packet types that are in it through `visit`.
-///
-/// # Errors
-/// [`Refused`], by whose kind it is counted.
-pub fn check(data: &[u8], mut visit: impl FnMut(u8, &[u8])) -> Result<(), Refused> {
-    match data.first() {
-        Some(first) if (128..=191).contains(first) => {}
-        Some(_) => return Err(Refused::NotRtp),
-        None => return Err(Refused::Malformed),
-    }
-    if data.len() > MAX_PACKET || !data.get(1).is_some_and(|t| (SR..=RR).contains(t)) {
-        return Err(Refused::Malformed);
-    }
-    let mut rest = data;
-    while !rest.is_empty() {
-        let head: &[u8; 4] = rest.first_chunk().ok_or(Refused::Malformed)?;
-        let length = 4 + 4 * usize::from(u16::from_be_bytes([head[2], head[3]]));
-        let packet = rest.get(..length).ok_or(Refused::Malformed)?;
-        rest = &rest[length..];
-        let padded = head[0] & 0x20 != 0;
-        if head[0] >> 6 != 2 || (padded && !rest.is_empty()) || length < needed(head[1], head[0] & 0x1F) {
-            return Err(Refused::Malformed);
-        }
-        visit(head[1], packet);
-    }
-    Ok(())
+/// One packet of a compound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packet<'a> {
+    /// What it is.
+    pub kind: Kind,
+    /// Reports, chunks or sources in it; the subtype of an APP.
+    pub count: u8,
+    /// After the first four bytes, padding included.
+    pub body: &'a [u8],
 }
 
-/// Bytes that a packet of this type with this count holds at least.
-fn needed(kind: u8, count: u8) -> usize {
-    match kind {
-        SR => 28 + 24 * usize::from(count),
-        RR => 8 + 24 * usize::from(count),
-        BYE | SDES => 4 + 4 * usize::from(count),
-        _ => 4,
-    }
+/// Kinds of RTCP packets (RFC 3550 §12.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Sender report.
+    SenderReport,
+    /// Receiver report.
+    ReceiverReport,
+    /// Source description.
+    SourceDescription,
+    /// A source leaves.
+    Bye,
+    /// Defined by the application.
+    App,
+    /// Feedback, extended reports and whatever else (RFC 4585, 3611).
+    Other(u8),
 }
 
-/// What our own sender report says.
-#[derive(Clone, Copy, Debug)]
+/// One report block (RFC 3550 §6.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// Our SSRC.
+    /// The source that is reported on.
     pub ssrc: u32,
-    /// NTP time, 32.32 fixed point; any epoch (the listener only needs differences, RFC 3550 §6.4.1).
+    /// Lost since the report before, in 1/256.
+    pub fraction_lost: u8,
+    /// Lost since the start; negative with duplicates.
+    pub lost: i32,
+    /// Highest sequence number received, with its cycles.
+    pub highest: u32,
+    /// Interarrival jitter, in time-stamp units.
+    pub jitter: u32,
+}
+
+/// The packets of a compound, if it is a valid one: SR or RR first, version 2 throughout, padding on the last only,
+/// lengths that add up, and everything in it that its counts promise.
+#[must_use]
+pub fn compound(data: &[u8]) -> Option<Compound<'_>> {
+    let mut walk = Compound { rest: data };
+    if data.len() > MAX_PACKET || !matches!(data, [first, SR | RR, ..] if first & 0x20 == 0) {
+        return None;
+    }
+    while !walk.rest.is_empty() {
+        let padded = walk.rest.first()? & 0x20 != 0;
+        let packet = walk.next()?;
+        let mut body = packet.body;
+        if padded {
+            let padding = usize::from(*body.last()?);
+            if !walk.rest.is_empty() || padding == 0 || padding % 4 != 0 {
+                return None;
+            }
+            body = body.get(..body.len().checked_sub(padding)?)?;
+        }
+        if !is_complete(packet.kind, packet.count, body) {
+            return None;
+        }
+    }
+    Some(Compound { rest: data })
+}
+
+/// Walks a compound.
+#[derive(Clone, Debug)]
+pub struct Compound<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Compound<'a> {
+    type Item = Packet<'a>;
+    fn next(&mut self) -> Option<Packet<'a>> {
+        let (&[first, kind, l0, l1], after) = self.rest.split_first_chunk::<4>()?;
+        let (body, rest) = after.split_at_checked(usize::from(u16::from_be_bytes([l0, l1])) * 4)?;
+        if first >> 6 != 2 {
+            return None;
+        }
+        self.rest = rest;
+        let kind = match kind {
+            SR => Kind::SenderReport,
+            RR => Kind::ReceiverReport,
+            SDES => Kind::SourceDescription,
+            BYE => Kind::Bye,
+            APP => Kind::App,
+            other => Kind::Other(other),
+        };
+        Some(Packet { kind, count: first & 0x1f, body })
+    }
+}
+
+impl Packet<'_> {
+    /// The report blocks of an SR or RR.
+    pub fn reports(&self) -> impl Iterator<Item = Report> {
+        let start = match self.kind {
+            Kind::SenderReport => 24,
+            Kind::ReceiverReport => 4,
+            _ => usize::MAX,
+        };
+        let blocks = self.body.get(start..).unwrap_or_default();
+        blocks.as_chunks::<24>().0.iter().take(usize::from(self.count)).map(|block| {
+            let word = |at: usize| block.get(at..at + 4).and_then(|w| w.try_into().ok()).map_or(0, u32::from_be_bytes);
+            let lost = word(4);
+            Report {
+                ssrc: word(0),
+                fraction_lost: (lost >> 24) as u8,
+                lost: ((lost << 8) as i32) >> 8,
+                highest: word(8),
+                jitter: word(12),
+            }
+        })
+    }
+}
+
+/// What our own sender reports say (RFC 3550 §6.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SenderReport {
+    /// Our source.
+    pub ssrc: u32,
+    /// 32.32 seconds. Without a wall clock: time elapsed, which §6.4.1 allows.
     pub ntp: u64,
-    /// RTP time of the same moment.
+    /// The same instant on the RTP clock.
     pub timestamp: u32,
     /// Packets sent.
     pub packets: u32,
-    /// Payload bytes sent.
-    pub bytes: u32,
+    /// Bytes of payload sent.
+    pub octets: u32,
 }
 
-/// A compound packet of SR and SDES CNAME, with BYE at the end of a stream.
+/// Our name in SDES: 96 random bits as hexadecimal digits (RFC 7022 §4.2).
+pub type Cname = [u8; 24];
+
+/// Length of [`sender_report`].
+pub const REPORT: usize = 28 + 36;
+
+/// SR and SDES CNAME in one compound.
 #[must_use]
-pub fn report(report: &Report, cname: &str, bye: bool) -> Vec<u8> {
-    let mut out = Vec::with_capacity(96);
-    out.extend([0x80, SR, 0, 6]);
-    out.extend(report.ssrc.to_be_bytes());
-    out.extend(report.ntp.to_be_bytes());
-    out.extend(report.timestamp.to_be_bytes());
-    out.extend(report.packets.to_be_bytes());
-    out.extend(report.bytes.to_be_bytes());
-    let name = &cname.as_bytes()[..cname.len().min(64)];
-    // SSRC, item header, name, at least one zero byte, filled up to a word.
-    let length = (4 + 2 + name.len() + 1).next_multiple_of(4);
-    out.extend([0x81, SDES]);
-    out.extend(u16::try_from(length / 4).unwrap_or(0).to_be_bytes());
-    let items = out.len();
-    out.extend(report.ssrc.to_be_bytes());
-    out.extend([1, u8::try_from(name.len()).unwrap_or(0)]);
-    out.extend(name);
-    out.resize(items + length, 0);
-    if bye {
-        out.extend([0x81, BYE, 0, 1]);
-        out.extend(report.ssrc.to_be_bytes());
+pub fn sender_report(report: &SenderReport, cname: &Cname) -> [u8; REPORT] {
+    let mut out = [0; REPORT];
+    let mut at = 0;
+    let mut put = |bytes: &[u8]| {
+        for (to, from) in out.iter_mut().skip(at).zip(bytes) {
+            *to = *from;
+        }
+        at += bytes.len();
+    };
+    put(&[0x80, SR, 0, 6]);
+    put(&report.ssrc.to_be_bytes());
+    put(&report.ntp.to_be_bytes());
+    put(&report.timestamp.to_be_bytes());
+    put(&report.packets.to_be_bytes());
+    put(&report.octets.to_be_bytes());
+    // One chunk: SSRC, item 1 (CNAME), its length, the name, and two zero bytes to end and align it (§6.5).
+    put(&[0x81, SDES, 0, 8]);
+    put(&report.ssrc.to_be_bytes());
+    put(&[1, cname.len() as u8]);
+    put(cname);
+    out
+}
+
+/// The same with a BYE behind it (RFC 3550 §6.6).
+#[must_use]
+pub fn farewell(report: &SenderReport, cname: &Cname) -> [u8; REPORT + 8] {
+    let mut out = [0; REPORT + 8];
+    let bye = [0x81, BYE, 0, 1].into_iter().chain(report.ssrc.to_be_bytes());
+    for (to, from) in out.iter_mut().zip(sender_report(report, cname).into_iter().chain(bye)) {
+        *to = from;
     }
     out
+}
+
+/// Whether a packet (without padding) holds what its count promises.
+fn is_complete(kind: Kind, count: u8, body: &[u8]) -> bool {
+    let count = usize::from(count);
+    match kind {
+        Kind::SenderReport => body.len() >= 24 + 24 * count,
+        Kind::ReceiverReport => body.len() >= 4 + 24 * count,
+        Kind::Bye => body.len() >= 4 * count,
+        Kind::App => body.len() >= 8,
+        Kind::SourceDescription => (0..count).try_fold(body, |rest, _| after_chunk(rest)).is_some(),
+        Kind::Other(_) => true,
+    }
+}
+
+/// What follows an SDES chunk: SSRC, items, at least one zero byte up to the next word (RFC 3550 §6.5).
+fn after_chunk(chunk: &[u8]) -> Option<&[u8]> {
+    let mut at = 4;
+    while *chunk.get(at)? != 0 {
+        at += 2 + usize::from(*chunk.get(at + 1)?);
+    }
+    chunk.get((at / 4 + 1) * 4..)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REPORTED: SenderReport =
+        SenderReport { ssrc: 0x0102_0304, ntp: 5 << 32 | 1 << 31, timestamp: 40_000, packets: 250, octets: 40_000 };
+    const NAME: Cname = *b"0123456789abcdef01234567";
+
+    fn kinds(data: &[u8]) -> Option<Vec<Kind>> {
+        compound(data).map(|packets| packets.map(|packet| packet.kind).collect())
+    }
+
+    #[test]
+    fn our_own_compounds_are_valid() {
+        assert_eq!(kinds(&sender_report(&REPORTED, &NAME)), Some(vec![Kind::SenderReport, Kind::SourceDescription]));
+        let bye = farewell(&REPORTED, &NAME);
+        assert_eq!(kinds(&bye), Some(vec![Kind::SenderReport, Kind::SourceDescription, Kind::Bye]));
+        assert!(bye.windows(24).any(|window| window == NAME));
+        assert_eq!(bye[REPORT + 4..], REPORTED.ssrc.to_be_bytes());
+        assert_eq!(bye[16..20], 40_000u32.to_be_bytes());
+    }
+
+    #[test]
+    fn report_blocks_are_read() {
+        let mut rr = vec![0x81, RR, 0, 7, 0, 0, 0, 9];
+        rr.extend([0, 0, 0, 7, 64, 0xff, 0xff, 0xfe, 0, 1, 0, 5, 0, 0, 0, 80, 0, 0, 0, 0, 0, 0, 0, 0]);
+        let packet = compound(&rr).and_then(|mut packets| packets.next()).expect("a valid RR");
+        let report = Report { ssrc: 7, fraction_lost: 64, lost: -2, highest: 0x1_0005, jitter: 80 };
+        assert_eq!(packet.reports().collect::<Vec<_>>(), [report]);
+    }
+
+    #[test]
+    fn what_does_not_add_up_is_no_compound() {
+        let sr = &sender_report(&REPORTED, &NAME)[..28];
+        assert!(compound(sr).is_some());
+        assert!(compound(&[]).is_none());
+        assert!(compound(&sr[..27]).is_none(), "cut");
+        assert!(
+            compound(&[0x80, SR, 0, 3, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]).is_none(),
+            "SR without its sender part"
+        );
+        assert!(compound(&[0x9f, RR, 0, 1, 0, 0, 0, 1]).is_none(), "31 reports promised, none there");
+        assert!(compound(&[0x80, SR, 0xff, 0xff, 0, 0, 0, 1]).is_none(), "length beyond the datagram");
+        assert!(compound(&[0x00, RR, 0, 1, 0, 0, 0, 1]).is_none(), "version 0");
+        assert!(compound(&[0x80, APP, 0, 2, 0, 0, 0, 1, b'N', b'A', b'M', b'E']).is_none(), "neither SR nor RR first");
+        assert!(compound(&[0xa0, RR, 0, 2, 0, 0, 0, 1, 0, 0, 0, 4]).is_none(), "padding on the first");
+        let rr = [0x80, RR, 0, 1, 0, 0, 0, 1];
+        let with = |more: &[u8]| compound(&[&rr, more].concat()).is_some();
+        assert!(with(&[0x81, BYE, 0, 1, 0, 0, 0, 1]));
+        assert!(!with(&[0x82, BYE, 0, 1, 0, 0, 0, 1]), "two sources promised");
+        assert!(with(&[0xa1, BYE, 0, 2, 0, 0, 0, 1, 0, 0, 0, 4]), "padding on the last");
+        assert!(!with(&[0xa1, BYE, 0, 2, 0, 0, 0, 1, 0, 0, 0, 12]), "more padding than packet");
+        assert!(!with(&[0x81, SDES, 0, 2, 0, 0, 0, 1, 1, 200, 65, 0]), "item beyond the packet");
+        assert!(!with(&[0x81, SDES, 0, 2, 0, 0, 0, 1, 1, 2, 65, 66]), "no end of the chunk");
+        assert!(with(&[0x81, SDES, 0, 2, 0, 0, 0, 1, 1, 1, 65, 0]));
+        assert!(with(&[0x80, 207, 0, 1, 0, 0, 0, 1]), "extended report");
+        assert!(compound(&vec![0x80; MAX_PACKET + 4]).is_none());
+    }
 }

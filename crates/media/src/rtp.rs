@@ -1,19 +1,54 @@
-//! RTP headers, read where they lie and written into a caller's buffer (RFC 3550 §5.1, Appendix A.1; RFC 7983).
+//! RTP: a view over the receive buffer, with the validity checks of RFC 3550 A.1 and the demultiplexing of RFC 7983.
 
-use std::ops::Range;
-
-/// Longest RTP or RTCP datagram that is looked at; longer ones are malformed.
+/// Longest datagram taken for RTP or RTCP; anything above is malformed. An Ethernet frame holds 1,472.
 pub const MAX_PACKET: usize = 2048;
 
-/// Length of a header without CSRC list and extension.
+/// Length of the fixed header (RFC 3550 §5.1).
 pub const HEADER: usize = 12;
 
-/// A checked header.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header {
-    /// Marker bit.
+/// Payload type of comfort noise (RFC 3389).
+pub const COMFORT_NOISE: u8 = 13;
+
+/// What a datagram on an RTP port is, by its first two bytes (RFC 7983 §7, RFC 9443 §3, RFC 5761 §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Demux {
+    /// RTP, as far as two bytes can tell.
+    Rtp,
+    /// RTCP: its packet types are RTP's payload types 64–95.
+    Rtcp,
+    /// STUN, ZRTP, DTLS, TURN, QUIC or nothing known.
+    Other,
+}
+
+/// Sorts a datagram by its first two bytes.
+#[must_use]
+pub fn demux(data: &[u8]) -> Demux {
+    match data {
+        [128..=191, second, ..] if (64..=95).contains(&(second & 0x7f)) => Demux::Rtcp,
+        [128..=191, ..] => Demux::Rtp,
+        _ => Demux::Other,
+    }
+}
+
+/// Why a datagram is no RTP packet (RFC 3550 A.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// Less than the header says.
+    Short,
+    /// Above [`MAX_PACKET`].
+    Long,
+    /// Not version 2.
+    Version,
+    /// The padding count is 0 or reaches into the header.
+    Padding,
+}
+
+/// A valid packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packet<'a> {
+    /// First packet of a talk spurt.
     pub marker: bool,
-    /// Payload type, 0–127.
+    /// Payload type.
     pub payload_type: u8,
     /// Sequence number.
     pub sequence: u16,
@@ -21,67 +56,141 @@ pub struct Header {
     pub timestamp: u32,
     /// Synchronisation source.
     pub ssrc: u32,
-    /// Where the payload lies in the datagram, padding left out.
-    pub payload: Range<usize>,
+    /// Without padding.
+    pub payload: &'a [u8],
 }
 
-/// Why a datagram on an RTP port is no RTP packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// First byte outside 128..=191 (RFC 7983: STUN, DTLS, ZRTP, TURN …).
-    NotRtp,
-    /// RTCP on the RTP port; there is no rtcp-mux here (RFC 5761 §4).
-    Rtcp,
-    /// A length that does not add up (RFC 3550 Appendix A.1).
-    Malformed,
-}
-
-impl Header {
-    /// Checks and reads a datagram.
+impl<'a> Packet<'a> {
+    /// Reads one datagram.
     ///
     /// # Errors
-    /// [`Refused`], by whose kind it is counted.
-    pub fn parse(data: &[u8]) -> Result<Self, Refused> {
-        let (Some(&first), Some(&second)) = (data.first(), data.get(1)) else { return Err(Refused::Malformed) };
-        if !(128..=191).contains(&first) {
-            return Err(Refused::NotRtp);
-        }
-        if (192..=223).contains(&second) {
-            return Err(Refused::Rtcp);
-        }
-        let fixed: &[u8; HEADER] = data.first_chunk().ok_or(Refused::Malformed)?;
+    /// If its lengths do not add up.
+    pub fn parse(data: &'a [u8]) -> Result<Self, Malformed> {
         if data.len() > MAX_PACKET {
-            return Err(Refused::Malformed);
+            return Err(Malformed::Long);
         }
-        let mut start = HEADER + 4 * usize::from(first & 0x0F);
+        let (&[first, second, q0, q1, t0, t1, t2, t3, s0, s1, s2, s3], mut rest) =
+            data.split_first_chunk::<HEADER>().ok_or(Malformed::Short)?;
+        if first >> 6 != 2 {
+            return Err(Malformed::Version);
+        }
+        let csrcs = usize::from(first & 0x0f) * 4;
+        rest = rest.get(csrcs..).ok_or(Malformed::Short)?;
         if first & 0x10 != 0 {
-            let extension = data.get(start..start + 4).ok_or(Refused::Malformed)?;
-            start += 4 + 4 * usize::from(u16::from_be_bytes([extension[2], extension[3]]));
+            let (&[_, _, l0, l1], after) = rest.split_first_chunk::<4>().ok_or(Malformed::Short)?;
+            rest = after.get(usize::from(u16::from_be_bytes([l0, l1])) * 4..).ok_or(Malformed::Short)?;
         }
-        let padding = match first & 0x20 {
-            0 => 0,
-            _ => usize::from(*data.last().ok_or(Refused::Malformed)?).max(1),
-        };
-        if first & 0x20 != 0 && data.last() == Some(&0) {
-            return Err(Refused::Malformed);
+        if first & 0x20 != 0 {
+            let padding = usize::from(*rest.last().ok_or(Malformed::Padding)?);
+            let end = rest.len().checked_sub(padding).filter(|_| padding > 0).ok_or(Malformed::Padding)?;
+            rest = rest.get(..end).ok_or(Malformed::Padding)?;
         }
-        let end = data.len().checked_sub(padding).filter(|end| *end >= start).ok_or(Refused::Malformed)?;
         Ok(Self {
             marker: second & 0x80 != 0,
-            payload_type: second & 0x7F,
-            sequence: u16::from_be_bytes([fixed[2], fixed[3]]),
-            timestamp: u32::from_be_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]),
-            ssrc: u32::from_be_bytes([fixed[8], fixed[9], fixed[10], fixed[11]]),
-            payload: start..end,
+            payload_type: second & 0x7f,
+            sequence: u16::from_be_bytes([q0, q1]),
+            timestamp: u32::from_be_bytes([t0, t1, t2, t3]),
+            ssrc: u32::from_be_bytes([s0, s1, s2, s3]),
+            payload: rest,
         })
     }
 }
 
-/// Writes a header without CSRC list, extension and padding into the first 12 bytes.
-pub fn write(out: &mut [u8; HEADER], marker: bool, payload_type: u8, sequence: u16, timestamp: u32, ssrc: u32) {
-    out[0] = 0x80;
-    out[1] = u8::from(marker) << 7 | (payload_type & 0x7F);
-    out[2..4].copy_from_slice(&sequence.to_be_bytes());
-    out[4..8].copy_from_slice(&timestamp.to_be_bytes());
-    out[8..12].copy_from_slice(&ssrc.to_be_bytes());
+/// A fixed header without CSRCs, extension and padding.
+#[must_use]
+pub fn header(marker: bool, payload_type: u8, sequence: u16, timestamp: u32, ssrc: u32) -> [u8; HEADER] {
+    let [q0, q1] = sequence.to_be_bytes();
+    let [t0, t1, t2, t3] = timestamp.to_be_bytes();
+    let [s0, s1, s2, s3] = ssrc.to_be_bytes();
+    [0x80, u8::from(marker) << 7 | payload_type & 0x7f, q0, q1, t0, t1, t2, t3, s0, s1, s2, s3]
+}
+
+/// An event packet's payload (RFC 4733 §2.3): whether the event has ended.
+///
+/// `None`: shorter than the four bytes that it must have.
+#[must_use]
+pub fn event_ended(payload: &[u8]) -> Option<bool> {
+    payload.first_chunk::<4>().map(|[_, flags, ..]| flags & 0x80 != 0)
+}
+
+/// Clock of a payload type that RFC 3551 §6 fixed; dynamic ones are unknown here.
+#[must_use]
+pub fn static_clock_hz(payload_type: u8) -> Option<u32> {
+    match payload_type {
+        0 | 3 | 4 | 5 | 7 | 8 | 9 | 12 | 13 | 15 | 18 => Some(8_000),
+        6 => Some(16_000),
+        10 | 11 => Some(44_100),
+        14 | 25 | 26 | 28 | 31..=34 => Some(90_000),
+        16 => Some(11_025),
+        17 => Some(22_050),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet(first: u8, rest: &[u8]) -> Vec<u8> {
+        let mut bytes = header(true, 8, 65_535, 0xffff_fff0, 0xdead_beef).to_vec();
+        bytes[0] = first;
+        bytes.extend_from_slice(rest);
+        bytes
+    }
+
+    #[test]
+    fn header_and_view_agree() {
+        let bytes = packet(0x80, &[1, 2, 3]);
+        let expected = Packet {
+            marker: true,
+            payload_type: 8,
+            sequence: 65_535,
+            timestamp: 0xffff_fff0,
+            ssrc: 0xdead_beef,
+            payload: &[1, 2, 3],
+        };
+        assert_eq!(Packet::parse(&bytes), Ok(expected));
+    }
+
+    #[test]
+    fn csrcs_extension_and_padding_are_not_payload() {
+        assert_eq!(Packet::parse(&packet(0x8f, &[0; 61])).map(|p| p.payload.len()), Ok(1));
+        assert_eq!(Packet::parse(&packet(0x90, &[0xbe, 0xde, 0, 1, 0, 0, 0, 0, 7])).map(|p| p.payload), Ok(&[7][..]));
+        assert_eq!(Packet::parse(&packet(0x90, &[0xbe, 0xde, 0, 0, 7])).map(|p| p.payload), Ok(&[7][..]));
+        assert_eq!(Packet::parse(&packet(0xa0, &[7, 0, 0, 3])).map(|p| p.payload), Ok(&[7][..]));
+        assert_eq!(Packet::parse(&packet(0xa0, &[0, 0, 3])).map(|p| p.payload), Ok(&[][..]));
+    }
+
+    #[test]
+    fn lengths_that_do_not_add_up_are_malformed() {
+        for length in 0..HEADER {
+            assert_eq!(Packet::parse(&packet(0x80, &[])[..length]), Err(Malformed::Short));
+        }
+        assert_eq!(Packet::parse(&packet(0x00, &[0; 160])), Err(Malformed::Version));
+        assert_eq!(Packet::parse(&packet(0x40, &[0; 160])), Err(Malformed::Version));
+        assert_eq!(Packet::parse(&packet(0xc0, &[0; 160])), Err(Malformed::Version));
+        assert_eq!(Packet::parse(&packet(0x8f, &[0; 59])), Err(Malformed::Short));
+        assert_eq!(Packet::parse(&packet(0x90, &[])), Err(Malformed::Short));
+        assert_eq!(Packet::parse(&packet(0x90, &[0xbe, 0xde, 0xff, 0xff, 0])), Err(Malformed::Short));
+        assert_eq!(Packet::parse(&packet(0xa0, &[])), Err(Malformed::Padding));
+        assert_eq!(Packet::parse(&packet(0xa0, &[0])), Err(Malformed::Padding));
+        assert_eq!(Packet::parse(&packet(0xa0, &[13])), Err(Malformed::Padding));
+        assert_eq!(Packet::parse(&packet(0x80, &[0; MAX_PACKET - HEADER + 1])), Err(Malformed::Long));
+        assert!(Packet::parse(&packet(0x80, &[0; MAX_PACKET - HEADER])).is_ok());
+    }
+
+    #[test]
+    fn the_first_bytes_decide() {
+        for first in 0..=255u8 {
+            let expected = if (128..192).contains(&first) { Demux::Rtp } else { Demux::Other };
+            assert_eq!(demux(&[first, 0]), expected, "{first}");
+        }
+        for second in [64, 72, 76, 95, 192, 200, 204, 223] {
+            assert_eq!(demux(&[0x80, second]), Demux::Rtcp, "{second}");
+        }
+        for second in [0, 63, 96, 127, 128, 191, 224, 255] {
+            assert_eq!(demux(&[0x80, second]), Demux::Rtp, "{second}");
+        }
+        assert_eq!(demux(&[]), Demux::Other);
+    }
 }

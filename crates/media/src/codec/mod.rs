@@ -1,42 +1,60 @@
-//! Codecs: G.711 (ITU-T G.711), by 256-entry tables for decoding and arithmetic for encoding.
+//! Codecs: what a payload sounds like and how a frame is written.
 
-mod g711;
-
-pub use g711::{alaw_decode, alaw_encode, ulaw_decode, ulaw_encode};
+pub mod g711;
 
 use crate::interface::Codec;
 
-/// Samples of 20 ms at 8 kHz.
-pub const FRAME: usize = 160;
-
-/// 20 ms of linear audio, 8 kHz, 16 bit.
-pub type Frame = [i16; FRAME];
+/// Samples per second of every codec here.
+pub const SAMPLE_RATE: u32 = 8_000;
 
 impl Codec {
-    /// One byte to linear.
-    #[must_use]
-    pub fn decode(self, byte: u8) -> i16 {
-        match self {
-            Self::Pcmu => ulaw_decode(byte),
-            Self::Pcma => alaw_decode(byte),
+    /// Linear samples, one for each byte of payload, as far as `out` reaches.
+    pub fn decode(self, payload: &[u8], out: &mut [i16]) {
+        let table = match self {
+            Self::Pcmu => &g711::ULAW,
+            Self::Pcma => &g711::ALAW,
+        };
+        for (sample, byte) in out.iter_mut().zip(payload) {
+            *sample = table[usize::from(*byte)];
         }
     }
 
-    /// Linear to one byte.
-    #[must_use]
-    pub fn encode(self, sample: i16) -> u8 {
-        match self {
-            Self::Pcmu => ulaw_encode(sample),
-            Self::Pcma => alaw_encode(sample),
+    /// Payload for linear samples, as far as `out` reaches.
+    pub fn encode(self, samples: &[i16], out: &mut [u8]) {
+        let encode = match self {
+            Self::Pcmu => g711::ulaw,
+            Self::Pcma => g711::alaw,
+        };
+        for (byte, sample) in out.iter_mut().zip(samples) {
+            *byte = encode(*sample);
         }
     }
 
-    /// The byte that stands for silence.
+    /// The byte that is silence.
     #[must_use]
     pub fn silence(self) -> u8 {
         match self {
-            Self::Pcmu => 0xFF,
-            Self::Pcma => 0xD5,
+            Self::Pcmu => 0xff,
+            Self::Pcma => 0xd5,
+        }
+    }
+
+    /// What RFC 3551 §6 fixed for a payload type, described or not.
+    #[must_use]
+    pub fn of_static_type(payload_type: u8) -> Option<Self> {
+        match payload_type {
+            0 => Some(Self::Pcmu),
+            8 => Some(Self::Pcma),
+            _ => None,
         }
     }
 }
+
+/// Samples in a frame.
+pub const FRAME: usize = 160;
+
+/// Length of a frame, and the mixer's tick.
+pub const FRAME_TIME: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// 20 ms of linear samples.
+pub type Frame = [i16; FRAME];

@@ -55,11 +55,14 @@ impl Voice {
         data.extend(self.timestamp.to_be_bytes());
         data.extend(self.ssrc.to_be_bytes());
         let codec = if self.pt == 0 { Codec::Pcmu } else { Codec::Pcma };
-        for _ in 0..160 {
+        let samples: [i16; 160] = std::array::from_fn(|_| {
             let t = f64::from(self.phase) / 8000.0;
             self.phase += 1;
-            data.push(codec.encode((8000.0 * (t * self.hz * 2.0 * std::f64::consts::PI).sin()) as i16));
-        }
+            (8000.0 * (t * self.hz * 2.0 * std::f64::consts::PI).sin()) as i16
+        });
+        let mut payload = [0; 160];
+        codec.encode(&samples, &mut payload);
+        data.extend(payload);
         self.sequence = self.sequence.wrapping_add(1);
         self.timestamp = self.timestamp.wrapping_add(160);
         data
@@ -157,7 +160,12 @@ impl World {
     }
     pub fn heard(&mut self, listener: ListenerId) -> Vec<i16> {
         let packets = self.take(Port(20_100 + 2 * listener.0 as u16));
-        packets.iter().flat_map(|p| p[12..].iter().map(|b| Codec::Pcma.decode(*b))).collect()
+        let decoded = |packet: &Vec<u8>| {
+            let mut frame = [0; 160];
+            Codec::Pcma.decode(&packet[12..], &mut frame);
+            frame
+        };
+        packets.iter().flat_map(decoded).collect()
     }
     /// Which tones a listener hears in the next 400 ms.
     pub fn hears(&mut self, listener: ListenerId) -> Vec<u32> {

@@ -1,0 +1,93 @@
+//! Slow time-outs: a tenth of all streams and listeners every 100 ms, so that no sweep is ever long.
+
+use std::time::{Duration, Instant};
+
+use super::Shard;
+use crate::interface::{Event, Sink};
+
+const SLICES: usize = 10;
+const INTERVAL: Duration = Duration::from_millis(100);
+/// [`Event::Progress`] each so many rounds of all slices: 5 s.
+const PROGRESS_ROUNDS: usize = 5;
+/// A party sends if its last packet is not older.
+const SENDS_WITHIN: Duration = Duration::from_secs(2);
+
+#[derive(Debug, Default)]
+pub(super) struct Sweep {
+    due: Option<Instant>,
+    turn: usize,
+}
+
+impl Sweep {
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Runs while there is something to watch.
+    pub(super) fn arm(&mut self, now: Instant, is_needed: bool) {
+        self.due = is_needed.then(|| self.due.unwrap_or(now + INTERVAL));
+    }
+
+    /// The turn that is due. Turns that were missed are not made up for: each looks at the time itself.
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<usize> {
+        let due = self.due.filter(|due| *due <= now)?;
+        self.due = Some((due + INTERVAL).max(now.checked_sub(INTERVAL * SLICES as u32).unwrap_or(now)));
+        self.turn = self.turn.wrapping_add(1);
+        Some(self.turn)
+    }
+}
+
+impl Shard {
+    pub(super) fn watch(&mut self, now: Instant, turn: usize, sink: &mut impl Sink) {
+        let slice = turn % SLICES;
+        let mut progress = Vec::new();
+        for key in (slice..self.streams.capacity()).step_by(SLICES) {
+            self.judge_dead(now, key, sink);
+            self.judge_one_way(now, key, sink);
+            let is_due = turn / SLICES % PROGRESS_ROUNDS == key / SLICES % PROGRESS_ROUNDS;
+            if let Some(stream) = self.streams.get_mut(key).filter(|_| is_due) {
+                let figures = stream.reception.figures();
+                if std::mem::replace(&mut stream.watch.packets_told, figures.packets) != figures.packets {
+                    progress.push((stream.id, figures));
+                }
+            }
+        }
+        if !progress.is_empty() {
+            sink.event(Event::Progress { streams: progress });
+        }
+        for key in (slice..self.listeners.capacity()).step_by(SLICES) {
+            if let Some(seat) = self.listeners.get_mut(key) {
+                seat.leg.watch(now, sink);
+            }
+        }
+    }
+
+    /// No RTP and no RTCP from either of a pair for the timeout, after RTP was once seen.
+    fn judge_dead(&mut self, now: Instant, key: usize, sink: &mut impl Sink) {
+        let Some(partner) = self.streams.get(key).and_then(|stream| stream.partner) else { return };
+        let Some((a, b)) = self.streams.get2_mut(key, partner) else { return };
+        let is_held = [&*a, &*b].iter().any(|stream| !stream.remote.sends || !stream.remote.receives);
+        let limit = if is_held { self.settings.rtp_timeout_held } else { self.settings.rtp_timeout };
+        let is_up = a.is_described && b.is_described && (a.watch.rtp.is_some() || b.watch.rtp.is_some());
+        let quiet = now.saturating_duration_since(a.watch.alive.max(b.watch.alive));
+        if is_up && !limit.is_zero() && quiet >= limit && !(a.watch.dead_told && b.watch.dead_told) {
+            a.watch.dead_told = true;
+            b.watch.dead_told = true;
+            sink.event(Event::Dead { stream: a.id });
+        }
+    }
+
+    /// A party that should send is silent while the other sends.
+    fn judge_one_way(&mut self, now: Instant, key: usize, sink: &mut impl Sink) {
+        let Some(partner) = self.streams.get(key).and_then(|stream| stream.partner) else { return };
+        let Some((stream, partner)) = self.streams.get2_mut(key, partner) else { return };
+        let since = |then: Instant| now.saturating_duration_since(then);
+        let limit = self.settings.one_way_after;
+        let is_silent = stream.is_described && stream.remote.sends && since(stream.watch.heard) >= limit;
+        let other_sends = partner.is_described && partner.watch.rtp.is_some_and(|at| since(at) <= SENDS_WITHIN);
+        if is_silent && other_sends && !limit.is_zero() && !stream.watch.one_way_told {
+            stream.watch.one_way_told = true;
+            sink.event(Event::OneWay { stream: stream.id });
+        }
+    }
+}

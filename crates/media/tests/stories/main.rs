@@ -1,0 +1,10 @@
+//! Stories: what callers, agents and listeners of a shard send, get and hear, on simulated time.
+#![allow(unreachable_pub)] // a test binary has no outside
+#![allow(clippy::disallowed_methods)] // the world's origin is any instant; after that, time is told
+
+mod endings;
+mod listening;
+mod network;
+mod relaying;
+mod robustness;
+mod world;
