@@ -24,6 +24,8 @@ use crate::sip_sockets::SipSockets;
 const PER_SOURCE: usize = 256;
 /// Failed sends and refused changes that are told to the engine within one turn; the rest waits for the next.
 const ROUNDS: usize = 8;
+/// While channels are never empty, so often the runtime looks at its sockets and timers all the same.
+const TURNS_IN_A_ROW: u64 = 4;
 /// After a stop, how long the last messages may take.
 const STOP_GRACE: Duration = Duration::from_millis(1500);
 /// Status and figures go out so often.
@@ -85,7 +87,8 @@ pub(crate) struct Beginning {
 pub(crate) async fn run(beginning: Beginning, mut inbox: Inbox, outside: Outside) {
     let now = read_clocks();
     let mut outputs = Vec::new();
-    let Beginning { settings, directory, restored, seed } = beginning;
+    let Beginning { settings, mut directory, restored, seed } = beginning;
+    directory.routes = outside.sip.routes(&directory);
     let engine = Engine::new(now, settings, directory, restored, seed, &mut outputs);
     let mut task = Task {
         engine,
@@ -106,9 +109,15 @@ pub(crate) async fn run(beginning: Beginning, mut inbox: Inbox, outside: Outside
     };
     task.carry_out(now);
     let mut alarm = Box::pin(tokio::time::sleep(IDLE));
-    while !task.done {
+    for turn in 1_u64.. {
+        if task.done {
+            break;
+        }
         task.wait(&mut inbox, &mut alarm).await;
         task.turn(&mut inbox);
+        if turn.is_multiple_of(TURNS_IN_A_ROW) {
+            tokio::task::yield_now().await;
+        }
     }
     task.publish(read_clocks().mono);
     // What still asks gets its 503 now; what still writes is written.
@@ -239,7 +248,8 @@ impl Task {
                 self.publish_at = now.mono;
             }
             Control::Stop => self.stop(now),
-            Control::Reload(seed, settings) => {
+            Control::Reload(mut seed, settings) => {
+                seed.routes = self.outside.sip.routes(&seed);
                 self.drive(now, Input::Settings(settings));
                 self.drive(now, Input::Reload(seed));
             }

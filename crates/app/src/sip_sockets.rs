@@ -1,6 +1,6 @@
 //! The UDP sockets that SIP comes in by: which of our addresses a peer sees, reading in batches, sending without waiting.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -8,6 +8,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use engine::directory::Seed;
 use signalling::transport::{Flow, Transport};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
@@ -130,6 +131,26 @@ impl SipSockets {
         true
     }
 
+    /// Which of our addresses leads to each host of the directory that may be called before it has called.
+    pub(crate) fn routes(&self, directory: &Seed) -> Vec<(IpAddr, SocketAddr)> {
+        let agents = directory.agents.iter().map(|agent| &agent.phone);
+        let phones = agents.chain(directory.users.iter().map(|user| &user.phone));
+        let contacts = phones.filter_map(|phone| phone.contact.as_ref().map(|(_, addr)| addr.ip()));
+        let hosts: BTreeSet<IpAddr> =
+            contacts.chain(directory.trunks.iter().map(|trunk| trunk.next_hop.ip())).collect();
+        hosts.into_iter().filter_map(|host| Some((host, self.route(host)?))).collect()
+    }
+
+    /// By the system's routing table: the socket of that address, else one for all addresses, else any of the family.
+    fn route(&self, host: IpAddr) -> Option<SocketAddr> {
+        let ip = route_to(host)?;
+        let bound = || self.sockets.iter().map(|(_, bound)| *bound);
+        let own = bound().find(|bound| bound.ip() == ip);
+        let any = || bound().find(|bound| bound.ip().is_unspecified() && bound.is_ipv4() == host.is_ipv4());
+        let family = || bound().find(|bound| bound.is_ipv4() == host.is_ipv4());
+        own.or_else(|| any().map(|bound| SocketAddr::new(ip, bound.port()))).or_else(family)
+    }
+
     /// The socket that is bound to the flow's address, else one that stands for all addresses, else any of its family.
     fn socket_for(&self, flow: Flow) -> Option<&UdpSocket> {
         let local = flow.local;
@@ -190,6 +211,8 @@ pub(crate) fn route_to(remote: IpAddr) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use engine::directory::TrunkSeed;
+
     use super::*;
 
     const LIMIT: Duration = Duration::from_secs(10);
@@ -242,6 +265,26 @@ mod tests {
             remote: "[::1]:5060".parse().unwrap(),
         };
         assert!(sockets.socket_for(v6).is_none());
+    }
+
+    #[test]
+    fn a_host_that_is_called_first_has_a_route() {
+        let trunk = |addr: &str| TrunkSeed {
+            name: addr.to_owned(),
+            host: addr.to_owned(),
+            next_hop: addr.parse().unwrap(),
+            allow: Vec::new(),
+            nat: false,
+            offer_sendrecv: false,
+        };
+        let directory = Seed { trunks: vec![trunk("127.0.0.9:5060"), trunk("[::1]:5060")], ..Seed::default() };
+        let (_runtime, sockets) = on(&["127.0.0.2:0", "0.0.0.0:0"]);
+        let wildcard = sockets.sockets[1].1.port();
+        let routes = sockets.routes(&directory);
+        assert_eq!(routes, [(IpAddr::from([127, 0, 0, 9]), SocketAddr::from(([127, 0, 0, 1], wildcard)))]);
+        let (_runtime, sockets) = on(&["127.0.0.1:0", "0.0.0.0:0"]);
+        let own = sockets.sockets[0].1;
+        assert_eq!(sockets.routes(&directory)[0].1, own);
     }
 
     #[test]

@@ -201,6 +201,29 @@ fn it_serves_reloads_and_ends_on_sigterm() {
 }
 
 #[test]
+fn a_reload_brings_new_limits() {
+    let folder = Folder::new("limits");
+    let agent = "[[agent]]\nid = \"anna\"\nname = \"Anna\"\nnumber = \"1001\"\npassword = \"p\"\n";
+    let config = folder.config(agent);
+    let mut engine = Engine::start(&config);
+    let order = |engine: &Engine| {
+        let request = ureq::post(engine.url("/v1/requests")).header("Authorization", format!("Bearer {TOKEN}"));
+        let body = serde_json::json!({"agent": "anna", "listener": {"number": "+4799999999"}, "calls": 1});
+        match request.send_json(body) {
+            Ok(response) => response.status().as_u16(),
+            Err(ureq::Error::StatusCode(status)) => status,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert_eq!(order(&engine), 409, "there is no access number to show");
+    folder.config(&format!("[monitoring]\naccess_number = \"+4721000000\"\n{agent}"));
+    engine.signal("HUP");
+    until("the access number is known", || (order(&engine) == 201).then_some(()));
+    engine.signal("INT");
+    assert!(engine.ended().success());
+}
+
+#[test]
 fn a_wrong_reload_changes_nothing() {
     let folder = Folder::new("reload");
     let agent = "[[agent]]\nid = \"anna\"\nname = \"Anna\"\nnumber = \"1001\"\npassword = \"p\"\n";

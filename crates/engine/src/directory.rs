@@ -19,6 +19,8 @@ pub struct Seed {
     pub users: Vec<UserSeed>,
     /// `[[trunk]]`.
     pub trunks: Vec<TrunkSeed>,
+    /// Which SIP address of ours leads to a host above; the shell asked the system.
+    pub routes: Vec<(IpAddr, SocketAddr)>,
 }
 
 /// A phone: fixed contact or registration.
@@ -138,6 +140,7 @@ pub(crate) struct Directory {
     pub(crate) agents: BTreeMap<String, Agent>,
     pub(crate) users: BTreeMap<String, User>,
     pub(crate) trunks: Vec<TrunkSeed>,
+    routes: Vec<(IpAddr, SocketAddr)>,
     /// What the API put or took away, on top of the configuration.
     put: BTreeMap<String, AgentRecord>,
     removed: BTreeSet<String>,
@@ -197,6 +200,7 @@ impl Directory {
             }
         }
         self.trunks = seed.trunks;
+        self.routes = seed.routes;
         self.index();
     }
 
@@ -261,7 +265,7 @@ impl Directory {
             Some(Account { id, user: softphone, contact: contact(phone), password: phone.password.clone(), nat: phone.nat, may_transfer: false })
         }));
         let trunks = self.trunks.iter().map(|t| Trunk { name: t.name.clone(), host: t.host.clone(), next_hop: t.next_hop, allow: t.allow.clone(), nat: t.nat });
-        Peers { accounts, trunks: trunks.collect() }
+        Peers { accounts, trunks: trunks.collect(), routes: self.routes.clone() }
     }
 
     /// A phone registered or left. True if somebody's reachability may have changed.

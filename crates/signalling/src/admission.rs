@@ -72,14 +72,15 @@ impl Door {
         }
     }
 
-    /// The flow to an address that we may not have heard from yet. Before anything was heard at all the wildcard
+    /// The flow to an address that we may not have heard from yet: by its route, else by where we were heard last. Before anything was heard at all the wildcard
     /// address stands for our socket, and the shell knows which that is.
     pub(crate) fn flow_to(&self, remote: SocketAddr) -> Option<Flow> {
         let (heard, wildcard) = match unmapped(remote) {
             SocketAddr::V4(_) => (self.heard_v4, SocketAddr::from(([0, 0, 0, 0], 5060))),
             SocketAddr::V6(_) => (self.heard_v6, SocketAddr::from(([0u16; 8], 5060))),
         };
-        Some(flow_from(heard.unwrap_or(wildcard), remote))
+        let local = self.index.route(remote.ip()).or(heard).unwrap_or(wildcard);
+        Some(flow_from(local, remote))
     }
 
     pub(crate) fn is_reachable(&self, peer: PeerId) -> bool {
@@ -407,4 +408,23 @@ fn shown_caller(invite: &Message, origin: Origin) -> (String, String) {
     };
     let Some(caller) = asserted.or_else(|| invite.from().ok()) else { return (String::new(), String::new()) };
     (caller.parsed_uri().map(|uri| uri.user().to_owned()).unwrap_or_default(), caller.display.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::Transport;
+
+    #[test]
+    fn a_host_is_called_from_the_address_that_leads_to_it() {
+        let addr = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let mut door = Door::new(&Settings::for_domain("medlytt.test"), [1; 32]);
+        let peers = Peers { routes: vec![(addr("10.0.0.9:1").ip(), addr("10.0.0.1:5060"))], ..Peers::default() };
+        door.set_peers(Arc::new(peers));
+        let heard = Flow { transport: Transport::Udp, local: addr("127.0.0.1:5060"), remote: addr("127.0.0.3:5060") };
+        door.heard_on(heard);
+        let local = |remote: &str| door.flow_to(addr(remote)).map(|flow| flow.local);
+        assert_eq!(local("10.0.0.9:5070"), Some(addr("10.0.0.1:5060")));
+        assert_eq!(local("10.0.0.8:5060"), Some(addr("127.0.0.1:5060")), "nobody said which, so the last that was heard on");
+    }
 }

@@ -23,6 +23,8 @@ pub struct Peers {
     pub accounts: Vec<Account>,
     /// Trunks in configured order; [`TrunkId`] is the index.
     pub trunks: Vec<Trunk>,
+    /// Which address of ours leads to a host, for hosts that we call before we have heard from them.
+    pub routes: Vec<(IpAddr, SocketAddr)>,
 }
 
 /// A phone that may register or has a fixed contact.
@@ -73,6 +75,7 @@ pub struct PeerIndex {
     by_id: HashMap<PeerId, usize>,
     by_user: HashMap<String, usize>,
     by_contact: HashMap<SocketAddr, SmallVec<[usize; 1]>>,
+    routes: HashMap<IpAddr, SocketAddr>,
     /// Longest prefix first, then as configured.
     networks: Vec<Network>,
 }
@@ -82,6 +85,7 @@ impl PeerIndex {
     #[must_use]
     pub fn new(peers: &Arc<Peers>) -> Self {
         let mut index = Self { peers: Arc::clone(peers), ..Self::default() };
+        index.routes = peers.routes.iter().map(|(host, local)| (host.to_canonical(), *local)).collect();
         for (place, account) in peers.accounts.iter().enumerate() {
             index.by_id.insert(account.id, place);
             index.by_user.entry(account.user.clone()).or_insert(place);
@@ -94,6 +98,12 @@ impl PeerIndex {
         }
         index.networks.sort_by_key(|network| std::cmp::Reverse(network.prefix)); // stable: the configured order stays
         index
+    }
+
+    /// Which address of ours leads to a host.
+    #[must_use]
+    pub fn route(&self, host: IpAddr) -> Option<SocketAddr> {
+        self.routes.get(&host.to_canonical()).copied()
     }
 
     /// The table itself.
@@ -204,7 +214,7 @@ mod tests {
     }
 
     fn index(accounts: Vec<Account>, trunks: Vec<Trunk>) -> PeerIndex {
-        PeerIndex::new(&Arc::new(Peers { accounts, trunks }))
+        PeerIndex::new(&Arc::new(Peers { accounts, trunks, routes: Vec::new() }))
     }
 
     #[test]

@@ -163,6 +163,7 @@ fn directory() -> Seed {
             nat: false,
             offer_sendrecv: false,
         }],
+        ..Seed::default()
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) fn directory(root: &Section<'_>, resolver: &dyn Resolver, ipv6: bool)
             credentials.push(credential);
         }
     }
-    (Seed { agents, users, trunks }, credentials)
+    (Seed { agents, users, trunks, routes: Vec::new() }, credentials)
 }
 
 /// What may stand only once in a configuration, and who has it; and how hosts are resolved.

@@ -107,7 +107,7 @@ impl Stage {
         let addr = |socket: &UdpSocket| socket.local_addr().map(|addr| addr.to_string()).unwrap_or_default();
         let (kari, anna, bo, lisa) = (addr(&sockets.kari), addr(&sockets.anna), addr(&sockets.bo), addr(&sockets.lisa));
         format!(
-        r#"
+            r#"
 [sip]
 listen = ["udp:127.0.0.1:0"]
 domain = "{DOMAIN}"

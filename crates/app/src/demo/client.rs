@@ -52,7 +52,11 @@ impl Client {
     async fn ask(&self, body: Option<Value>, path: &str) -> Result<Value, String> {
         let (url, token) = (format!("{}{path}", self.base), format!("Bearer {}", self.token));
         let asked = tokio::task::spawn_blocking(move || {
-            let agent = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false).build().new_agent();
+            let agent = ureq::Agent::config_builder()
+                .timeout_global(Some(PATIENCE))
+                .http_status_as_error(false)
+                .build()
+                .new_agent();
             let answer = match body {
                 Some(body) => agent.post(&url).header("Authorization", &token).send_json(&body),
                 None => agent.get(&url).header("Authorization", &token).call(),

@@ -110,7 +110,12 @@ fn lock(phone: &Mutex<Phone>) -> MutexGuard<'_, Phone> {
 }
 
 /// One phone's task: inputs in, outputs out, until the line is dropped.
-async fn serve(phone: Arc<Mutex<Phone>>, sip: Arc<UdpSocket>, inbox: mpsc::Sender<Message>, mut outbox: mpsc::Receiver<Message>) {
+async fn serve(
+    phone: Arc<Mutex<Phone>>,
+    sip: Arc<UdpSocket>,
+    inbox: mpsc::Sender<Message>,
+    mut outbox: mpsc::Receiver<Message>,
+) {
     let reader = tokio::spawn(read_sip(Arc::clone(&sip), inbox.clone()));
     let _stop = AbortOnDrop(reader);
     let mut media: HashMap<CallId, Media> = HashMap::new();
@@ -148,7 +153,12 @@ fn drive(phone: &Mutex<Phone>, input: Input) -> Vec<Output> {
 }
 
 /// Sends, opens and closes; gives what the phone must know at once.
-async fn carry_out(output: Output, sip: &UdpSocket, media: &mut HashMap<CallId, Media>, inbox: &mpsc::Sender<Message>) -> Option<Input> {
+async fn carry_out(
+    output: Output,
+    sip: &UdpSocket,
+    media: &mut HashMap<CallId, Media>,
+    inbox: &mpsc::Sender<Message>,
+) -> Option<Input> {
     match output {
         Output::Sip { to, data } => {
             // A datagram that cannot be sent is a lost one: the phone repeats it.

@@ -67,7 +67,8 @@ fn start(listen: SocketAddr, sockets: &Sockets, stage: &Stage) -> Result<Shell, 
     let taken = std::net::TcpListener::bind(listen).is_err();
     let listen = if taken { SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) } else { listen };
     let text = stage.configuration(listen, sockets);
-    let loaded = config::read("demo".into(), &text, std::iter::empty(), &SystemResolver).map_err(|report| report.to_string())?;
+    let loaded =
+        config::read("demo".into(), &text, std::iter::empty(), &SystemResolver).map_err(|report| report.to_string())?;
     Shell::start(&loaded.config).map_err(|error| error.to_string())
 }
 

@@ -13,7 +13,8 @@ pub(crate) fn write(path: &Path, line: &Line) -> Result<Duration, String> {
     let samples: Vec<i16> = line.look(|phone| {
         phone.calls().flat_map(|call| call.ears().packets().flat_map(phone::Heard::pcm).collect::<Vec<_>>()).collect()
     });
-    let spec = hound::WavSpec { channels: 1, sample_rate: RATE, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
+    let spec =
+        hound::WavSpec { channels: 1, sample_rate: RATE, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
     let failed = |error: hound::Error| format!("{}: {error}", path.display());
     let mut writer = hound::WavWriter::create(path, spec).map_err(failed)?;
     for sample in &samples {

@@ -90,16 +90,25 @@ impl<'a> Story<'a> {
         self.hear_for(talk, "They confer; Kari waits and hears nothing.").await;
         if let Some((_, ear)) = &ordered {
             let ear = *ear;
-            self.judge("Lisa hears Anna and Bo, and not the held Kari", &cast.listener, ear, &[(ANNA, true), (BO, true), (KARI, false)], talk);
+            self.judge(
+                "Lisa hears Anna and Bo, and not the held Kari",
+                &cast.listener,
+                ear,
+                &[(ANNA, true), (BO, true), (KARI, false)],
+                talk,
+            );
         }
 
         screen.say("Anna transfers Kari to Bo and is gone.");
-        let refer = |p: &mut phone::Phone, now, out: &mut _| p.refer_replacing(now, anna, "sip:1002@demo.medlytt", consultation, out);
+        let refer = |p: &mut phone::Phone, now, out: &mut _| {
+            p.refer_replacing(now, anna, "sip:1002@demo.medlytt", consultation, out)
+        };
         cast.anna.act(refer).await;
         if let Some((request, ear)) = ordered {
             self.until("Lisa is disconnected", || cast.listener.state(ear) == State::Ended).await?;
             let reason = self.reason(&request).await?;
-            self.checks.note("Lisa was disconnected with agent-transferred", reason.as_deref() == Some("agent-transferred"));
+            self.checks
+                .note("Lisa was disconnected with agent-transferred", reason.as_deref() == Some("agent-transferred"));
         }
         self.until("Anna's phone is free", || cast.anna.state(anna) == State::Ended).await?;
         self.hear_for(talk, "Kari and Bo talk on.").await;
@@ -130,7 +139,8 @@ impl<'a> Story<'a> {
     fn judge(&mut self, what: &str, line: &Line, call: CallId, voices: &[(f32, bool)], time: Duration) {
         let now = Instant::now();
         let from = now.checked_sub(time.saturating_sub(SETTLE)).unwrap_or(now);
-        let so = line.call(call, |c| voices.iter().all(|(pitch, there)| c.ears().hears_voice(*pitch, from, now) == *there));
+        let so =
+            line.call(call, |c| voices.iter().all(|(pitch, there)| c.ears().hears_voice(*pitch, from, now) == *there));
         self.checks.note(what, so == Some(true));
     }
 
@@ -177,7 +187,8 @@ impl<'a> Story<'a> {
 
     /// Tells what Lisa's phone does, and moves the meters.
     fn tick(&mut self) {
-        let calls: Vec<(CallId, State, String)> = self.cast.listener.look(|p| p.calls().map(|c| (c.id(), c.state(), shown(c))).collect());
+        let calls: Vec<(CallId, State, String)> =
+            self.cast.listener.look(|p| p.calls().map(|c| (c.id(), c.state(), shown(c))).collect());
         for (id, state, shown) in calls {
             let known = self.lisa.iter_mut().find(|(known, _)| *known == id);
             match known {
@@ -197,11 +208,15 @@ impl<'a> Story<'a> {
     /// What everybody hears, in dBFS.
     fn levels(&self) -> [(&'static str, f32); 4] {
         let now = Instant::now();
-        let level = |line: &Line| {
-            line.current().and_then(|id| line.call(id, |c| c.ears().level(now, METER))).unwrap_or(-96.0)
-        };
+        let level =
+            |line: &Line| line.current().and_then(|id| line.call(id, |c| c.ears().level(now, METER))).unwrap_or(-96.0);
         let cast = self.cast;
-        [("Kari", level(&cast.caller)), ("Anna", level(&cast.anna)), ("Bo", level(&cast.bo)), ("Lisa", level(&cast.listener))]
+        [
+            ("Kari", level(&cast.caller)),
+            ("Anna", level(&cast.anna)),
+            ("Bo", level(&cast.bo)),
+            ("Lisa", level(&cast.listener)),
+        ]
     }
 }
 

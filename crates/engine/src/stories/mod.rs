@@ -207,6 +207,7 @@ pub(super) fn seed() -> Seed {
             nat: false,
             offer_sendrecv: false,
         }],
+        ..Seed::default()
     }
 }
 

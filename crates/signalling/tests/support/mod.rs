@@ -332,6 +332,7 @@ fn peers() -> Peers {
             allow: vec![("10.0.0.9".parse().unwrap(), 32)],
             nat: false,
         }],
+        routes: vec![],
     }
 }
 
