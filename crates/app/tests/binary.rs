@@ -204,7 +204,8 @@ fn it_serves_reloads_and_ends_on_sigterm() {
 fn a_reload_brings_new_limits() {
     let folder = Folder::new("limits");
     let agent = "[[agent]]\nid = \"anna\"\nname = \"Anna\"\nnumber = \"1001\"\npassword = \"p\"\n";
-    let config = folder.config(agent);
+    let parties = format!("[[trunk]]\nname = \"t\"\nuri = \"sip:127.0.0.2:5999\"\n{agent}");
+    let config = folder.config(&parties);
     let mut engine = Engine::start(&config);
     let order = |engine: &Engine| {
         let request = ureq::post(engine.url("/v1/requests")).header("Authorization", format!("Bearer {TOKEN}"));
@@ -216,7 +217,7 @@ fn a_reload_brings_new_limits() {
         }
     };
     assert_eq!(order(&engine), 409, "there is no access number to show");
-    folder.config(&format!("[monitoring]\naccess_number = \"+4721000000\"\n{agent}"));
+    folder.config(&format!("[monitoring]\naccess_number = \"+4721000000\"\n{parties}"));
     engine.signal("HUP");
     until("the access number is known", || (order(&engine) == 201).then_some(()));
     engine.signal("INT");
