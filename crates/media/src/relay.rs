@@ -17,8 +17,10 @@ use crate::rtp::{COMFORT_NOISE, Packet};
 pub struct Source {
     /// Where packets go.
     to: Option<SocketAddr>,
-    /// Described; not overwritten by a latch.
+    /// Described last; a hold without an address leaves it.
     signalled: Option<SocketAddr>,
+    /// Where the latch fell last, and so far for this signalled address.
+    latched: Option<SocketAddr>,
     accepts: Accepts,
 }
 
@@ -38,17 +40,16 @@ impl Source {
     /// address is the old one.
     pub fn describe(&mut self, signalled: Option<SocketAddr>, latch: Option<IpAddr>) {
         let signalled = signalled.filter(is_sendable);
-        let latched_before = self.to.filter(|to| latch == Some(to.ip()) && self.signalled == signalled);
-        self.to = signalled.map(|signalled| latched_before.unwrap_or(signalled));
+        let has_moved = signalled.is_some() && signalled != self.signalled;
+        self.latched = self.latched.filter(|latched| latch == Some(latched.ip()) && !has_moved);
+        self.signalled = signalled.or(self.signalled);
+        self.to = signalled.map(|signalled| self.latched.unwrap_or(signalled));
         self.accepts = match (latch, signalled) {
             (Some(ip), signalled) => Accepts::First { ip, signalled },
             (None, Some(signalled)) => Accepts::Only(signalled),
             // Held with 0.0.0.0: it does not say where it sends from, so what was true goes on.
             (None, None) => self.accepts,
         };
-        if signalled.is_some() {
-            self.signalled = signalled;
-        }
     }
 
     /// Whether a valid packet from there is accepted; it may latch.
@@ -60,6 +61,7 @@ impl Source {
                 let accepted = from.ip() == ip || signalled == Some(from);
                 if accepted && is_sendable(&from) {
                     self.accepts = Accepts::Only(from);
+                    self.latched = Some(from);
                     self.to = self.to.map(|_| from);
                 }
                 accepted
@@ -202,6 +204,11 @@ pub(crate) fn undescribed() -> Remote {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_leg_is_small() {
+        assert!(size_of::<Stream>() <= 640, "{} bytes", size_of::<Stream>());
+    }
+
     fn addr(text: &str) -> SocketAddr {
         text.parse().expect("an address")
     }
@@ -248,6 +255,18 @@ mod tests {
         natted.describe(None, Some(addr("10.0.0.1:0").ip()));
         assert!(natted.accept(addr("10.0.0.1:5000")));
         assert_eq!(natted.to(), None, "a latch gives no leave to send");
+    }
+
+    #[test]
+    fn a_latch_outlives_a_hold_without_an_address() {
+        let ip = Some(addr("198.51.100.7:0").ip());
+        let mut source = Source::default();
+        source.describe(Some(addr("192.168.1.5:4000")), ip);
+        assert!(source.accept(addr("198.51.100.7:31000")));
+        source.describe(None, ip);
+        assert_eq!(source.to(), None);
+        source.describe(Some(addr("192.168.1.5:4000")), ip);
+        assert_eq!(source.to(), Some(addr("198.51.100.7:31000")));
     }
 
     #[test]
