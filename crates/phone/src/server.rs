@@ -25,7 +25,7 @@ pub(crate) struct Unacknowledged {
     sip_call_id: String,
     cseq: u32,
     to: SocketAddr,
-    bytes: Bytes,
+    pub(crate) bytes: Bytes,
     interval: Duration,
     pub(crate) next_at: Instant,
     deadline: Instant,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use signalling::message::{Limits, Message};
+use signalling::message::{Limits, Message, Method};
 
 use crate::call::{Call, OnMedia};
 use crate::client::ClientTransaction;
@@ -126,6 +126,18 @@ impl Phone {
     #[must_use]
     pub fn pending(&self) -> usize {
         self.clients.iter().filter(|t| !t.done).count() + self.unacknowledged.len()
+    }
+
+    /// What still waits, in words: the first lines of requests without a final answer and of answers without an ACK.
+    #[must_use]
+    pub fn pending_lines(&self) -> Vec<String> {
+        let first = |bytes: &Bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            let call_id = text.lines().find(|l| l.starts_with("Call-ID")).unwrap_or_default().to_owned();
+            format!("{} {call_id}", text.lines().next().unwrap_or_default())
+        };
+        let requests = self.clients.iter().filter(|t| !t.done).map(|t| first(&t.bytes));
+        requests.chain(self.unacknowledged.iter().map(|u| first(&u.bytes))).collect()
     }
 
     fn on_sip(&mut self, now: Instant, from: SocketAddr, data: Bytes, out: &mut Vec<Output>) {
@@ -312,6 +324,10 @@ impl Phone {
                 call.ended_at = Some(now);
                 call.mouth.rest();
                 out.push(Output::CloseMedia { call: id });
+                // The dialog is gone, and with it whoever would answer a re-INVITE (the first INVITE has a CANCEL for that).
+                if call.up_at.is_some() {
+                    self.clients.retain(|t| t.request.call != Some(id) || t.done || t.request.method != Method::Invite);
+                }
             }
             _ => {}
         }

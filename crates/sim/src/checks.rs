@@ -9,8 +9,8 @@ use phone::{CallId, Kind, State};
 
 use crate::world::World;
 
-/// Longer than any transaction (64 · T1).
-const UNTIL_ALL_IS_QUIET: Duration = Duration::from_secs(40);
+/// Longer than an INVITE to a phone that does not answer and its last transaction (timers B and D, 32 s each).
+const UNTIL_ALL_IS_QUIET: Duration = Duration::from_secs(70);
 
 impl World {
     /// Every packet that reaches a phone: none carries a listener's source.
@@ -27,7 +27,7 @@ impl World {
         self.leaves_open = true;
     }
 
-    /// Everybody hangs up; 40 s later nothing may be left. Called by itself when the world ends.
+    /// Everybody hangs up; 70 s later nothing may be left. Called by itself when the world ends.
     #[track_caller]
     pub fn finish(&mut self) {
         if self.leaves_open {
@@ -103,7 +103,8 @@ impl World {
         assert_eq!(self.plant.shard.sizes(), (0, 0), "streams and listeners are left in the media plane");
         assert_eq!(self.plant.open.len(), sizes.ports_ready, "ports are kept that nobody uses");
         for slot in &self.phones {
-            assert_eq!(slot.phone.pending(), 0, "{} still waits for an answer", slot.name);
+            let waiting = slot.phone.pending_lines();
+            assert!(waiting.is_empty(), "{} still waits: {waiting:?}", slot.name);
         }
     }
 

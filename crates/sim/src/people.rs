@@ -206,6 +206,22 @@ impl World {
         slot.phone.calls().find(|c| !c.outgoing() && !slot.told.contains(&c.id())).map(Call::id)
     }
 
+    /// A phone's calls that are not over, oldest first.
+    #[track_caller]
+    #[must_use]
+    pub fn legs(&self, name: &str) -> Vec<Leg> {
+        let phone = self.index(name);
+        let open = self.phones[phone].phone.calls().filter(|c| c.state() != State::Ended);
+        open.map(|c| Leg { phone, call: c.id() }).collect()
+    }
+
+    /// The other calls of the same phone that are not over.
+    #[must_use]
+    pub fn legs_beside(&self, leg: Leg) -> Vec<Leg> {
+        let open = self.phones[leg.phone].phone.calls().filter(|c| c.state() != State::Ended && c.id() != leg.call);
+        open.map(|c| Leg { phone: leg.phone, call: c.id() }).collect()
+    }
+
     /// A call is up.
     #[track_caller]
     pub fn until_up(&mut self, leg: Leg) {
