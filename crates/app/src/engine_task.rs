@@ -241,7 +241,6 @@ impl Task {
     fn obey(&mut self, now: Now, control: Control) {
         match control {
             Control::Drain(timeout) => {
-                tracing::info!(calls = self.engine.sizes().calls, "draining: no new calls");
                 self.draining = true;
                 self.stop_at = Some(now.mono + timeout);
                 self.drive(now, Input::Drain);
