@@ -41,11 +41,11 @@ fn sipp_on_both_sides_a_minute_at_100_calls_per_second() {
     let folder = folder("load-sipp");
     for (name, hz) in [("caller.alaw", 800.0), ("agent.alaw", 440.0)] {
         std::fs::write(folder.join(name), tone::sine(hz, 8000.0).into_iter().map(tone::to_alaw).collect::<Vec<_>>())
-            .unwrap();
+            .expect("the folder can be written");
     }
     for (name, prefix, count) in [("m.csv", 'm', MONITORED), ("p.csv", 'p', PLAIN)] {
         let rows: String = (0..count).map(|n| format!("{prefix}{n:03}\n")).collect();
-        std::fs::write(folder.join(name), format!("SEQUENTIAL\n{rows}")).unwrap();
+        std::fs::write(folder.join(name), format!("SEQUENTIAL\n{rows}")).expect("the folder can be written");
     }
     let ear = Ear::start("127.0.0.4");
     let [plain_port, monitored_port, agents_port] =

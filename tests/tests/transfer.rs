@@ -139,7 +139,7 @@ fn a_target_that_never_answers_fails_the_transfer() {
     w.on_call("bo", OnCall::Ring);
     w.refer(inn, "1002");
     let target = w.next_call("bo");
-    w.until_state(target, State::Ended, 31 * SECOND);
+    w.until_state(target, State::Ended, 61 * SECOND);
     w.run_for(SECOND);
     assert!(w.call(inn).sipfrags().last().is_some_and(|s| *s >= 400), "{:?}", w.call(inn).sipfrags());
     w.everyone_hears(&[(ear, &[440, 800]), (out, &[440]), (inn, &[800])]);

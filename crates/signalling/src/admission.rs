@@ -50,7 +50,7 @@ impl Door {
         Self {
             index: PeerIndex::default(),
             registrar: Registrar::new(settings.registration_min, settings.registration_max),
-            guard: Guard::new(&settings.domain, seed),
+            guard: Guard::new(&settings.domain, seed, &settings.digest),
             heard_v4: None,
             heard_v6: None,
         }

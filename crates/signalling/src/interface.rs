@@ -33,6 +33,9 @@ pub struct Settings {
     pub domain: String,
     /// Host that Via and Contact show instead of the flow's local address (behind NAT).
     pub advertised: Option<String>,
+    /// Digest algorithms that challenges offer, best first (RFC 8760). MD5 alone by default: many phones, libre 1.x
+    /// among them, give up at a challenge they do not know instead of taking the next.
+    pub digest: Vec<crate::digest::Algorithm>,
     /// `User-Agent` and `Server`.
     pub user_agent: String,
     /// T1, RFC 3261 §17.1.1.1: 500 ms.
@@ -66,6 +69,7 @@ impl Settings {
         Self {
             domain: domain.to_owned(),
             advertised: None,
+            digest: vec![crate::digest::Algorithm::Md5],
             user_agent: "Medlytt".to_owned(),
             t1: Duration::from_millis(500),
             t2: Duration::from_secs(4),

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use engine::directory::{AgentSeed, PhoneSeed, Seed, TrunkSeed, UserSeed};
-use engine::view::{CallDirection, Role};
+use engine::view::Role;
 use phone::Voice;
 use signalling::sdp::Direction;
 
@@ -167,48 +167,16 @@ fn directory() -> Seed {
     }
 }
 
-/// The defaults of SEMANTICS.md.
+/// The defaults of SEMANTICS.md, with an access number and the headers of API.md.
 fn settings() -> engine::Settings {
-    let seconds = Duration::from_secs;
+    let defaults = engine::Settings::new(signalling::Settings::for_domain(DOMAIN));
+    let header = |name: &str| Some(name.to_owned());
     engine::Settings {
-        signalling: signalling::Settings {
-            domain: DOMAIN.into(),
-            advertised: None,
-            user_agent: "medlytt".into(),
-            t1: Duration::from_millis(500),
-            t2: seconds(4),
-            t4: seconds(5),
-            registration_max: seconds(3600),
-            registration_min: seconds(60),
-            media_deadline: seconds(1),
-            transferor_bye_wait: seconds(2),
-            transfer_ring_timeout: seconds(30),
-            invite_timeout: seconds(180),
-            max_legs: 10_000,
-            max_transactions: 20_000,
-        },
         access_number: Some(ACCESS_NUMBER.into()),
-        listener_display: "Listen in: {agent}".into(),
-        header_queue: Some("X-Queue".into()),
-        header_access_number: Some("X-Access-Number".into()),
-        header_interaction: Some("X-Interaction-Id".into()),
-        header_do_not_monitor: Some("X-Do-Not-Monitor".into()),
-        ring_timeout: seconds(30),
-        min_heard: seconds(3),
-        busy_retry: seconds(15),
-        busy_retries: 3,
-        suspend_after: 3,
-        max_listeners_per_agent: 8,
-        transfer_linger: seconds(30),
-        shield_timeout: None,
-        default_until: seconds(12 * 3600),
-        max_until: seconds(31 * 24 * 3600),
-        strict_listener: false,
-        max_active_requests_supervisor: Some(1),
-        max_active_requests_admin: None,
-        default_directions: vec![CallDirection::Inbound],
-        listener_lost_after: seconds(60),
-        max_requests: 10_000,
-        max_ended_views: 1_000,
+        header_queue: header("X-Queue"),
+        header_access_number: header("X-Access-Number"),
+        header_interaction: header("X-Interaction-Id"),
+        header_do_not_monitor: header("X-Do-Not-Monitor"),
+        ..defaults
     }
 }

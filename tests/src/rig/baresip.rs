@@ -19,7 +19,7 @@ pub struct Account<'a> {
     pub password: &'a str,
     /// The engine's SIP address.
     pub registrar: &'a str,
-    /// A loopback address of its own.
+    /// Its address: 127.0.0.1, from which the system sends what baresip sends by a socket on 0.0.0.0.
     pub ip: &'a str,
     /// What it says.
     pub hz: f64,

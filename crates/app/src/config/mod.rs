@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use engine::directory::Seed;
 use engine::view::CallDirection;
+use signalling::digest::Algorithm;
 
 pub(crate) use report::{Problem, Report};
 pub(crate) use values::Listen;
@@ -54,6 +55,7 @@ pub(crate) struct Sip {
     pub(crate) listen: Vec<Listen>,
     pub(crate) advertised: Option<String>,
     pub(crate) domain: String,
+    pub(crate) digest: Vec<Algorithm>,
     pub(crate) max_calls: usize,
     pub(crate) max_transactions: usize,
 }

@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use signalling::digest::Algorithm;
+
 use super::section::Section;
 use super::values::{ANY_DURATION, Listen, SOME_DURATION, parse_listen, parse_ports};
 use super::{Log, LogFormat, Media, Sip};
@@ -21,10 +23,21 @@ pub(super) fn sip(root: &Section<'_>) -> Sip {
         }
         listens
     });
+    let digest = section.strings("digest").map(|given| {
+        let known = |name: &String| match Algorithm::new(Some(name)) {
+            Some(algorithm) => Ok(algorithm),
+            None => Err(format!("must hold \"MD5\", \"SHA-256\" or \"SHA-512-256\", not \"{name}\"")),
+        };
+        if given.is_empty() {
+            section.problem("digest", "must name at least one algorithm");
+        }
+        given.iter().filter_map(|name| name.parse(known)).collect()
+    });
     let sip = Sip {
         listen: listen.unwrap_or_else(|| vec![Listen { addr: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 5060)) }]),
         advertised: section.filled("advertised").map(|given| given.value),
         domain: section.filled("domain").map_or_else(|| "medlytt".to_owned(), |given| given.value),
+        digest: digest.unwrap_or_else(|| vec![Algorithm::Md5]),
         max_calls: section.count("max_calls", 1..=1_000_000).unwrap_or(10_000),
         max_transactions: section.count("max_transactions", 1..=10_000_000).unwrap_or(100_000),
     };

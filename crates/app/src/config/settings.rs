@@ -66,6 +66,7 @@ impl Config {
     fn signalling(&self) -> signalling::Settings {
         signalling::Settings {
             advertised: self.sip.advertised.clone(),
+            digest: self.sip.digest.clone(),
             user_agent: format!("Medlytt/{}", env!("CARGO_PKG_VERSION")),
             // Both legs of each; listeners take theirs out of the same number.
             max_legs: self.sip.max_calls.saturating_mul(2),

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::Ua;
-use crate::digest::{Challenger, Refusal, Terms};
+use crate::digest::{Algorithm, Challenger, Refusal, Terms};
 use crate::interface::{Event, LegId, Origin};
 use crate::leg::Leg;
 use crate::message::{HeaderName, Message, Method};
@@ -26,16 +26,20 @@ pub(crate) enum Credentials {
 pub(crate) struct Guard {
     realm: String,
     secret: [u8; 32],
+    algorithms: Vec<Algorithm>,
     challenger: Option<Challenger>,
 }
 
 impl Guard {
-    pub(crate) fn new(realm: &str, secret: [u8; 32]) -> Self {
-        Self { realm: realm.to_owned(), secret, challenger: None }
+    pub(crate) fn new(realm: &str, secret: [u8; 32], algorithms: &[Algorithm]) -> Self {
+        Self { realm: realm.to_owned(), secret, algorithms: algorithms.to_vec(), challenger: None }
     }
 
     fn challenger(&mut self, now: Instant) -> &mut Challenger {
-        self.challenger.get_or_insert_with(|| Challenger::new(&self.realm, self.secret, now, Terms::default()))
+        self.challenger.get_or_insert_with(|| {
+            let terms = Terms { algorithms: self.algorithms.clone(), ..Terms::default() };
+            Challenger::new(&self.realm, self.secret, now, terms)
+        })
     }
 }
 
