@@ -213,7 +213,9 @@ fn keys_info_and_reports_pass_between_the_parties() {
     w.habits("trunk", |h| h.rtcp = true);
     let (out, inn) = w.call_agent();
     w.act(out, |p, _, call, _| p.press(call, 7, Duration::from_millis(120)));
-    let cseq = w.act(out, |p, now, call, o| p.send_info(now, call, "application/dtmf-relay", "Signal=7\r\nDuration=160\r\n", o));
+    let cseq = w.act(out, |p, now, call, o| {
+        p.send_info(now, call, "application/dtmf-relay", "Signal=7\r\nDuration=160\r\n", o)
+    });
     assert_eq!(w.answer_to(out, cseq).status, 200);
     w.run_for(SECOND);
     assert_eq!(w.call(inn).ears().digits, [7]);

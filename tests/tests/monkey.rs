@@ -57,7 +57,11 @@ impl Monkey {
 
     /// A call of any phone that is not over, if there is one.
     fn leg(&mut self, state: Option<State>) -> Option<Leg> {
-        let legs: Vec<Leg> = PHONES.iter().flat_map(|name| self.w.legs(name)).filter(|l| state.is_none_or(|s| self.w.state(*l) == s)).collect();
+        let legs: Vec<Leg> = PHONES
+            .iter()
+            .flat_map(|name| self.w.legs(name))
+            .filter(|l| state.is_none_or(|s| self.w.state(*l) == s))
+            .collect();
         (!legs.is_empty()).then(|| self.one(&legs))
     }
 

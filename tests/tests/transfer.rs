@@ -368,5 +368,8 @@ fn the_transferor_is_told_the_progress_in_order() {
         .map(|m| m.header(&HeaderName::SubscriptionState).unwrap_or_default().to_owned())
         .collect();
     assert!(states.last().unwrap().starts_with("terminated"), "{states:?}");
-    assert!(states[..states.len() - 1].iter().all(|s| s.starts_with("active") || s.starts_with("pending")), "{states:?}");
+    assert!(
+        states[..states.len() - 1].iter().all(|s| s.starts_with("active") || s.starts_with("pending")),
+        "{states:?}"
+    );
 }

@@ -25,7 +25,8 @@ fn the_ack_to_a_2xx_reaches_the_phone_that_answered() {
 fn replaces_is_announced_to_both_parties() {
     let mut w = World::new();
     let (_, inn) = w.call_agent();
-    let announced = |m: &signalling::message::Message| m.values(&HeaderName::Supported).any(|v| v.eq_ignore_ascii_case("replaces"));
+    let announced =
+        |m: &signalling::message::Message| m.values(&HeaderName::Supported).any(|v| v.eq_ignore_ascii_case("replaces"));
     assert!(announced(w.call(inn).invite().unwrap()));
     let answer = w.phone("trunk").log().iter().find(|l| !l.sent && l.message.status() == 200).unwrap();
     assert!(announced(&answer.message));
@@ -36,7 +37,8 @@ fn replaces_is_announced_to_both_parties() {
 fn hold_is_answered_with_the_matching_direction() {
     let mut w = World::new();
     let (_, inn) = w.call_agent();
-    for (offered, answered) in [(Direction::SendOnly, Direction::RecvOnly), (Direction::Inactive, Direction::Inactive)] {
+    for (offered, answered) in [(Direction::SendOnly, Direction::RecvOnly), (Direction::Inactive, Direction::Inactive)]
+    {
         w.hold(inn, offered);
         assert_eq!(w.call(inn).remote_sdp().unwrap().direction(), answered);
         w.resume(inn);
@@ -177,7 +179,11 @@ fn nothing_slips_after_a_long_hold() {
     w.hold(inn, Direction::Inactive);
     let held = w.now();
     w.run_for(Duration::from_millis(500));
-    assert_eq!(w.heard_since(ear, held + Duration::from_millis(200)), [] as [u16; 0], "what was queued is not played after");
+    assert_eq!(
+        w.heard_since(ear, held + Duration::from_millis(200)),
+        [] as [u16; 0],
+        "what was queued is not played after"
+    );
 }
 
 /// asterisk 173, 861: one late direction flushes both.

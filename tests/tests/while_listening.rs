@@ -33,7 +33,9 @@ fn the_listener_is_never_heard() {
     w.everyone_hears(&[(out, &[440]), (inn, &[800]), (ear, &[440, 800])]);
     let rtcp_before = w.call(inn).ears().rtcp.len();
     w.act(ear, |p, _, call, _| p.press(call, 1, BLINK));
-    w.act(ear, |p, _, call, o| p.inject(call, Kind::Rtcp, vec![0x80, 204, 0, 2, 0, 0, 0, 1, b'T', b'A', b'L', b'K'].into(), o));
+    w.act(ear, |p, _, call, o| {
+        p.inject(call, Kind::Rtcp, vec![0x80, 204, 0, 2, 0, 0, 0, 1, b'T', b'A', b'L', b'K'].into(), o)
+    });
     let cseq = w.act(ear, |p, now, call, o| p.send_info(now, call, "application/dtmf-relay", "Signal=1\r\n", o));
     assert!(w.answer_to(ear, cseq).status >= 200, "INFO gets a final answer");
     let cseq = w.act(ear, |p, now, call, o| {

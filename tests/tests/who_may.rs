@@ -67,9 +67,11 @@ fn unknown_and_absent_numbers_from_a_trunk() {
 fn a_phone_with_a_password_is_challenged_outside_dialogs() {
     let mut w = World::new();
     let (out, _) = w.connect("anna", Dial::to("sip:1002@medlytt.test"), "bo");
-    let challenged = w.phone("anna").log().iter().any(|l| {
-        !l.sent && l.message.method() == Method::Invite && matches!(l.message.status(), 401 | 407)
-    });
+    let challenged = w
+        .phone("anna")
+        .log()
+        .iter()
+        .any(|l| !l.sent && l.message.method() == Method::Invite && matches!(l.message.status(), 401 | 407));
     assert!(challenged, "the INVITE was not challenged");
     let before = w.phone("anna").log().len();
     w.hold(out, Direction::SendOnly);
@@ -140,7 +142,8 @@ fn a_registered_phone_is_reached_by_its_flow_and_not_by_its_contact() {
     // The Contact shows an address where nobody lives.
     let mut w = World::new();
     let (_, inn) = w.call_agent();
-    let invite = w.wire().iter().find(|m| m.to == "127.0.0.3:5060".parse::<SocketAddr>().unwrap()).expect("it was reached");
+    let invite =
+        w.wire().iter().find(|m| m.to == "127.0.0.3:5060".parse::<SocketAddr>().unwrap()).expect("it was reached");
     assert_eq!(invite.to.port(), 5060);
     assert_eq!(w.state(inn), State::Up);
 }
@@ -195,7 +198,14 @@ fn media_from_a_stranger_is_not_heard() {
     let (out, inn) = w.call_agent();
     w.run_for(SECOND);
     let port = w.call(inn).remote_sdp().unwrap().rtp().unwrap();
-    let packet = phone::rtp::Packet { payload_type: 0, marker: false, sequence: 1, timestamp: 1, ssrc: 0xbad, payload: &[0; 160] };
+    let packet = phone::rtp::Packet {
+        payload_type: 0,
+        marker: false,
+        sequence: 1,
+        timestamp: 1,
+        ssrc: 0xbad,
+        payload: &[0; 160],
+    };
     for _ in 0..50 {
         w.send_packet("127.0.0.9:4000".parse().unwrap(), port, packet.write());
         w.run_for(Duration::from_millis(20));
@@ -214,7 +224,14 @@ fn behind_nat_media_latches_once_to_the_signalling_address() {
     w.everyone_hears(&[(out, &[440]), (inn, &[800])]);
     // A second source at the same address does not take over.
     let port = w.call(inn).remote_sdp().unwrap().rtp().unwrap();
-    let packet = phone::rtp::Packet { payload_type: 0, marker: false, sequence: 1, timestamp: 1, ssrc: 0xbad, payload: &[0; 160] };
+    let packet = phone::rtp::Packet {
+        payload_type: 0,
+        marker: false,
+        sequence: 1,
+        timestamp: 1,
+        ssrc: 0xbad,
+        payload: &[0; 160],
+    };
     w.send_packet("127.0.0.3:9".parse().unwrap(), port, packet.write());
     w.run_for(SECOND);
     assert!(w.call(out).ears().packets().all(|p| p.ssrc != 0xbad));

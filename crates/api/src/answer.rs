@@ -72,9 +72,14 @@ pub(crate) fn read(headers: &HeaderMap, value: &impl Serialize) -> Response {
 
 /// `If-Match` against a resource as it is now.
 pub(crate) fn precondition(headers: &HeaderMap, value: &impl Serialize) -> Result<(), Refusal> {
-    let current = serde_json::to_vec(value).map(|body| etag(&body)).map_err(|error| Refusal::internal(&error.to_string()))?;
+    let current =
+        serde_json::to_vec(value).map(|body| etag(&body)).map_err(|error| Refusal::internal(&error.to_string()))?;
     match matches(headers, header::IF_MATCH, &current, false) {
-        Some(false) => Err(Refusal::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", "The resource has changed; read it again.")),
+        Some(false) => Err(Refusal::new(
+            StatusCode::PRECONDITION_FAILED,
+            "precondition-failed",
+            "The resource has changed; read it again.",
+        )),
         _ => Ok(()),
     }
 }

@@ -54,7 +54,11 @@ impl FromRequestParts<Api> for Caller {
         });
         caller.ok_or_else(|| {
             api.inner.counts.unauthenticated.inc();
-            Refusal::new(StatusCode::UNAUTHORIZED, "unauthenticated", "Send `Authorization: Bearer TOKEN` with a valid token.")
+            Refusal::new(
+                StatusCode::UNAUTHORIZED,
+                "unauthenticated",
+                "Send `Authorization: Bearer TOKEN` with a valid token.",
+            )
         })
     }
 }
@@ -76,7 +80,8 @@ fn user_of(credentials: &[Credential], token: &[u8; 32]) -> Option<String> {
     let mut found = None;
     for credential in credentials {
         let Some(known) = &credential.token_sha256 else { continue };
-        let difference = known.iter().zip(token).fold(0, |difference, (a, b)| std::hint::black_box(difference | (a ^ b)));
+        let difference =
+            known.iter().zip(token).fold(0, |difference, (a, b)| std::hint::black_box(difference | (a ^ b)));
         if difference == 0 {
             found = Some(&credential.user);
         }

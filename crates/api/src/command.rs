@@ -35,10 +35,20 @@ pub(crate) enum Patience {
 
 impl Api {
     /// Sends a command and waits for what it came to.
-    pub(crate) async fn command(&self, caller: &Caller, command: Command, patience: Patience) -> Result<Reply, Refusal> {
+    pub(crate) async fn command(
+        &self,
+        caller: &Caller,
+        command: Command,
+        patience: Patience,
+    ) -> Result<Reply, Refusal> {
         let (answer, answered) = oneshot::channel();
         let call = CommandCall { actor: caller.user.id.clone(), command, answer };
-        let gone = || Refusal::unavailable("engine-unavailable", "The engine does not answer; the order may still be carried out.");
+        let gone = || {
+            Refusal::unavailable(
+                "engine-unavailable",
+                "The engine does not answer; the order may still be carried out.",
+            )
+        };
         self.inner.commands.try_send(call).map_err(|error| match error {
             TrySendError::Full(_) => {
                 self.inner.counts.busy.inc();
@@ -58,7 +68,9 @@ impl Api {
 
     /// Sends a command; its resource, or 204.
     pub(crate) async fn order(&self, caller: &Caller, command: Command) -> Answer {
-        self.command(caller, command, Patience::Client).await.map_or_else(Answer::Refused, |reply| self.answer(caller, reply))
+        self.command(caller, command, Patience::Client)
+            .await
+            .map_or_else(Answer::Refused, |reply| self.answer(caller, reply))
     }
 
     /// A reply as it is shown to a caller.

@@ -163,11 +163,18 @@ struct Subscription {
 ///
 /// # Errors
 /// 503 `too-many-subscribers`.
-pub(crate) fn subscribe(api: &Api, caller: Caller, last_id: Option<&str>) -> Result<impl Stream<Item = Result<Sse, Infallible>> + use<>, Refusal> {
+pub(crate) fn subscribe(
+    api: &Api,
+    caller: Caller,
+    last_id: Option<&str>,
+) -> Result<impl Stream<Item = Result<Sse, Infallible>> + use<>, Refusal> {
     let events = &api.inner.events;
     let Ok(permit) = Arc::clone(&events.subscribers).try_acquire_owned() else {
         api.inner.counts.subscribers_refused.inc();
-        return Err(Refusal::unavailable("too-many-subscribers", format!("{SUBSCRIBERS_MAX} subscribers are listening already.")));
+        return Err(Refusal::unavailable(
+            "too-many-subscribers",
+            format!("{SUBSCRIBERS_MAX} subscribers are listening already."),
+        ));
     };
     let wake = events.latest.subscribe();
     let latest = *wake.borrow();
@@ -189,7 +196,9 @@ pub(crate) fn subscribe(api: &Api, caller: Caller, last_id: Option<&str>) -> Res
     if matches!(events.after(subscription.place), Next::Lost) {
         subscription.resync("too-old");
     }
-    Ok(stream::unfold(subscription, |mut subscription| async { subscription.next().await.map(|event| (Ok(event), subscription)) }))
+    Ok(stream::unfold(subscription, |mut subscription| async {
+        subscription.next().await.map(|event| (Ok(event), subscription))
+    }))
 }
 
 impl Subscription {
@@ -244,7 +253,8 @@ impl Subscription {
 /// An event as this caller may see it.
 fn render(api: &Api, caller: &Caller, entry: &Entry) -> Option<Sse> {
     let id = api.inner.events.id(entry.sequence);
-    let print = |body: &EventBody| serde_json::to_string(&EventData { id: &id, at: entry.event.at, body }).unwrap_or_default();
+    let print =
+        |body: &EventBody| serde_json::to_string(&EventData { id: &id, at: entry.event.at, body }).unwrap_or_default();
     let model = &api.inner.model;
     let visible = match &entry.event.body {
         EventBody::Agent(agent) => model.sees_agent(caller, agent),

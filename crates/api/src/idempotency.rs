@@ -156,7 +156,9 @@ impl Drop for Ticket {
 }
 
 async fn wait(mut answer: watch::Receiver<Option<Answer>>) -> Result<Answer, Refusal> {
-    let unavailable = || Refusal::unavailable("engine-unavailable", "The engine has not answered in time; ask again with the same key.");
+    let unavailable = || {
+        Refusal::unavailable("engine-unavailable", "The engine has not answered in time; ask again with the same key.")
+    };
     let answered = tokio::time::timeout(WAIT, answer.wait_for(Option::is_some)).await;
     let found = answered.map_err(|_| unavailable())?.map_err(|_| unavailable())?;
     found.clone().ok_or_else(unavailable)

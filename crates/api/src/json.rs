@@ -49,9 +49,15 @@ impl Fields {
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
         let malformed = |detail: String| Refusal::new(StatusCode::BAD_REQUEST, "malformed-body", detail);
         let text = std::str::from_utf8(bytes).map_err(|_| malformed("The body is not UTF-8.".to_owned()))?;
-        match serde_json::from_str(text).map_err(|error| malformed(format!("The body is not JSON as it should be: {error}.")))? {
+        match serde_json::from_str(text)
+            .map_err(|error| malformed(format!("The body is not JSON as it should be: {error}.")))?
+        {
             Strict(Value::Object(map)) => Ok(Self { map, path: String::new() }),
-            Strict(_) => Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-request", "The body must be a JSON object.")),
+            Strict(_) => Err(Refusal::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "invalid-request",
+                "The body must be a JSON object.",
+            )),
         }
     }
 
@@ -68,7 +74,9 @@ impl Fields {
     pub(crate) fn integer(&mut self, name: &str) -> Result<Option<i64>, Refusal> {
         match self.take(name) {
             None => Ok(None),
-            Some(Value::Number(number)) if number.is_i64() || number.is_u64() => Ok(Some(number.as_i64().unwrap_or(i64::MAX))),
+            Some(Value::Number(number)) if number.is_i64() || number.is_u64() => {
+                Ok(Some(number.as_i64().unwrap_or(i64::MAX)))
+            }
             Some(_) => Err(Refusal::invalid(self.path_to(name), "Must be an integer.")),
         }
     }
@@ -94,9 +102,12 @@ impl Fields {
             Some(Value::Array(entries)) if entries.len() > ENTRIES_MAX => {
                 Err(Refusal::invalid(path, format!("At most {ENTRIES_MAX} entries.")))
             }
-            Some(Value::Array(entries)) => {
-                entries.into_iter().enumerate().map(|(n, entry)| text(entry, &format!("{path}.{n}"))).collect::<Result<_, _>>().map(Some)
-            }
+            Some(Value::Array(entries)) => entries
+                .into_iter()
+                .enumerate()
+                .map(|(n, entry)| text(entry, &format!("{path}.{n}")))
+                .collect::<Result<_, _>>()
+                .map(Some),
             Some(_) => Err(Refusal::invalid(path, "Must be an array of strings.")),
         }
     }
@@ -170,20 +181,32 @@ pub(crate) fn parse_rfc3339(text: &str) -> Option<Timestamp> {
 fn is_json(request: &Request) -> bool {
     let mut values = request.headers().get_all(header::CONTENT_TYPE).iter();
     match (values.next().and_then(|value| value.to_str().ok()), values.next()) {
-        (Some(value), None) => value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json")),
+        (Some(value), None) => {
+            value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+        }
         _ => false,
     }
 }
 
 fn unsupported_media_type() -> Refusal {
-    Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "Send the body as `Content-Type: application/json`.")
+    Refusal::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported-media-type",
+        "Send the body as `Content-Type: application/json`.",
+    )
 }
 
 async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Refusal> {
     match tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, state)).await {
         Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(BytesRejection::FailedToBufferBody(rejection))) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", format!("A body may have {BODY_MAX} bytes.")))
+        Ok(Err(BytesRejection::FailedToBufferBody(rejection)))
+            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE =>
+        {
+            Err(Refusal::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "body-too-large",
+                format!("A body may have {BODY_MAX} bytes."),
+            ))
         }
         Ok(Err(_)) => Err(Refusal::new(StatusCode::BAD_REQUEST, "malformed-body", "The body broke off.")),
         Err(_) => Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "request-timeout", "The body did not arrive in time.")),
@@ -192,8 +215,12 @@ async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Refu
 
 fn text(value: Value, path: &str) -> Result<String, Refusal> {
     match value {
-        Value::String(text) if text.chars().any(char::is_control) => Err(Refusal::invalid(path, "Control characters are not allowed.")),
-        Value::String(text) if text.chars().count() > TEXT_MAX => Err(Refusal::invalid(path, format!("At most {TEXT_MAX} characters."))),
+        Value::String(text) if text.chars().any(char::is_control) => {
+            Err(Refusal::invalid(path, "Control characters are not allowed."))
+        }
+        Value::String(text) if text.chars().count() > TEXT_MAX => {
+            Err(Refusal::invalid(path, format!("At most {TEXT_MAX} characters.")))
+        }
         Value::String(text) => Ok(text),
         _ => Err(Refusal::invalid(path, "Must be a string.")),
     }
@@ -245,7 +272,10 @@ impl<'de> Visitor<'de> for StrictVisitor {
         let mut map = Map::new();
         while let Some((key, Strict(value))) = entries.next_entry::<String, Strict>()? {
             if map.contains_key(&key) {
-                return Err(A::Error::custom(format!("the key `{}` is there twice", key.chars().take(TEXT_MAX).collect::<String>())));
+                return Err(A::Error::custom(format!(
+                    "the key `{}` is there twice",
+                    key.chars().take(TEXT_MAX).collect::<String>()
+                )));
             }
             map.insert(key, value);
         }
@@ -259,10 +289,28 @@ mod tests {
 
     #[test]
     fn times_are_those_of_rfc_3339() {
-        for good in ["2026-11-22T16:00:00Z", "2026-11-22T16:00:00.123+01:00", "2026-11-22t16:00:00z", "2026-11-22 16:00:00-00:00", "2026-11-22T16:00:60Z"] {
+        for good in [
+            "2026-11-22T16:00:00Z",
+            "2026-11-22T16:00:00.123+01:00",
+            "2026-11-22t16:00:00z",
+            "2026-11-22 16:00:00-00:00",
+            "2026-11-22T16:00:60Z",
+        ] {
             assert!(parse_rfc3339(good).is_some(), "{good}");
         }
-        for bad in ["", "now", "2026-11-22", "2026-11-22T16:00Z", "2026-11-22T16:00:00", "20261122T160000Z", "2026-11-22T16:00:00+01:00[Europe/Oslo]", "2026-13-22T16:00:00Z", "2026-11-22T16:00:00+99:00", "æ026-11-22T16:00:00Z", "+002026-11-22T16:00:00Z"] {
+        for bad in [
+            "",
+            "now",
+            "2026-11-22",
+            "2026-11-22T16:00Z",
+            "2026-11-22T16:00:00",
+            "20261122T160000Z",
+            "2026-11-22T16:00:00+01:00[Europe/Oslo]",
+            "2026-13-22T16:00:00Z",
+            "2026-11-22T16:00:00+99:00",
+            "æ026-11-22T16:00:00Z",
+            "+002026-11-22T16:00:00Z",
+        ] {
             assert!(parse_rfc3339(bad).is_none(), "{bad}");
         }
         assert_eq!(parse_rfc3339("2026-11-22T16:00:00+01:00"), parse_rfc3339("2026-11-22T15:00:00Z"));

@@ -118,7 +118,11 @@ pub struct Status {
 impl Api {
     /// An API over a store's archive; commands go out by `commands`, whose bound is the limit of orders under way.
     #[must_use]
-    pub fn new(commands: mpsc::Sender<CommandCall>, store: Arc<dyn store::Store>, credentials: Vec<Credential>) -> Self {
+    pub fn new(
+        commands: mpsc::Sender<CommandCall>,
+        store: Arc<dyn store::Store>,
+        credentials: Vec<Credential>,
+    ) -> Self {
         let epoch = format!("{:x}", jiff::Timestamp::now().as_microsecond());
         let inner = Inner {
             commands,

@@ -47,7 +47,11 @@ pub(crate) fn render(api: &Api) -> Result<String, fmt::Error> {
     registry.register("http_unauthenticated", "Requests without a valid token", inner.counts.unauthenticated.clone());
     registry.register("http_busy", "Orders refused because the engine's queue was full", inner.counts.busy.clone());
     registry.register("events_resyncs", "Subscribers told to read everything again", inner.counts.resyncs.clone());
-    registry.register("events_subscribers_refused", "Subscribers above the limit", inner.counts.subscribers_refused.clone());
+    registry.register(
+        "events_subscribers_refused",
+        "Subscribers above the limit",
+        inner.counts.subscribers_refused.clone(),
+    );
     let mut own = Figures::default();
     let (subscribers, events) = inner.events.figures();
     let (keys, evicted) = inner.idempotency.figures();

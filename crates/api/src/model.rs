@@ -92,7 +92,9 @@ impl Model {
         if caller.user.role != Role::Supervisor || caller.user.groups.is_none() {
             return None;
         }
-        Some(self.agents().iter().filter(|agent| self.sees_agent(caller, agent)).map(|agent| agent.id.clone()).collect())
+        Some(
+            self.agents().iter().filter(|agent| self.sees_agent(caller, agent)).map(|agent| agent.id.clone()).collect(),
+        )
     }
 }
 

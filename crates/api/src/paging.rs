@@ -40,7 +40,11 @@ macro_rules! named {
 named!(AgentView, UserView);
 
 /// A page by name, then id.
-pub(crate) fn by_name<T: Named>(kind: &str, mut items: Vec<Arc<T>>, page: &PageParams) -> Result<List<Arc<T>>, StoreError> {
+pub(crate) fn by_name<T: Named>(
+    kind: &str,
+    mut items: Vec<Arc<T>>,
+    page: &PageParams,
+) -> Result<List<Arc<T>>, StoreError> {
     let after = page.cursor.as_deref().map(|cursor| decode_cursor(kind, cursor)).transpose()?;
     if let Some(after) = &after {
         let after = after.rsplit_once('\n').ok_or(StoreError::Cursor)?;
@@ -78,7 +82,9 @@ pub(crate) fn merged<T: Resource>(
 ) -> Result<List<Arc<T>>, StoreError> {
     let below = page.cursor.as_deref().map(|cursor| decode_cursor(kind, cursor)).transpose()?;
     let edge = stored.next_cursor.as_deref().map(|cursor| decode_cursor(kind, cursor)).transpose()?;
-    items.retain(|item| below.as_deref().is_none_or(|below| item.id() < below) && edge.as_deref().is_none_or(|edge| item.id() >= edge));
+    items.retain(|item| {
+        below.as_deref().is_none_or(|below| item.id() < below) && edge.as_deref().is_none_or(|edge| item.id() >= edge)
+    });
     items.extend(stored.items.into_iter().filter(|item| !known.contains(item.id())).map(Arc::new));
     items.sort_by(|a, b| b.id().cmp(a.id()));
     let cut = items.len() > page.limit;

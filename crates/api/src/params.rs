@@ -74,7 +74,9 @@ impl Params {
             Some((time, offset)) if time.contains(['T', 't']) => format!("{time}+{offset}"),
             _ => value,
         };
-        parse_rfc3339(&value).map(Some).ok_or_else(|| Refusal::invalid(name, "Must be an RFC 3339 time, such as 2026-11-22T16:00:00Z."))
+        parse_rfc3339(&value)
+            .map(Some)
+            .ok_or_else(|| Refusal::invalid(name, "Must be an RFC 3339 time, such as 2026-11-22T16:00:00Z."))
     }
 
     /// `limit` and `cursor`.
@@ -149,7 +151,9 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
-        for (query, field) in [("a=%ff", "a"), ("a=1&a=2", "a"), ("a=%0d%0ax", "a"), ("%ff=1", "query"), ("x1=x1=", "x1")] {
+        for (query, field) in
+            [("a=%ff", "a"), ("a=1&a=2", "a"), ("a=%0d%0ax", "a"), ("%ff=1", "query"), ("x1=x1=", "x1")]
+        {
             let refused = Params::parse(query).and_then(Params::finish).unwrap_err();
             assert_eq!(refused.field.as_deref(), Some(field), "{query}");
         }

@@ -82,8 +82,12 @@ impl Refusal {
     pub(crate) fn of_status(status: StatusCode) -> Self {
         match status {
             StatusCode::NOT_FOUND => Self::new(status, "not-found", "There is nothing at this path."),
-            StatusCode::METHOD_NOT_ALLOWED => Self::new(status, "method-not-allowed", "The header Allow names the methods of this path."),
-            _ if status.is_client_error() => Self::new(status, "malformed-request", "The request cannot be understood."),
+            StatusCode::METHOD_NOT_ALLOWED => {
+                Self::new(status, "method-not-allowed", "The header Allow names the methods of this path.")
+            }
+            _ if status.is_client_error() => {
+                Self::new(status, "malformed-request", "The request cannot be understood.")
+            }
             _ => Self::internal("an answer without a reason"),
         }
     }
@@ -137,7 +141,9 @@ impl IntoResponse for Refusal {
         let headers = response.headers_mut();
         match self.status {
             // RFC 6750 section 3.
-            StatusCode::UNAUTHORIZED => headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"medlytt\"")),
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"medlytt\""))
+            }
             StatusCode::SERVICE_UNAVAILABLE => headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1")),
             _ => None,
         };

@@ -28,7 +28,11 @@ impl Api {
     ///
     /// # Errors
     /// The listener's.
-    pub async fn serve(&self, listener: TcpListener, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
+    pub async fn serve(
+        &self,
+        listener: TcpListener,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<()> {
         let limited = Limited { listener, permits: Arc::new(Semaphore::new(CONNECTIONS_MAX)) };
         let (stopping, stopped) = tokio::sync::oneshot::channel();
         let api = self.clone();
@@ -90,7 +94,11 @@ impl<S> Connection<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let poll = Pin::new(&mut self.stream).poll_read(context, buffer);
         self.moved(context, poll)
     }
@@ -107,7 +115,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
-    fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, data: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        data: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write_vectored(context, data);
         self.moved(context, poll)
     }
@@ -136,7 +148,10 @@ mod tests {
             read.unwrap();
         }
         let silent = connection.read(&mut byte).await.unwrap_err();
-        assert_eq!((silent.kind(), started.elapsed()), (io::ErrorKind::TimedOut, 3 * (IDLE - Duration::from_secs(1)) + IDLE));
+        assert_eq!(
+            (silent.kind(), started.elapsed()),
+            (io::ErrorKind::TimedOut, 3 * (IDLE - Duration::from_secs(1)) + IDLE)
+        );
     }
 
     #[tokio::test(start_paused = true)]

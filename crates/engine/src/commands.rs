@@ -49,7 +49,13 @@ impl Core {
         }
     }
 
-    fn put_agent(&mut self, reply: ReplyId, actor: &str, id: &str, change: AgentChange) -> Result<Option<Reply>, Problem> {
+    fn put_agent(
+        &mut self,
+        reply: ReplyId,
+        actor: &str,
+        id: &str,
+        change: AgentChange,
+    ) -> Result<Option<Reply>, Problem> {
         self.may_keep_directory(actor)?;
         let record = self.judge_agent(id, change)?;
         let new = self.directory.put_agent(record.clone(), self.now.wall);
@@ -73,8 +79,14 @@ impl Core {
         if old.is_none() && self.directory.agents.len() >= MAX_AGENTS {
             return Err(Problem::new(409, "limit-reached", format!("there are {MAX_AGENTS} agents already")));
         }
-        let name = change.name.or_else(|| old.map(|agent| agent.name.clone())).ok_or_else(|| Problem::invalid("name", "a new agent needs a name"))?;
-        let number = change.number.or_else(|| old.map(|agent| agent.number.clone())).ok_or_else(|| Problem::invalid("number", "a new agent needs a number"))?;
+        let name = change
+            .name
+            .or_else(|| old.map(|agent| agent.name.clone()))
+            .ok_or_else(|| Problem::invalid("name", "a new agent needs a name"))?;
+        let number = change
+            .number
+            .or_else(|| old.map(|agent| agent.number.clone()))
+            .ok_or_else(|| Problem::invalid("number", "a new agent needs a number"))?;
         let group = change.group.or_else(|| old.and_then(|agent| agent.group.clone()));
         let skills = change.skills.or_else(|| old.map(|agent| agent.skills.clone())).unwrap_or_default();
         for (field, text) in [("name", Some(&name)), ("number", Some(&number)), ("group", group.as_ref())] {
@@ -92,14 +104,16 @@ impl Core {
         if taken {
             return Err(Problem::invalid("number", "another agent has this number"));
         }
-        let contact = change.contact.or_else(|| old.and_then(|agent| agent.phone.contact.as_ref().map(|(uri, _)| uri.clone())));
+        let contact =
+            change.contact.or_else(|| old.and_then(|agent| agent.phone.contact.as_ref().map(|(uri, _)| uri.clone())));
         let monitorable = change.monitorable.or(old.map(|agent| agent.monitorable)).unwrap_or(true);
         Ok(AgentRecord { id: id.to_owned(), name, number, group, skills, monitorable, contact })
     }
 
     /// Everybody who talks to this agent now may hear or not hear it from now on.
     fn mark_consulted(&mut self, id: &str) {
-        let calls: Vec<_> = self.desks.get(id).map(|desk| desk.calls.iter().map(|entry| entry.call).collect()).unwrap_or_default();
+        let calls: Vec<_> =
+            self.desks.get(id).map(|desk| desk.calls.iter().map(|entry| entry.call).collect()).unwrap_or_default();
         for call in calls {
             self.mark_desks(call);
         }
@@ -114,14 +128,20 @@ impl Core {
         self.out.agents.insert(id.to_owned());
         self.judge_rights();
         self.mark_consulted(id);
-        self.persist(Change::AgentRemoved(id.to_owned()), vec![After::Reply(reply, Reply::Nothing, "store-unavailable")]);
+        self.persist(
+            Change::AgentRemoved(id.to_owned()),
+            vec![After::Reply(reply, Reply::Nothing, "store-unavailable")],
+        );
         Ok(None)
     }
 
     fn put_status(&mut self, actor: &str, id: &str, status: AgentStatus) -> Result<Reply, Problem> {
         self.may_keep_directory(actor)?;
         if matches!(status, AgentStatus::Connecting | AgentStatus::Connected | AgentStatus::Unknown) {
-            return Err(Problem::invalid("status", "the platform may set ready, pause, wrap-up, busy, no-answer and logged-off"));
+            return Err(Problem::invalid(
+                "status",
+                "the platform may set ready, pause, wrap-up, busy, no-answer and logged-off",
+            ));
         }
         let agent = self.directory.agents.get_mut(id).ok_or_else(Problem::agent_not_found)?;
         agent.platform = Some(status);
@@ -137,13 +157,20 @@ impl Core {
             return Err(Problem::call_not_found());
         }
         self.shield(key, on);
-        self.out.log("info", format!("shield {}", if on { "on" } else { "off" }), vec![("call", call.to_owned()), ("user", actor.to_owned())]);
+        self.out.log(
+            "info",
+            format!("shield {}", if on { "on" } else { "off" }),
+            vec![("call", call.to_owned()), ("user", actor.to_owned())],
+        );
         let call = self.calls.get(&key).ok_or_else(Problem::call_not_found)?;
         Ok(Reply::Call(call.view()))
     }
 
     fn hang_up(&mut self, actor: &str, id: &str) -> Result<Reply, Problem> {
-        let role = self.role(actor).filter(|role| *role != Role::Integrator).ok_or_else(|| Problem::forbidden("integrators have no listenings"))?;
+        let role = self
+            .role(actor)
+            .filter(|role| *role != Role::Integrator)
+            .ok_or_else(|| Problem::forbidden("integrators have no listenings"))?;
         let listening = self.listenings.get(id).ok_or_else(Problem::listening_not_found)?;
         if role != Role::Admin && listening.view.ordered_by != actor {
             return Err(Problem::listening_not_found());

@@ -157,8 +157,11 @@ pub(crate) struct Directory {
 impl Directory {
     /// The configuration with the API's changes on top.
     pub(crate) fn new(seed: Seed, put: Vec<AgentRecord>, removed: Vec<String>, now: Timestamp) -> Self {
-        let mut directory =
-            Self { put: put.into_iter().map(|record| (record.id.clone(), record)).collect(), removed: removed.into_iter().collect(), ..Self::default() };
+        let mut directory = Self {
+            put: put.into_iter().map(|record| (record.id.clone(), record)).collect(),
+            removed: removed.into_iter().collect(),
+            ..Self::default()
+        };
         directory.load(seed, now);
         directory
     }
@@ -166,8 +169,12 @@ impl Directory {
     /// Takes a configuration anew; peer ids, statuses and the API's changes stay.
     pub(crate) fn load(&mut self, seed: Seed, now: Timestamp) {
         let mut old = std::mem::take(&mut self.agents);
-        let mut seeds: BTreeMap<String, AgentSeed> =
-            seed.agents.into_iter().filter(|agent| !self.removed.contains(&agent.id)).map(|agent| (agent.id.clone(), agent)).collect();
+        let mut seeds: BTreeMap<String, AgentSeed> = seed
+            .agents
+            .into_iter()
+            .filter(|agent| !self.removed.contains(&agent.id))
+            .map(|agent| (agent.id.clone(), agent))
+            .collect();
         for (id, record) in &self.put {
             let phone = seeds.remove(id).map(|agent| agent.phone).unwrap_or_default();
             seeds.insert(id.clone(), overlay(record, phone));
@@ -188,7 +195,9 @@ impl Directory {
         for seed in seed.users {
             let peer = match &seed.softphone {
                 // the agent's own phone under the user's name
-                Some(softphone) if self.agents.contains_key(softphone) => self.agents.get(softphone).map(|agent| agent.peer),
+                Some(softphone) if self.agents.contains_key(softphone) => {
+                    self.agents.get(softphone).map(|agent| agent.peer)
+                }
                 Some(_) => Some(self.peer(Owner::User(seed.id.clone()))),
                 None => None,
             };
@@ -245,7 +254,9 @@ impl Directory {
 
     /// What signalling must know.
     pub(crate) fn peers(&self) -> Peers {
-        let contact = |phone: &PhoneSeed| phone.contact.as_ref().map(|(uri, addr)| FixedContact { uri: uri.clone(), addr: *addr });
+        let contact = |phone: &PhoneSeed| {
+            phone.contact.as_ref().map(|(uri, addr)| FixedContact { uri: uri.clone(), addr: *addr })
+        };
         let mut accounts: Vec<Account> = self
             .agents
             .values()
@@ -262,9 +273,22 @@ impl Directory {
             let softphone = user.seed.softphone.clone()?;
             let id = user.peer.filter(|_| !self.agents.contains_key(&softphone))?;
             let phone = &user.seed.phone;
-            Some(Account { id, user: softphone, contact: contact(phone), password: phone.password.clone(), nat: phone.nat, may_transfer: false })
+            Some(Account {
+                id,
+                user: softphone,
+                contact: contact(phone),
+                password: phone.password.clone(),
+                nat: phone.nat,
+                may_transfer: false,
+            })
         }));
-        let trunks = self.trunks.iter().map(|t| Trunk { name: t.name.clone(), host: t.host.clone(), next_hop: t.next_hop, allow: t.allow.clone(), nat: t.nat });
+        let trunks = self.trunks.iter().map(|t| Trunk {
+            name: t.name.clone(),
+            host: t.host.clone(),
+            next_hop: t.next_hop,
+            allow: t.allow.clone(),
+            nat: t.nat,
+        });
         Peers { accounts, trunks: trunks.collect(), routes: self.routes.clone() }
     }
 
@@ -376,7 +400,9 @@ impl Directory {
 pub(crate) fn may_see(user: &UserSeed, agent: &AgentSeed) -> bool {
     match user.role {
         Role::Admin => true,
-        Role::Supervisor => user.groups.as_ref().is_none_or(|groups| agent.group.as_ref().is_some_and(|group| groups.contains(group))),
+        Role::Supervisor => {
+            user.groups.as_ref().is_none_or(|groups| agent.group.as_ref().is_some_and(|group| groups.contains(group)))
+        }
         Role::Integrator => false,
     }
 }

@@ -77,13 +77,28 @@ pub(crate) enum Closing {
 }
 
 impl Core {
-    pub(crate) fn new(now: Now, settings: Settings, seed: Seed, restored: Restored, random: [u8; 32], outputs: &mut Vec<Output>) -> Self {
+    pub(crate) fn new(
+        now: Now,
+        settings: Settings,
+        seed: Seed,
+        restored: Restored,
+        random: [u8; 32],
+        outputs: &mut Vec<Output>,
+    ) -> Self {
         let sip = Box::new(Signalling::new(settings.signalling.clone(), random));
         Self::with_sip(now, settings, seed, restored, random, sip, outputs)
     }
 
     /// The same over any signalling.
-    pub(crate) fn with_sip(now: Now, settings: Settings, seed: Seed, restored: Restored, mut random: [u8; 32], sip: Box<dyn Sip>, outputs: &mut Vec<Output>) -> Self {
+    pub(crate) fn with_sip(
+        now: Now,
+        settings: Settings,
+        seed: Seed,
+        restored: Restored,
+        mut random: [u8; 32],
+        sip: Box<dyn Sip>,
+        outputs: &mut Vec<Output>,
+    ) -> Self {
         // signalling draws from the seed as it is
         random.iter_mut().for_each(|byte| *byte ^= 0x5a);
         let directory = Directory::new(seed, restored.agents, restored.agents_removed, now.wall);
@@ -120,7 +135,11 @@ impl Core {
             nameless: Vec::new(),
         };
         if core.settings.access_number.is_none() {
-            core.out.log("warn", "no access number is configured: orders will be refused with access-number-missing".into(), Vec::new());
+            core.out.log(
+                "warn",
+                "no access number is configured: orders will be refused with access-number-missing".into(),
+                Vec::new(),
+            );
         }
         core.out.agents.extend(core.directory.agents.keys().cloned());
         core.out.users.extend(core.directory.users.keys().cloned());
@@ -227,7 +246,9 @@ impl Core {
                 self.sip.drive(self.now.mono, input, &mut outputs);
                 for output in outputs.drain(..) {
                     match output {
-                        signalling::Output::Transmit { flow, data } => self.out.direct.push(Output::Transmit { flow, data }),
+                        signalling::Output::Transmit { flow, data } => {
+                            self.out.direct.push(Output::Transmit { flow, data })
+                        }
                         signalling::Output::Event(event) => self.signalled(event),
                     }
                 }
@@ -238,7 +259,10 @@ impl Core {
             self.judge_desk(&agent);
         }
         self.arm_until();
-        if matches!(self.closing, Closing::Draining | Closing::Stopping) && self.calls.is_empty() && self.ears.is_empty() {
+        if matches!(self.closing, Closing::Draining | Closing::Stopping)
+            && self.calls.is_empty()
+            && self.ears.is_empty()
+        {
             self.closing = Closing::Drained;
             self.out.drained = true;
         }
@@ -307,7 +331,9 @@ impl Core {
                 self.referred(transfer, leg, &decoded, &raw, replaces);
             }
             E::TransferAnswered { transfer: _ } | E::Info { .. } => {}
-            E::TransferJoined { transfer, kept, target, released } => self.transfer_joined(transfer, kept, target, &released),
+            E::TransferJoined { transfer, kept, target, released } => {
+                self.transfer_joined(transfer, kept, target, &released)
+            }
             E::TransferFailed { transfer, status } => self.transfer_failed(transfer, status),
             E::Replaced { old, new, peer } => self.replaced(old, new, peer),
             E::Probed { leg, alive } => self.probed(leg, alive),
@@ -391,7 +417,10 @@ impl Core {
         }
         call.forced = Some(cause);
         for leg in call.legs.clone() {
-            self.sip(signalling::Command::End { leg, reason: signalling::Reason { cause: status, text: text.to_owned() } });
+            self.sip(signalling::Command::End {
+                leg,
+                reason: signalling::Reason { cause: status, text: text.to_owned() },
+            });
         }
     }
 }

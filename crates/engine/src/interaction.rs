@@ -115,8 +115,13 @@ impl Core {
         let header = call.metadata.interaction.clone();
         let direction = call.direction;
         // a call that this agent takes while the other one consults
-        let received = call.side_of(leg) == Some(1) && call.interactions.iter().any(|key_| self.interactions.get(key_).is_some_and(|i| i.primary != key));
-        let joins = if from_trunk { self.interaction_named(agent, header.as_deref(), key) } else { self.current_interaction(agent) };
+        let received = call.side_of(leg) == Some(1)
+            && call.interactions.iter().any(|key_| self.interactions.get(key_).is_some_and(|i| i.primary != key));
+        let joins = if from_trunk {
+            self.interaction_named(agent, header.as_deref(), key)
+        } else {
+            self.current_interaction(agent)
+        };
         match joins {
             Some(interaction) => self.consult(interaction, key),
             None => {
@@ -190,13 +195,17 @@ impl Core {
     /// The agent's interaction that a further call of its own belongs to: of the call it is on.
     fn current_interaction(&self, agent: &str) -> Option<InteractionKey> {
         let desk = self.desks.get(agent)?;
-        let up = |entry: &&OnDesk| matches!(entry.phase, Phase::Answered(_)) && entry.interaction.is_some_and(|key| self.primary_is_up(key));
+        let up = |entry: &&OnDesk| {
+            matches!(entry.phase, Phase::Answered(_)) && entry.interaction.is_some_and(|key| self.primary_is_up(key))
+        };
         let on = self.ear_on(agent).and_then(|on| on.interaction).filter(|key| self.primary_is_up(*key));
         on.or_else(|| desk.calls.iter().filter(up).min_by_key(|entry| entry.phase).and_then(|entry| entry.interaction))
     }
 
     fn primary_is_up(&self, key: InteractionKey) -> bool {
-        self.interactions.get(&key).is_some_and(|i| !i.lingering && self.calls.get(&i.primary).is_some_and(|call| call.state == CallState::Up))
+        self.interactions
+            .get(&key)
+            .is_some_and(|i| !i.lingering && self.calls.get(&i.primary).is_some_and(|call| call.state == CallState::Up))
     }
 
     /// The agent's interaction that the platform named in a header.
@@ -204,7 +213,14 @@ impl Core {
         let name = name?;
         let desk = self.desks.get(agent)?;
         let mut keys = desk.calls.iter().filter(|entry| entry.call != call).filter_map(|entry| entry.interaction);
-        keys.find(|key| self.primary_is_up(*key) && self.interactions.get(key).and_then(|i| self.calls.get(&i.primary)).is_some_and(|call| call.interaction == name))
+        keys.find(|key| {
+            self.primary_is_up(*key)
+                && self
+                    .interactions
+                    .get(key)
+                    .and_then(|i| self.calls.get(&i.primary))
+                    .is_some_and(|call| call.interaction == name)
+        })
     }
 
     pub(crate) fn on_desk(&mut self, agent: &str, call: CallKey) -> Option<&mut OnDesk> {
@@ -249,7 +265,9 @@ impl Core {
     }
 
     fn end_interaction(&mut self, key: InteractionKey, reason: EndReason) {
-        for listening in self.interactions.get(&key).map(|interaction| interaction.listenings.clone()).unwrap_or_default() {
+        for listening in
+            self.interactions.get(&key).map(|interaction| interaction.listenings.clone()).unwrap_or_default()
+        {
             self.end_listening(&listening, reason);
         }
         let Some(interaction) = self.interactions.remove(&key) else { return };
@@ -268,7 +286,11 @@ impl Core {
         }
         // consultations that go on are the agent's next interaction, which sets off nothing by itself
         let desk = self.desks.get(&interaction.agent);
-        let left = interaction.calls.iter().filter(|call| desk.is_some_and(|desk| desk.calls.iter().any(|e| e.call == **call && matches!(e.phase, Phase::Answered(_)))));
+        let left = interaction.calls.iter().filter(|call| {
+            desk.is_some_and(|desk| {
+                desk.calls.iter().any(|e| e.call == **call && matches!(e.phase, Phase::Answered(_)))
+            })
+        });
         if let Some(call) = left.copied().next() {
             self.begin_interaction(&interaction.agent, call, Trigger::OnOrder);
         }
@@ -305,7 +327,10 @@ impl Core {
             .filter_map(|entry| {
                 let leg = self.leg_of(agent, entry.call)?;
                 let held = self.legs.get(&leg).is_some_and(crate::call::Leg::holds);
-                Some((EarOn { call: entry.call, interaction: entry.interaction, leg, held, conference: false }, entry.phase))
+                Some((
+                    EarOn { call: entry.call, interaction: entry.interaction, leg, held, conference: false },
+                    entry.phase,
+                ))
             })
             .collect();
         let first = hearing.iter().find(|(on, _)| !on.held).or_else(|| hearing.first())?.0;
@@ -342,14 +367,19 @@ impl Core {
     pub(crate) fn unhearable(&self, agent: &str, on: EarOn) -> bool {
         let hidden = |key: CallKey| {
             let Some(call) = self.calls.get(&key) else { return true };
-            let other = self.agents_on(key).into_iter().any(|(_, other)| other != agent && !self.directory.agents.get(&other).is_some_and(|a| a.seed.monitorable));
+            let other = self.agents_on(key).into_iter().any(|(_, other)| {
+                other != agent && !self.directory.agents.get(&other).is_some_and(|a| a.seed.monitorable)
+            });
             call.metadata.do_not_monitor || other
         };
         if !on.conference {
             return hidden(on.call);
         }
         let Some(desk) = self.desks.get(agent) else { return true };
-        let unheld = |entry: &&OnDesk| matches!(entry.phase, Phase::Answered(_)) && self.leg_of(agent, entry.call).and_then(|leg| self.legs.get(&leg)).is_some_and(|leg| !leg.holds());
+        let unheld = |entry: &&OnDesk| {
+            matches!(entry.phase, Phase::Answered(_))
+                && self.leg_of(agent, entry.call).and_then(|leg| self.legs.get(&leg)).is_some_and(|leg| !leg.holds())
+        };
         desk.calls.iter().filter(unheld).any(|entry| hidden(entry.call))
     }
 

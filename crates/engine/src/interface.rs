@@ -402,7 +402,14 @@ impl Engine {
     /// An engine with its directory and what the store kept. Listenings that were not ended are closed with
     /// `engine-restarted`, requests past `until` become `expired`: the outputs say so.
     #[must_use]
-    pub fn new(now: Now, settings: Settings, directory: Seed, restored: Restored, seed: [u8; 32], outputs: &mut Vec<Output>) -> Self {
+    pub fn new(
+        now: Now,
+        settings: Settings,
+        directory: Seed,
+        restored: Restored,
+        seed: [u8; 32],
+        outputs: &mut Vec<Output>,
+    ) -> Self {
         Self { core: crate::engine::Core::new(now, settings, directory, restored, seed, outputs) }
     }
 

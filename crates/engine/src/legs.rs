@@ -40,22 +40,47 @@ pub(crate) struct Offer {
 impl Core {
     /// Reads what the engine needs of an INVITE.
     #[allow(clippy::too_many_arguments)] // one for each field of the event
-    pub(crate) fn read_offer(&self, leg: LegId, origin: Origin, target: &Uri, from_user: String, from_display: String, replaces: Option<LegId>, invite: &Message) -> Offer {
+    pub(crate) fn read_offer(
+        &self,
+        leg: LegId,
+        origin: Origin,
+        target: &Uri,
+        from_user: String,
+        from_display: String,
+        replaces: Option<LegId>,
+        invite: &Message,
+    ) -> Offer {
         let header = |name: &Option<String>| {
             let value = invite.header(&HeaderName::new(name.as_deref()?))?.trim();
             let fit = !value.is_empty() && value.len() <= METADATA_MAX && !value.chars().any(char::is_control);
             fit.then(|| value.to_owned())
         };
         let settings = &self.settings;
-        let do_not_monitor = settings.header_do_not_monitor.as_ref().and_then(|name| invite.header(&HeaderName::new(name)));
+        let do_not_monitor =
+            settings.header_do_not_monitor.as_ref().and_then(|name| invite.header(&HeaderName::new(name)));
         let metadata = Metadata {
             queue: header(&settings.header_queue),
             access_number: header(&settings.header_access_number),
             interaction: header(&settings.header_interaction),
             do_not_monitor: do_not_monitor.is_some_and(says_yes),
         };
-        let to_user = invite.to().ok().and_then(|to| to.parsed_uri()).map(|uri| uri.user_decoded()).filter(|user| !user.is_empty());
-        Offer { leg, origin, target: target.user_decoded(), target_raw: target.user().to_owned(), to_user, from_user, from_display, replaces, metadata }
+        let to_user = invite
+            .to()
+            .ok()
+            .and_then(|to| to.parsed_uri())
+            .map(|uri| uri.user_decoded())
+            .filter(|user| !user.is_empty());
+        Offer {
+            leg,
+            origin,
+            target: target.user_decoded(),
+            target_raw: target.user().to_owned(),
+            to_user,
+            from_user,
+            from_display,
+            replaces,
+            metadata,
+        }
     }
 
     /// A new call, or an INVITE with Replaces.
@@ -76,8 +101,16 @@ impl Core {
         let (callee, destination) = match self.route(&caller, &offer.target, &offer.target_raw) {
             Ok(found) => found,
             Err(status) => {
-                self.out.log("info", format!("refused a call from {} to {}: {status}", Masked(&offer.from_user), Masked(&offer.target)), Vec::new());
-                self.refuse(offer.leg, status, if status == 404 { "calls_refused_unknown" } else { "calls_refused_unreachable" });
+                self.out.log(
+                    "info",
+                    format!("refused a call from {} to {}: {status}", Masked(&offer.from_user), Masked(&offer.target)),
+                    Vec::new(),
+                );
+                self.refuse(
+                    offer.leg,
+                    status,
+                    if status == 404 { "calls_refused_unknown" } else { "calls_refused_unreachable" },
+                );
                 return;
             }
         };
@@ -150,27 +183,50 @@ impl Core {
         self.legs.insert(leg, Leg { call: key, party, stream, answered: false, rang: false, session: None });
         if let Some(call) = self.calls.get_mut(&key) {
             call.legs.push(leg);
-            call.records.push(LegRecord { stream, open: true, role, sip_call_id: String::new(), codec: None, figures: Figures::default() });
+            call.records.push(LegRecord {
+                stream,
+                open: true,
+                role,
+                sip_call_id: String::new(),
+                codec: None,
+                figures: Figures::default(),
+            });
         }
     }
 
     fn connect(&mut self, offer: Offer, caller: Party, callee: Party, destination: Destination) {
         let key = self.ids.next();
-        let (Some((caller_stream, caller_media)), Some((callee_stream, callee_media))) = (self.open_stream(key), self.open_stream(key)) else {
+        let (Some((caller_stream, caller_media)), Some((callee_stream, callee_media))) =
+            (self.open_stream(key), self.open_stream(key))
+        else {
             return; // two were ready
         };
         self.out.media(media::Command::Bridge { a: caller_stream, b: callee_stream });
         let callee_leg = self.new_leg();
         let (from_user, from_display) = self.shown_as(&caller, &offer.from_display);
-        let headers = if matches!(callee, Party::Outside { .. }) { Vec::new() } else { self.passed_headers(&offer.metadata) };
+        let headers =
+            if matches!(callee, Party::Outside { .. }) { Vec::new() } else { self.passed_headers(&offer.metadata) };
         let id = self.start_call(key, &offer, &caller, &callee, &from_user);
         self.add_leg(key, offer.leg, caller.clone(), caller_stream, Role::Caller);
         self.add_leg(key, callee_leg, callee.clone(), callee_stream, Role::of_callee(&callee));
         if let Some(call) = self.calls.get_mut(&key) {
             call.sides = [Some(offer.leg), Some(callee_leg)];
         }
-        self.out.log("info", format!("call from {} to {} started", Masked(&from_user), Masked(&offer.target)), vec![("call", id)]);
-        let callee_leg = NewLeg { leg: callee_leg, destination, from_user, from_display, identity: false, media: callee_media, headers, ring_timeout: None };
+        self.out.log(
+            "info",
+            format!("call from {} to {} started", Masked(&from_user), Masked(&offer.target)),
+            vec![("call", id)],
+        );
+        let callee_leg = NewLeg {
+            leg: callee_leg,
+            destination,
+            from_user,
+            from_display,
+            identity: false,
+            media: callee_media,
+            headers,
+            ring_timeout: None,
+        };
         self.sip(signalling::Command::Connect { caller: offer.leg, caller_media, callee: callee_leg });
         self.call_event(EventName::CallStarted, key);
         if let Some(agent) = caller.agent() {
@@ -226,10 +282,14 @@ impl Core {
     /// The configured metadata headers as they came, for phones here; nothing else passes.
     pub(crate) fn passed_headers(&self, metadata: &Metadata) -> Vec<(String, String)> {
         let settings = &self.settings;
-        [(&settings.header_queue, &metadata.queue), (&settings.header_access_number, &metadata.access_number), (&settings.header_interaction, &metadata.interaction)]
-            .into_iter()
-            .filter_map(|(name, value)| Some((name.clone()?, value.clone()?)))
-            .collect()
+        [
+            (&settings.header_queue, &metadata.queue),
+            (&settings.header_access_number, &metadata.access_number),
+            (&settings.header_interaction, &metadata.interaction),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.clone()?, value.clone()?)))
+        .collect()
     }
 
     pub(crate) fn ringing(&mut self, leg: LegId) {
@@ -270,7 +330,12 @@ impl Core {
     pub(crate) fn judge_held(&mut self, key: CallKey) {
         let Some(call) = self.calls.get_mut(&key) else { return };
         let agent = call.agent.as_deref();
-        let held = call.sides.iter().flatten().filter_map(|leg| self.legs.get(leg)).any(|leg| leg.party.agent() == agent && agent.is_some() && leg.holds());
+        let held = call
+            .sides
+            .iter()
+            .flatten()
+            .filter_map(|leg| self.legs.get(leg))
+            .any(|leg| leg.party.agent() == agent && agent.is_some() && leg.holds());
         if call.held != held {
             call.held = held;
             self.call_event(if held { EventName::CallHeld } else { EventName::CallResumed }, key);
@@ -286,7 +351,8 @@ impl Core {
         leg.answered = true;
         let key = leg.call;
         let Some(call) = self.calls.get_mut(&key) else { return };
-        let both = call.sides.iter().all(|side| side.and_then(|leg| self.legs.get(&leg)).is_some_and(|leg| leg.answered));
+        let both =
+            call.sides.iter().all(|side| side.and_then(|leg| self.legs.get(&leg)).is_some_and(|leg| leg.answered));
         if both && call.state == CallState::Ringing {
             call.state = CallState::Up;
             call.answered_at = Some(self.now.wall);
@@ -303,7 +369,11 @@ impl Core {
     /// The agents on a call's two sides, the caller's side first.
     pub(crate) fn agents_on(&self, key: CallKey) -> Vec<(LegId, String)> {
         let sides = self.calls.get(&key).map(|call| call.sides).unwrap_or_default();
-        sides.into_iter().flatten().filter_map(|leg| Some((leg, self.legs.get(&leg)?.party.agent()?.to_owned()))).collect()
+        sides
+            .into_iter()
+            .flatten()
+            .filter_map(|leg| Some((leg, self.legs.get(&leg)?.party.agent()?.to_owned())))
+            .collect()
     }
 
     pub(crate) fn mark_desks(&mut self, key: CallKey) {
@@ -330,7 +400,8 @@ impl Core {
             call.ends.push(LegEnd { by, called: role != Role::Caller, rang: leg.rang, end });
         }
         if let Some(side) = side {
-            let lingers = call.state == CallState::Up && call.transfer.as_ref().is_some_and(|transfer| transfer.transferor == leg_id);
+            let lingers = call.state == CallState::Up
+                && call.transfer.as_ref().is_some_and(|transfer| transfer.transferor == leg_id);
             if lingers {
                 call.sides[side] = None;
                 if let Some(agent) = leg.party.agent() {
@@ -355,7 +426,10 @@ impl Core {
         if let Some(transfer) = call.transfer.take() {
             self.transfers.remove(&transfer.id);
             if let Some(leg) = transfer.target.filter(|target| self.legs.contains_key(target)) {
-                self.sip(signalling::Command::End { leg, reason: signalling::Reason { cause: 487, text: "The call is over".into() } });
+                self.sip(signalling::Command::End {
+                    leg,
+                    reason: signalling::Reason { cause: 487, text: "The call is over".into() },
+                });
             }
         }
         let mut agents: Vec<String> = self.agents_on(key).into_iter().map(|(_, agent)| agent).collect();
@@ -363,7 +437,12 @@ impl Core {
         let Some(call) = self.calls.get_mut(&key) else { return };
         call.sides = [None, None];
         // a stream may have moved to another call with its leg
-        let streams: Vec<StreamId> = call.records.iter().map(|record| record.stream).filter(|stream| self.streams.get(stream) == Some(&key)).collect();
+        let streams: Vec<StreamId> = call
+            .records
+            .iter()
+            .map(|record| record.stream)
+            .filter(|stream| self.streams.get(stream) == Some(&key))
+            .collect();
         for interaction in call.interactions.clone() {
             self.call_leaves(interaction, key, EndReason::CallEnded);
         }

@@ -10,7 +10,9 @@ use crate::view::{AgentRef, AgentStatus, AgentView, CallState, EventBody, EventN
 impl Core {
     pub(crate) fn agent_view(&self, id: &str) -> Option<AgentView> {
         let agent = self.directory.agents.get(id)?;
-        let calls = self.desks.get(id).map(|desk| desk.calls.iter().filter_map(|entry| self.calls.get(&entry.call)).map(|call| call.id.clone()).collect());
+        let calls = self.desks.get(id).map(|desk| {
+            desk.calls.iter().filter_map(|entry| self.calls.get(&entry.call)).map(|call| call.id.clone()).collect()
+        });
         Some(AgentView {
             id: agent.seed.id.clone(),
             name: agent.seed.name.clone(),
@@ -33,7 +35,8 @@ impl Core {
     /// Shows an agent's status anew if it changed.
     pub(crate) fn judge_status(&mut self, id: &str) {
         let phases = self.desks.get(id).into_iter().flat_map(|desk| &desk.calls);
-        let live = phases.filter(|entry| self.calls.get(&entry.call).is_some_and(|call| call.state != CallState::Ended));
+        let live =
+            phases.filter(|entry| self.calls.get(&entry.call).is_some_and(|call| call.state != CallState::Ended));
         let earliest = live.map(|entry| entry.phase).min();
         let now = self.now.wall;
         let Some(agent) = self.directory.agents.get_mut(id) else { return };

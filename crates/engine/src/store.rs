@@ -71,7 +71,8 @@ impl Core {
         for next in after {
             match next {
                 After::Reply(reply, answer, code) => {
-                    let result = if ok { Ok(answer) } else { Err(Problem::new(503, code, "the store cannot be written now")) };
+                    let result =
+                        if ok { Ok(answer) } else { Err(Problem::new(503, code, "the store cannot be written now")) };
                     self.out.replies.push((reply, result));
                 }
                 After::Order(reply, request) => self.ordered(reply, &request, ok),
@@ -90,7 +91,9 @@ impl Core {
     fn keep_for_later(&mut self, change: Change, after: Vec<After>, uncounted: usize) {
         match change {
             change if !after.is_empty() => self.books.refused.push_back((change, after)),
-            Change::Request(record) | Change::Heard(_, record) => *self.books.requests.entry(record.view.id).or_default() += uncounted,
+            Change::Request(record) | Change::Heard(_, record) => {
+                *self.books.requests.entry(record.view.id).or_default() += uncounted
+            }
             Change::Agent(record) => drop(self.books.agents.insert(record.id)),
             Change::AgentRemoved(id) => drop(self.books.agents.insert(id)),
             // its next state, or its end, is written as it comes
@@ -116,7 +119,11 @@ impl Core {
         }
         for (id, uncounted) in std::mem::take(&mut self.books.requests) {
             // one that ended meanwhile has its final record among the above
-            let Some(record) = self.requests.get(&id).filter(|request| request.stored).map(|request| request.record.clone()) else { continue };
+            let Some(record) =
+                self.requests.get(&id).filter(|request| request.stored).map(|request| request.record.clone())
+            else {
+                continue;
+            };
             self.persist(Change::Request(record), (0..uncounted).map(|_| After::Counted(id.clone())).collect());
         }
         for id in std::mem::take(&mut self.books.agents) {

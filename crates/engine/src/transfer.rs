@@ -11,7 +11,14 @@ use crate::view::{CallDirection, CallState, EndReason, EventName};
 
 impl Core {
     /// A REFER came. Only an agent may, and the target is routed with that agent's rights (SEMANTICS, Who may do what).
-    pub(crate) fn referred(&mut self, transfer: TransferId, leg_id: LegId, target: &str, raw: &str, replaces: Option<LegId>) {
+    pub(crate) fn referred(
+        &mut self,
+        transfer: TransferId,
+        leg_id: LegId,
+        target: &str,
+        raw: &str,
+        replaces: Option<LegId>,
+    ) {
         let refusal = match self.judge_transfer(leg_id, replaces) {
             Err(status) => Some(status),
             Ok(()) => match replaces {
@@ -52,7 +59,12 @@ impl Core {
             Ok(found) => found,
             Err(status) => return Some(status),
         };
-        let kept = self.calls.get(&key).and_then(|call| call.peer_of(leg_id)).and_then(|kept| self.legs.get(&kept)).map(|leg| leg.party.clone());
+        let kept = self
+            .calls
+            .get(&key)
+            .and_then(|call| call.peer_of(leg_id))
+            .and_then(|kept| self.legs.get(&kept))
+            .map(|leg| leg.party.clone());
         let Some((stream, media)) = self.open_stream(key) else { return Some(503) };
         // the target sees whom it will talk to
         let (from_user, from_display) = self.shown_as(kept.as_ref().unwrap_or(&transferor), "");
@@ -62,7 +74,16 @@ impl Core {
         };
         let target_leg = self.new_leg();
         self.add_leg(key, target_leg, party.clone(), stream, Role::of_callee(&party));
-        let new = NewLeg { leg: target_leg, destination, from_user, from_display, identity: false, media, headers, ring_timeout: None };
+        let new = NewLeg {
+            leg: target_leg,
+            destination,
+            from_user,
+            from_display,
+            identity: false,
+            media,
+            headers,
+            ring_timeout: None,
+        };
         self.accept_transfer(transfer, leg_id, Some(new))
     }
 
@@ -80,7 +101,8 @@ impl Core {
     fn accept_transfer(&mut self, transfer: TransferId, leg_id: LegId, target: Option<NewLeg>) -> Option<u16> {
         let key = self.legs.get(&leg_id)?.call;
         let call = self.calls.get_mut(&key)?;
-        call.transfer = Some(Transfer { id: transfer, transferor: leg_id, target: target.as_ref().map(|target| target.leg) });
+        call.transfer =
+            Some(Transfer { id: transfer, transferor: leg_id, target: target.as_ref().map(|target| target.leg) });
         self.transfers.entry(transfer).or_default().push(key);
         self.counters.count("transfers_accepted");
         self.sip(Command::AcceptTransfer { transfer, target });
@@ -138,9 +160,16 @@ impl Core {
 
     /// Agents whose legs are released, or who left already while the transfer was pending.
     fn transferors(&self, calls: [Option<CallKey>; 2], released: &[LegId]) -> Vec<String> {
-        let mut agents: Vec<String> = released.iter().filter_map(|leg| self.legs.get(leg)?.party.agent().map(str::to_owned)).collect();
-        let interactions = calls.into_iter().flatten().filter_map(|key| self.calls.get(&key)).flat_map(|call| &call.interactions);
-        agents.extend(interactions.filter_map(|key| self.interactions.get(key)).filter(|interaction| interaction.lingering).map(|i| i.agent.clone()));
+        let mut agents: Vec<String> =
+            released.iter().filter_map(|leg| self.legs.get(leg)?.party.agent().map(str::to_owned)).collect();
+        let interactions =
+            calls.into_iter().flatten().filter_map(|key| self.calls.get(&key)).flat_map(|call| &call.interactions);
+        agents.extend(
+            interactions
+                .filter_map(|key| self.interactions.get(key))
+                .filter(|interaction| interaction.lingering)
+                .map(|i| i.agent.clone()),
+        );
         agents
     }
 
@@ -181,7 +210,8 @@ impl Core {
     /// Two legs are the call's pair from now on, the first on the side that it had.
     fn pair(&mut self, key: CallKey, stayed: LegId, other: LegId) {
         let Some(call) = self.calls.get_mut(&key) else { return };
-        call.sides = if call.side_of(stayed) == Some(1) { [Some(other), Some(stayed)] } else { [Some(stayed), Some(other)] };
+        call.sides =
+            if call.side_of(stayed) == Some(1) { [Some(other), Some(stayed)] } else { [Some(stayed), Some(other)] };
         for leg in [stayed, other] {
             if let Some(leg) = self.legs.get_mut(&leg) {
                 leg.answered = true;
@@ -201,7 +231,12 @@ impl Core {
         let agents = self.agents_on(key);
         let new_agent = agents.iter().find(|(leg, _)| *leg == newcomer).map(|(_, agent)| agent.clone());
         let interaction = self.ids.ulid("int", self.now.wall);
-        let others_outside = self.calls.get(&key).is_some_and(|call| call.sides.iter().flatten().any(|leg| self.legs.get(leg).is_some_and(|leg| matches!(leg.party, Party::Outside { .. }))));
+        let others_outside = self.calls.get(&key).is_some_and(|call| {
+            call.sides
+                .iter()
+                .flatten()
+                .any(|leg| self.legs.get(leg).is_some_and(|leg| matches!(leg.party, Party::Outside { .. })))
+        });
         if let Some(call) = self.calls.get_mut(&key) {
             call.agent = new_agent.clone().or_else(|| agents.first().map(|(_, agent)| agent.clone()));
             if new_agent.is_some() {
@@ -249,9 +284,16 @@ impl Core {
             self.refuse(offer.leg, 403, "calls_refused_stranger");
             return;
         };
-        let own = self.calls.get(&key).is_some_and(|call| call.side_of(old).is_some() && call.sides.iter().flatten().any(|leg| self.legs.get(leg).is_some_and(|leg| leg.party == party)));
+        let own = self.calls.get(&key).is_some_and(|call| {
+            call.side_of(old).is_some()
+                && call.sides.iter().flatten().any(|leg| self.legs.get(leg).is_some_and(|leg| leg.party == party))
+        });
         if !own && !matches!(offer.origin, Origin::Trunk(_)) {
-            self.out.log("warn", "refused an INVITE with Replaces from a stranger to that call".into(), self.leg_ids(old));
+            self.out.log(
+                "warn",
+                "refused an INVITE with Replaces from a stranger to that call".into(),
+                self.leg_ids(old),
+            );
             self.refuse(offer.leg, 403, "replaces_refused");
             return;
         }
@@ -293,6 +335,10 @@ impl Core {
     }
 
     pub(crate) fn leg_ids(&self, leg: LegId) -> Vec<(&'static str, String)> {
-        self.legs.get(&leg).and_then(|leg| self.calls.get(&leg.call)).map(|call| vec![("call", call.id.clone())]).unwrap_or_default()
+        self.legs
+            .get(&leg)
+            .and_then(|leg| self.calls.get(&leg.call))
+            .map(|call| vec![("call", call.id.clone())])
+            .unwrap_or_default()
     }
 }

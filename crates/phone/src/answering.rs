@@ -67,7 +67,13 @@ impl Phone {
         match body {
             Ok(body) => {
                 call.answered = true;
-                self.respond_to_invite(now, id, 200, Reply { body: Some(body), contact: true, ..Reply::default() }, out);
+                self.respond_to_invite(
+                    now,
+                    id,
+                    200,
+                    Reply { body: Some(body), contact: true, ..Reply::default() },
+                    out,
+                );
             }
             Err(_) => self.reject(now, id, 488, out),
         }

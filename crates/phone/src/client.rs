@@ -337,7 +337,8 @@ impl Phone {
             let Some(call) = self.calls.values().find(|c| c.sip_call_id == response.call_id()) else {
                 return;
             };
-            let request = Request { uri: uri.clone(), to: to.clone(), call: None, ..call.request(method.clone(), cseq, None) };
+            let request =
+                Request { uri: uri.clone(), to: to.clone(), call: None, ..call.request(method.clone(), cseq, None) };
             if method == Method::Ack {
                 let branch = self.branch();
                 let message = self.build(&request, &branch, None);
@@ -349,8 +350,16 @@ impl Phone {
     }
 
     /// ACK inside the transaction to a final answer above 299 (RFC 3261 §17.1.1.3).
-    fn acknowledge_failure(&mut self, now: Instant, branch: &str, to: SocketAddr, response: &Message, out: &mut Vec<Output>) {
-        let Some(index) = self.clients.iter().position(|t| t.branch == branch && t.request.method == Method::Invite) else {
+    fn acknowledge_failure(
+        &mut self,
+        now: Instant,
+        branch: &str,
+        to: SocketAddr,
+        response: &Message,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(index) = self.clients.iter().position(|t| t.branch == branch && t.request.method == Method::Invite)
+        else {
             return;
         };
         let request = Request {
@@ -449,7 +458,12 @@ impl Phone {
             call.inviting = None;
         } else {
             call.changing = None;
-            call.answers.push(Answered { cseq: request.cseq, method: request.method.clone(), status: 408, message: None });
+            call.answers.push(Answered {
+                cseq: request.cseq,
+                method: request.method.clone(),
+                status: 408,
+                message: None,
+            });
         }
         if matches!(request.method, Method::Invite | Method::Bye) {
             self.change(now, id, State::Ended, out);

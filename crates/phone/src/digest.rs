@@ -29,7 +29,8 @@ pub(crate) fn answer(challenge: &str, who: &Credentials<'_>) -> Option<String> {
     let Credentials { user, password, method, uri, cnonce } = who;
     let ha1 = hash(&format!("{user}:{realm}:{password}"));
     let ha2 = hash(&format!("{method}:{uri}"));
-    let mut out = format!(r#"Digest username="{user}", realm="{realm}", nonce="{nonce}", uri="{uri}", algorithm={algorithm}"#);
+    let mut out =
+        format!(r#"Digest username="{user}", realm="{realm}", nonce="{nonce}", uri="{uri}", algorithm={algorithm}"#);
     if param(params, "qop").is_some_and(|qop| qop.split(',').any(|q| q.trim() == "auth")) {
         let response = hash(&format!("{ha1}:{nonce}:00000001:{cnonce}:auth:{ha2}"));
         out += &format!(r#", qop=auth, nc=00000001, cnonce="{cnonce}", response="{response}""#);

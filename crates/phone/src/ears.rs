@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::rtp::Packet;
 use crate::g711::Codec;
+use crate::rtp::Packet;
 
 /// Packets that one call's ears keep at most: 10 minutes; older ones are forgotten.
 pub const MAX_HEARD: usize = 30_000;

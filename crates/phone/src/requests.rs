@@ -196,7 +196,14 @@ impl Phone {
     }
 
     /// Attended transfer (RFC 5589 §7): asks the other side to take the place of this phone in `consultation`.
-    pub fn refer_replacing(&mut self, now: Instant, id: CallId, uri: &str, consultation: CallId, out: &mut Vec<Output>) -> u32 {
+    pub fn refer_replacing(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        uri: &str,
+        consultation: CallId,
+        out: &mut Vec<Output>,
+    ) -> u32 {
         let dialog = self.calls.get(&consultation).map(Call::replaces).unwrap_or_default();
         let escaped: String = dialog
             .bytes()
@@ -214,7 +221,14 @@ impl Phone {
     }
 
     /// An INFO inside the dialog (RFC 6086).
-    pub fn send_info(&mut self, now: Instant, id: CallId, content_type: &str, body: &str, out: &mut Vec<Output>) -> u32 {
+    pub fn send_info(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        content_type: &str,
+        body: &str,
+        out: &mut Vec<Output>,
+    ) -> u32 {
         let body = (content_type.to_owned(), Bytes::copy_from_slice(body.as_bytes()));
         self.send_in_dialog(now, id, Method::Info, &[], Some(body), out)
     }
@@ -305,7 +319,8 @@ impl Phone {
             return;
         };
         let to = invite.to;
-        let request = Request { method: Method::Cancel, headers: Vec::new(), body: None, call: None, ..invite.request.clone() };
+        let request =
+            Request { method: Method::Cancel, headers: Vec::new(), body: None, call: None, ..invite.request.clone() };
         let message = self.build(&request, &branch, None);
         // Same branch as the INVITE (RFC 3261 §9.1).
         self.transmit(now, to, &message, out);
@@ -316,8 +331,11 @@ impl Phone {
 impl Call {
     /// A request inside this dialog.
     pub(crate) fn request(&self, method: Method, cseq: u32, body: Option<(String, Bytes)>) -> Request {
-        let to =
-            if self.remote_tag.is_empty() { self.remote.clone() } else { format!("{};tag={}", self.remote, self.remote_tag) };
+        let to = if self.remote_tag.is_empty() {
+            self.remote.clone()
+        } else {
+            format!("{};tag={}", self.remote, self.remote_tag)
+        };
         Request {
             method,
             uri: self.target.clone(),

@@ -84,7 +84,8 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let packet = Packet { payload_type: 8, marker: true, sequence: 65_535, timestamp: 7, ssrc: 9, payload: &[1, 2, 3] };
+        let packet =
+            Packet { payload_type: 8, marker: true, sequence: 65_535, timestamp: 7, ssrc: 9, payload: &[1, 2, 3] };
         let data = packet.write();
         let read = Packet::parse(&data).expect("it is RTP");
         assert_eq!((read.payload_type, read.marker, read.sequence, read.timestamp, read.ssrc), (8, true, 65_535, 7, 9));
@@ -95,7 +96,8 @@ mod tests {
     fn broken_packets_are_refused() {
         assert!(Packet::parse(&[0x80; 11]).is_none());
         assert!(Packet::parse(&[0x00; 12]).is_none());
-        let mut padded = Packet { payload_type: 0, marker: false, sequence: 0, timestamp: 0, ssrc: 0, payload: &[9] }.write();
+        let mut padded =
+            Packet { payload_type: 0, marker: false, sequence: 0, timestamp: 0, ssrc: 0, payload: &[9] }.write();
         padded[0] |= 0x20;
         assert!(Packet::parse(&padded).is_none(), "padding longer than the packet");
         padded[0] = 0x90;

@@ -139,7 +139,15 @@ impl Phone {
             _ => Ok(call.session.offer()),
         };
         match body {
-            Ok(body) => self.respond(now, request, from, 200, &tag, Reply { body: Some(body), contact: true, ..Reply::default() }, out),
+            Ok(body) => self.respond(
+                now,
+                request,
+                from,
+                200,
+                &tag,
+                Reply { body: Some(body), contact: true, ..Reply::default() },
+                out,
+            ),
             Err(_) => self.respond(now, request, from, 488, &tag, Reply::default(), out),
         }
     }
@@ -162,7 +170,9 @@ impl Phone {
         call.learn_route(request);
         let body = if offer.is_empty() { Ok(None) } else { call.session.answer(&offer).map(Some) };
         match body {
-            Ok(body) => self.respond(now, request, from, 200, &tag, Reply { body, contact: true, ..Reply::default() }, out),
+            Ok(body) => {
+                self.respond(now, request, from, 200, &tag, Reply { body, contact: true, ..Reply::default() }, out)
+            }
             Err(_) => self.respond(now, request, from, 488, &tag, Reply::default(), out),
         }
     }
@@ -178,7 +188,8 @@ impl Phone {
     fn on_cancel(&mut self, now: Instant, from: SocketAddr, request: &Message, out: &mut Vec<Output>) {
         let branch = request.top_via().branch().to_owned();
         let call = self.calls.values().find(|c| {
-            !c.outgoing && c.invite.as_ref().is_some_and(|i| i.top_via().branch() == branch && i.call_id() == request.call_id())
+            !c.outgoing
+                && c.invite.as_ref().is_some_and(|i| i.top_via().branch() == branch && i.call_id() == request.call_id())
         });
         let Some((id, open)) = call.map(|c| (c.id, c.state == State::Incoming && !c.answered)) else {
             self.respond(now, request, from, 481, "", Reply::default(), out);
@@ -260,7 +271,8 @@ impl Phone {
             seen.forget_at = now + t1 * MEMORY;
         }
         if request.method() == Method::Invite && status >= 200 {
-            let call = self.calls.values().find(|c| c.sip_call_id == request.call_id() && c.local_tag == tag).map(|c| c.id);
+            let call =
+                self.calls.values().find(|c| c.sip_call_id == request.call_id() && c.local_tag == tag).map(|c| c.id);
             self.unacknowledged.push(Unacknowledged {
                 call,
                 sip_call_id: request.call_id().to_owned(),

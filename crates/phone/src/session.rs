@@ -121,7 +121,10 @@ impl Session {
         for codec in &codecs {
             text += &format!("a=rtpmap:{} {}/8000\r\n", codec.payload_type(), codec.name());
         }
-        text += &format!("a=rtpmap:{event} telephone-event/8000\r\na=fmtp:{event} 0-15\r\na=ptime:20\r\na={}\r\n", word(self.shown));
+        text += &format!(
+            "a=rtpmap:{event} telephone-event/8000\r\na=fmtp:{event} 0-15\r\na=ptime:20\r\na={}\r\n",
+            word(self.shown)
+        );
         Bytes::from(text)
     }
 }

@@ -175,7 +175,8 @@ impl Mouth {
     }
 
     fn write(&mut self, payload_type: u8, marker: bool, timestamp: u32, payload: &[u8]) -> Vec<u8> {
-        let data = Packet { payload_type, marker, sequence: self.sequence, timestamp, ssrc: self.ssrc, payload }.write();
+        let data =
+            Packet { payload_type, marker, sequence: self.sequence, timestamp, ssrc: self.ssrc, payload }.write();
         self.sequence = self.sequence.wrapping_add(1);
         self.sent += 1;
         self.octets = self.octets.wrapping_add(payload.len() as u32);

@@ -84,12 +84,16 @@ impl Door {
     }
 
     pub(crate) fn is_reachable(&self, peer: PeerId) -> bool {
-        self.index.account(peer).is_some_and(|account| account.contact.is_some() || self.registrar.binding(peer).is_some())
+        self.index
+            .account(peer)
+            .is_some_and(|account| account.contact.is_some() || self.registrar.binding(peer).is_some())
     }
 
     pub(crate) fn party(&self, origin: Origin) -> Party {
         let (nat, may_transfer) = match origin {
-            Origin::Account(peer) => self.index.account(peer).map_or((false, false), |account| (account.nat, account.may_transfer)),
+            Origin::Account(peer) => {
+                self.index.account(peer).map_or((false, false), |account| (account.nat, account.may_transfer))
+            }
             Origin::Trunk(trunk) => (self.index.trunk(trunk).is_some_and(|trunk| trunk.nat), false),
         };
         Party { origin, nat, may_transfer }
@@ -101,7 +105,8 @@ impl Door {
             return Some(Origin::Account(account.id));
         }
         let registered = self.registrar.accounts_of_flow(flow);
-        let named = registered.iter().find(|peer| self.index.account(**peer).is_some_and(|account| account.user == from_user));
+        let named =
+            registered.iter().find(|peer| self.index.account(**peer).is_some_and(|account| account.user == from_user));
         if let Some(peer) = named.or(registered.last()) {
             return Some(Origin::Account(*peer));
         }
@@ -116,9 +121,13 @@ impl Ua {
         match &method {
             Method::Other(_) => return self.refuse_method(server, 501),
             Method::Subscribe | Method::Publish | Method::Message => return self.refuse_method(server, 405),
-            Method::Bye | Method::Update | Method::Info | Method::Refer | Method::Prack => return self.refuse(server, 481),
+            Method::Bye | Method::Update | Method::Info | Method::Refer | Method::Prack => {
+                return self.refuse(server, 481);
+            }
             Method::Notify => {
-                let ours = request.header(&HeaderName::Event).is_some_and(|event| event.split(';').next().is_some_and(|e| e.trim() == "refer"));
+                let ours = request
+                    .header(&HeaderName::Event)
+                    .is_some_and(|event| event.split(';').next().is_some_and(|e| e.trim() == "refer"));
                 return self.refuse(server, if ours { 481 } else { 489 });
             }
             _ => {}
@@ -151,8 +160,11 @@ impl Ua {
 
     /// RFC 3261 §8.2.2.3.
     fn knows_what_is_required(&mut self, server: ServerId, request: &Message) -> bool {
-        let unknown: Vec<&str> =
-            request.values(&HeaderName::Require).map(str::trim).filter(|option| !option.eq_ignore_ascii_case(SUPPORTED)).collect();
+        let unknown: Vec<&str> = request
+            .values(&HeaderName::Require)
+            .map(str::trim)
+            .filter(|option| !option.eq_ignore_ascii_case(SUPPORTED))
+            .collect();
         if unknown.is_empty() {
             return true;
         }
@@ -164,7 +176,8 @@ impl Ua {
 
     /// A new call, if its caller may make one.
     fn invited(&mut self, server: ServerId, flow: Flow, invite: &Message) {
-        let from_user = invite.from().ok().and_then(|from| from.parsed_uri()).map(|uri| uri.user_decoded()).unwrap_or_default();
+        let from_user =
+            invite.from().ok().and_then(|from| from.parsed_uri()).map(|uri| uri.user_decoded()).unwrap_or_default();
         let Some(origin) = self.door.who(flow, &from_user) else {
             return self.deny(server, flow, invite, "unknown source");
         };
@@ -176,7 +189,8 @@ impl Ua {
         if self.legs.len() >= self.settings.max_legs {
             self.count("legs_refused");
             let tag = self.token();
-            return self.answer(server, 503, Some(&tag), |response| response.header(HeaderName::RetryAfter, RETRY_AFTER));
+            return self
+                .answer(server, 503, Some(&tag), |response| response.header(HeaderName::RetryAfter, RETRY_AFTER));
         }
         let replaces = match self.replaced(invite, origin) {
             Ok(replaces) => replaces,
@@ -213,7 +227,8 @@ impl Ua {
             _ => return Err(481),
         }
         let Some(peer) = leg.peer.filter(|_| !matches!(leg.kind, Kind::Listener { .. })) else { return Err(481) };
-        let of_the_dialog = leg.party.origin == origin || self.leg(peer).is_some_and(|peer| peer.party.origin == origin);
+        let of_the_dialog =
+            leg.party.origin == origin || self.leg(peer).is_some_and(|peer| peer.party.origin == origin);
         if of_the_dialog || matches!(origin, Origin::Trunk(_)) { Ok(Some(leg.id)) } else { Err(403) }
     }
 
@@ -289,7 +304,9 @@ impl Ua {
             return None;
         }
         match method {
-            Method::Invite | Method::Update | Method::Bye | Method::Info | Method::Refer | Method::Options => Some(Inside { leg: id, method }),
+            Method::Invite | Method::Update | Method::Bye | Method::Info | Method::Refer | Method::Options => {
+                Some(Inside { leg: id, method })
+            }
             Method::Notify | Method::Prack => {
                 self.answer(server, 481, None, |response| response);
                 None
@@ -307,7 +324,10 @@ impl Ua {
 
     /// The leg that the ACK of a 2xx belongs to. ACK is never answered.
     pub(crate) fn ack_leg(&mut self, flow: Flow, ack: &Message) -> Option<LegId> {
-        let leg = self.by_dialog(ack.call_id(), ack.to_tag(), ack.from_tag()).filter(|leg| self.is_its_flow(leg, flow)).map(|leg| leg.id);
+        let leg = self
+            .by_dialog(ack.call_id(), ack.to_tag(), ack.from_tag())
+            .filter(|leg| self.is_its_flow(leg, flow))
+            .map(|leg| leg.id);
         if leg.is_none() {
             self.count("acks_stray");
         }
@@ -425,6 +445,10 @@ mod tests {
         door.heard_on(heard);
         let local = |remote: &str| door.flow_to(addr(remote)).map(|flow| flow.local);
         assert_eq!(local("10.0.0.9:5070"), Some(addr("10.0.0.1:5060")));
-        assert_eq!(local("10.0.0.8:5060"), Some(addr("127.0.0.1:5060")), "nobody said which, so the last that was heard on");
+        assert_eq!(
+            local("10.0.0.8:5060"),
+            Some(addr("127.0.0.1:5060")),
+            "nobody said which, so the last that was heard on"
+        );
     }
 }

@@ -36,7 +36,8 @@ impl Ua {
         let Some(leg) = self.leg(caller) else { return };
         let offer = leg.descriptions.remote_offer();
         let body = offer.and_then(|offer| callee.descriptions.offer_from(offer, effective(offer)));
-        let extra = Extra { max_forwards: leg.invite.as_ref().map_or(MAX_FORWARDS, max_forwards_left), ..Extra::default() };
+        let extra =
+            Extra { max_forwards: leg.invite.as_ref().map_or(MAX_FORWARDS, max_forwards_left), ..Extra::default() };
         self.place(callee, route, new, body, extra);
         self.pair(caller, new.leg);
     }
@@ -52,7 +53,13 @@ impl Ua {
         let Some((caller, server)) = self.waiting_caller(id) else { return };
         let body = answer.and_then(|answer| self.early_media(id, caller, &answer, response.to_tag()));
         let reason = response.reason().to_owned();
-        self.answer_on(caller, server, status, Some(&reason).filter(|reason| !reason.is_empty()).map(String::as_str), body);
+        self.answer_on(
+            caller,
+            server,
+            status,
+            Some(&reason).filter(|reason| !reason.is_empty()).map(String::as_str),
+            body,
+        );
     }
 
     /// A description in a provisional answer: both sides may hear each other before the call is answered.
@@ -178,7 +185,8 @@ impl Ua {
     /// The called leg refused, or never answered (408).
     pub(crate) fn callee_refuses(&mut self, id: LegId, response: Option<&Message>) {
         let status = response.map_or(408, Message::status);
-        let by = if response.is_some() { crate::interface::EndedBy::Remote } else { crate::interface::EndedBy::Timeout };
+        let by =
+            if response.is_some() { crate::interface::EndedBy::Remote } else { crate::interface::EndedBy::Timeout };
         let text = response.map(reason_text).unwrap_or_default();
         let caller = self.unpair(id);
         self.left(id, crate::interface::End { by, status: Some(status), text: text.clone() });

@@ -26,7 +26,12 @@ pub(crate) struct Core {
 
 impl Core {
     pub(crate) fn new(settings: Settings, seed: [u8; 32]) -> Self {
-        Self { ua: Ua::new(settings, seed), transfers: Transfers::default(), limits: Limits::default(), spare: Vec::new() }
+        Self {
+            ua: Ua::new(settings, seed),
+            transfers: Transfers::default(),
+            limits: Limits::default(),
+            spare: Vec::new(),
+        }
     }
 
     pub(crate) fn new_leg(&mut self) -> LegId {
@@ -204,7 +209,9 @@ impl Core {
         match purpose {
             Purpose::Invite(leg) => self.invite_response(client, leg, flow, response),
             Purpose::Change { leg, from, server } => self.ua.change_answered(client, leg, from, server, Some(response)),
-            Purpose::Join { leg, transfer } => self.transfers.join_answered(&mut self.ua, client, leg, transfer, Some(response)),
+            Purpose::Join { leg, transfer } => {
+                self.transfers.join_answered(&mut self.ua, client, leg, transfer, Some(response))
+            }
             _ if response.status() < 200 => {}
             other => self.finished(client, other, Some(response)),
         }
@@ -215,7 +222,9 @@ impl Core {
             None => {}
             Some(Purpose::Invite(leg)) => self.invite_failed(client, leg, None),
             Some(Purpose::Change { leg, from, server }) => self.ua.change_answered(client, leg, from, server, None),
-            Some(Purpose::Join { leg, transfer }) => self.transfers.join_answered(&mut self.ua, client, leg, transfer, None),
+            Some(Purpose::Join { leg, transfer }) => {
+                self.transfers.join_answered(&mut self.ua, client, leg, transfer, None)
+            }
             Some(other) => self.finished(client, other, None),
         }
     }

@@ -73,7 +73,11 @@ impl Dialog {
     pub fn uas(invite: &Message, local_tag: &str, local: Local, flow: Flow) -> Self {
         let remote_party = invite.header(&HeaderName::From).unwrap_or_default();
         Self {
-            id: DialogId { call_id: invite.call_id().into(), local_tag: local_tag.into(), remote_tag: invite.from_tag().into() },
+            id: DialogId {
+                call_id: invite.call_id().into(),
+                local_tag: local_tag.into(),
+                remote_tag: invite.from_tag().into(),
+            },
             state: DialogState::Early,
             local,
             flow,
@@ -90,7 +94,11 @@ impl Dialog {
     pub fn uac(invite: &Message, response: &Message, local: Local, flow: Flow) -> Self {
         let to = invite.header(&HeaderName::To).unwrap_or_default();
         Self {
-            id: DialogId { call_id: invite.call_id().into(), local_tag: invite.from_tag().into(), remote_tag: response.to_tag().into() },
+            id: DialogId {
+                call_id: invite.call_id().into(),
+                local_tag: invite.from_tag().into(),
+                remote_tag: response.to_tag().into(),
+            },
             state: if response.status() < 200 { DialogState::Early } else { DialogState::Confirmed },
             local,
             flow,
@@ -227,12 +235,17 @@ impl Dialog {
     fn numbered(&self, method: &Method, cseq: u32, branch: &str) -> RequestBuilder {
         let strict = self.route_set.first().map(|route| party_uri(route)).filter(|uri| !is_loose(uri));
         let (request_uri, routes, last) = match &strict {
-            Some(first) => (as_request_uri(first), self.route_set.get(1..).unwrap_or_default(), Some(format!("<{}>", self.remote_target))),
+            Some(first) => (
+                as_request_uri(first),
+                self.route_set.get(1..).unwrap_or_default(),
+                Some(format!("<{}>", self.remote_target)),
+            ),
             None => (as_request_uri(&self.remote_target), self.route_set.as_slice(), None),
         };
         let via = format!("SIP/2.0/{} {};branch={branch};rport", self.flow.transport.as_str(), self.local.sent_by);
-        let mut request =
-            RequestBuilder::new(method, &request_uri).header(HeaderName::Via, &via).header(HeaderName::MaxForwards, "70");
+        let mut request = RequestBuilder::new(method, &request_uri)
+            .header(HeaderName::Via, &via)
+            .header(HeaderName::MaxForwards, "70");
         for route in routes.iter().chain(&last) {
             request = request.header(HeaderName::Route, route);
         }
@@ -290,7 +303,9 @@ fn as_request_uri(uri: &str) -> String {
 /// Where a URI leads over UDP without asking DNS.
 fn udp_addr(uri: &Uri) -> Option<std::net::SocketAddr> {
     let over_udp = uri.param("transport").is_none_or(|transport| transport.eq_ignore_ascii_case("udp"));
-    uri.socket_addr().map(unmapped).filter(|addr| uri.scheme() == "sip" && over_udp && addr.port() != 0 && !addr.ip().is_unspecified())
+    uri.socket_addr()
+        .map(unmapped)
+        .filter(|addr| uri.scheme() == "sip" && over_udp && addr.port() != 0 && !addr.ip().is_unspecified())
 }
 
 #[cfg(test)]
@@ -304,7 +319,11 @@ mod tests {
     }
 
     fn flow() -> Flow {
-        Flow { transport: Transport::Udp, local: "10.0.0.1:5060".parse().unwrap(), remote: "203.0.113.9:40123".parse().unwrap() }
+        Flow {
+            transport: Transport::Udp,
+            local: "10.0.0.1:5060".parse().unwrap(),
+            remote: "203.0.113.9:40123".parse().unwrap(),
+        }
     }
 
     fn local() -> Local {
@@ -327,7 +346,8 @@ mod tests {
     /// The answer that a peer gives to our INVITE (`request` read from the other side).
     fn response(status: u16, tag: &str, lines: &str) -> Message {
         let invite = request("INVITE", 10, "");
-        let text = String::from_utf8(ResponseBuilder::new(&invite, status, None, Some(tag)).finish().bytes().to_vec()).unwrap();
+        let text = String::from_utf8(ResponseBuilder::new(&invite, status, None, Some(tag)).finish().bytes().to_vec())
+            .unwrap();
         parse(&text.replacen("Content-Length", &format!("{lines}Content-Length"), 1))
     }
 
@@ -339,18 +359,26 @@ mod tests {
         message.values(&HeaderName::Route).collect()
     }
 
-    const RECORD_ROUTE: &str = "Record-Route: <sip:p2.example.com;lr>, <sip:10.0.0.5:5070;lr>\r\nRecord-Route: <sip:p0.example.com;lr>\r\n";
+    const RECORD_ROUTE: &str =
+        "Record-Route: <sip:p2.example.com;lr>, <sip:10.0.0.5:5070;lr>\r\nRecord-Route: <sip:p0.example.com;lr>\r\n";
     const CONTACT: &str = "Contact: <sip:peer@192.0.2.4:5080>\r\n";
 
     #[test]
     fn as_uas_requests_go_back_along_the_record_route_in_order() {
         let mut dialog = as_uas(&format!("{RECORD_ROUTE}{CONTACT}"));
-        assert_eq!(dialog.id(), &DialogId { call_id: "c1".into(), local_tag: "bob".into(), remote_tag: "alice".into() });
+        assert_eq!(
+            dialog.id(),
+            &DialogId { call_id: "c1".into(), local_tag: "bob".into(), remote_tag: "alice".into() }
+        );
         let bye = dialog.request(&Method::Bye, "z9hG4bKx").finish();
         assert_eq!(bye.request_uri(), "sip:peer@192.0.2.4:5080");
         assert_eq!(routes(&bye), ["<sip:p2.example.com;lr>", "<sip:10.0.0.5:5070;lr>", "<sip:p0.example.com;lr>"]);
         assert_eq!(bye.header(&HeaderName::From), Some("<sip:bob@10.0.0.1>;tag=bob"));
-        assert_eq!(bye.header(&HeaderName::To), Some("\"Alice, A.\" <sip:alice@10.0.0.2;x=%41>;tag=alice"), "kept as it came");
+        assert_eq!(
+            bye.header(&HeaderName::To),
+            Some("\"Alice, A.\" <sip:alice@10.0.0.2;x=%41>;tag=alice"),
+            "kept as it came"
+        );
         assert_eq!(bye.header(&HeaderName::CSeq), Some("1 BYE"));
         assert_eq!(bye.header(&HeaderName::Via), Some("SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bKx;rport"));
         assert_eq!((bye.header(&HeaderName::MaxForwards), bye.header(&HeaderName::Contact)), (Some("70"), None));
@@ -404,7 +432,11 @@ mod tests {
         let mut dialog = as_uac(183, "bob", &format!("{RECORD_ROUTE}{CONTACT}"));
         dialog.receive_response(&response(180, "bob", "Contact: <sip:early@192.0.2.9>\r\n"));
         assert_eq!(dialog.remote_target(), "sip:peer@192.0.2.4:5080", "provisional answers move nothing");
-        dialog.receive_response(&response(200, "bob", "Record-Route: <sip:new.example.com;lr>\r\nContact: <sip:now@192.0.2.5>\r\n"));
+        dialog.receive_response(&response(
+            200,
+            "bob",
+            "Record-Route: <sip:new.example.com;lr>\r\nContact: <sip:now@192.0.2.5>\r\n",
+        ));
         dialog.confirm();
         dialog.receive_response(&response(200, "bob", &format!("{RECORD_ROUTE}{CONTACT}")));
         let info = dialog.request(&Method::Info, "z9hG4bKx").finish();
@@ -453,7 +485,11 @@ mod tests {
     fn without_a_usable_contact_the_party_and_its_flow_are_used() {
         for contact in ["", "Contact: <tel:+4912345>\r\n", "Contact: nonsense\r\n"] {
             let mut dialog = as_uas(contact);
-            assert_eq!(dialog.request(&Method::Bye, "z9hG4bKx").finish().request_uri(), "sip:alice@10.0.0.2;x=%41", "{contact}");
+            assert_eq!(
+                dialog.request(&Method::Bye, "z9hG4bKx").finish().request_uri(),
+                "sip:alice@10.0.0.2;x=%41",
+                "{contact}"
+            );
         }
         assert_eq!(as_uac(200, "bob", "").remote_target(), "sip:bob@10.0.0.1");
     }
@@ -493,7 +529,11 @@ mod tests {
 
     #[test]
     fn a_dual_stack_socket_keeps_its_view_of_ipv4() {
-        let dual = Flow { local: "[::]:5060".parse().unwrap(), remote: "[::ffff:203.0.113.9]:5060".parse().unwrap(), ..flow() };
+        let dual = Flow {
+            local: "[::]:5060".parse().unwrap(),
+            remote: "[::ffff:203.0.113.9]:5060".parse().unwrap(),
+            ..flow()
+        };
         let dialog = Dialog::uas(&request("INVITE", 1, CONTACT), "bob", local(), dual);
         assert_eq!(dialog.flow(true).remote.to_string(), "[::ffff:192.0.2.4]:5080");
     }

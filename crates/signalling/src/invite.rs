@@ -73,7 +73,12 @@ impl Ua {
     pub(crate) fn offered(&mut self, invite: &Message, flow: Flow, server: ServerId, party: Party) -> LegId {
         let id = self.new_leg();
         let mut leg = self.fresh(id, Kind::Caller, State::Offered(server), party, flow);
-        let user = invite.to().ok().and_then(|to| to.parsed_uri()).map(|uri| escaped_user(&uri.user_decoded())).unwrap_or_default();
+        let user = invite
+            .to()
+            .ok()
+            .and_then(|to| to.parsed_uri())
+            .map(|uri| escaped_user(&uri.user_decoded()))
+            .unwrap_or_default();
         let local = self.local(flow, &user);
         leg.call_id = invite.call_id().to_owned();
         leg.dialog = Some(Dialog::uas(invite, &leg.local_tag, local, flow));
@@ -97,13 +102,23 @@ impl Ua {
                     }
                 };
                 let party = self.door.party(Origin::Account(*peer));
-                Some(Route { flow, request_uri, to: format!("sip:{}@{}", escaped_user(&account.user), self.settings.domain), party })
+                Some(Route {
+                    flow,
+                    request_uri,
+                    to: format!("sip:{}@{}", escaped_user(&account.user), self.settings.domain),
+                    party,
+                })
             }
             Destination::Trunk(trunk, user) => {
                 let route = self.door.index.trunk(*trunk)?;
                 let flow = self.door.flow_to(route.next_hop)?;
                 let request_uri = format!("sip:{}@{}", escaped_user(user), route.host);
-                Some(Route { flow, to: request_uri.clone(), request_uri, party: self.door.party(Origin::Trunk(*trunk)) })
+                Some(Route {
+                    flow,
+                    to: request_uri.clone(),
+                    request_uri,
+                    party: self.door.party(Origin::Trunk(*trunk)),
+                })
             }
         }
     }
@@ -137,7 +152,15 @@ impl Ua {
         }
     }
 
-    fn build(&self, leg: &Leg, route: &Route, new: &NewLeg, branch: &str, body: Option<Bytes>, extra: Extra) -> Message {
+    fn build(
+        &self,
+        leg: &Leg,
+        route: &Route,
+        new: &NewLeg,
+        branch: &str,
+        body: Option<Bytes>,
+        extra: Extra,
+    ) -> Message {
         let user = escaped_user(&new.from_user);
         let local = self.local(route.flow, &user);
         let party = name_addr(&new.from_display, &user, &self.settings.domain);
@@ -213,8 +236,10 @@ fn name_addr(display: &str, user: &str, domain: &str) -> String {
 
 /// Headers that the engine may add; what makes dialogs and sessions is ours alone.
 fn is_free(name: &str) -> bool {
-    matches!(HeaderName::new(name), HeaderName::Other(_) | HeaderName::Privacy | HeaderName::Reason | HeaderName::ReferredBy)
-        && !name.is_empty()
+    matches!(
+        HeaderName::new(name),
+        HeaderName::Other(_) | HeaderName::Privacy | HeaderName::Reason | HeaderName::ReferredBy
+    ) && !name.is_empty()
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte))
 }
 

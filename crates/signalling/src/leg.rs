@@ -201,7 +201,9 @@ impl Purpose {
     pub(crate) fn leg(&self) -> Option<LegId> {
         match *self {
             Self::Invite(leg) | Self::Probe(leg) | Self::Bye(leg) => Some(leg),
-            Self::Change { leg, .. } | Self::Join { leg, .. } | Self::Info { leg, .. } | Self::Notify { leg, .. } => Some(leg),
+            Self::Change { leg, .. } | Self::Join { leg, .. } | Self::Info { leg, .. } | Self::Notify { leg, .. } => {
+                Some(leg)
+            }
             Self::StrayBye => None,
         }
     }

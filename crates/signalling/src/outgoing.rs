@@ -43,7 +43,8 @@ impl Ua {
         let Some(leg) = self.leg_mut(id) else { return };
         let Kind::Listener { codecs, .. } = &leg.kind else { return };
         let usable = description(ok).filter(|answer| {
-            !answer.rejected() && answer.payloads().iter().any(|payload| codecs.iter().any(|codec| same_codec(payload, codec)))
+            !answer.rejected()
+                && answer.payloads().iter().any(|payload| codecs.iter().any(|codec| same_codec(payload, codec)))
         });
         let Some(answer) = usable else {
             self.count("answers_unusable");

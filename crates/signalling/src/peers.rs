@@ -220,7 +220,8 @@ mod tests {
     #[test]
     fn five_hundred_agents_on_one_address_are_told_apart_by_user() {
         let at = "127.0.0.1:5070";
-        let accounts = (0..500).map(|n| account(n, &format!("agent{n}"), Some((&format!("sip:1{n:03}@{at}"), at)))).collect();
+        let accounts =
+            (0..500).map(|n| account(n, &format!("agent{n}"), Some((&format!("sip:1{n:03}@{at}"), at)))).collect();
         let index = index(accounts, vec![]);
         let addr: SocketAddr = at.parse().unwrap();
         assert_eq!(index.account_at(addr, "agent321").unwrap().id, PeerId(321));

@@ -191,8 +191,16 @@ impl Registrar {
     }
 
     /// Adds, refreshes and removes (RFC 3261 §10.3 step 7).
-    fn update(&mut self, now: Instant, peer: PeerId, flow: Flow, request: &Message, values: &[&str]) -> Result<(), Registered> {
-        let wishes: SmallVec<[Wish<'_>; 2]> = values.iter().map(|value| self.wish(value, request)).collect::<Result<_, _>>()?;
+    fn update(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        flow: Flow,
+        request: &Message,
+        values: &[&str],
+    ) -> Result<(), Registered> {
+        let wishes: SmallVec<[Wish<'_>; 2]> =
+            values.iter().map(|value| self.wish(value, request)).collect::<Result<_, _>>()?;
         for wish in &wishes {
             self.in_order(peer, request, |binding| wish.means(binding))?;
         }
@@ -210,7 +218,12 @@ impl Registrar {
         let contact = NameAddr::parse(value).ok_or(Registered::Malformed("Bad Contact"))?;
         let uri = contact.parsed_uri().filter(|uri| matches!(uri.scheme(), "sip" | "sips") && !uri.host().is_empty());
         let uri = uri.ok_or(Registered::Malformed("Bad Contact"))?;
-        let asked = contact.params.value("expires").and_then(seconds).or_else(|| expires_header(request)).unwrap_or(self.longest);
+        let asked = contact
+            .params
+            .value("expires")
+            .and_then(seconds)
+            .or_else(|| expires_header(request))
+            .unwrap_or(self.longest);
         if !asked.is_zero() && asked < self.shortest {
             let shortest = self.shortest.as_secs() + u64::from(self.shortest.subsec_nanos() > 0);
             return Err(Registered::TooBrief(u32::try_from(shortest).unwrap_or(u32::MAX)));
@@ -229,7 +242,9 @@ impl Registrar {
     }
 
     fn insert(&mut self, now: Instant, peer: PeerId, flow: Flow, request: &Message, wish: Wish<'_>) {
-        if let Some(oldest) = self.bindings.get(&peer).filter(|all| all.len() >= BINDINGS_MAX).and_then(|all| all.first()) {
+        if let Some(oldest) =
+            self.bindings.get(&peer).filter(|all| all.len() >= BINDINGS_MAX).and_then(|all| all.first())
+        {
             let oldest = oldest.serial;
             self.evicted += 1;
             self.remove(peer, |binding| binding.serial == oldest);
@@ -280,7 +295,9 @@ impl Registrar {
         let value = |binding: &Binding| {
             let left = binding.expires_at.saturating_duration_since(now).as_secs();
             match &binding.instance {
-                Some(instance) => format!("<{}>;expires={left};+sip.instance=\"{}\"", binding.contact.as_str(), unquoted(instance)),
+                Some(instance) => {
+                    format!("<{}>;expires={left};+sip.instance=\"{}\"", binding.contact.as_str(), unquoted(instance))
+                }
                 None => format!("<{}>;expires={left}", binding.contact.as_str()),
             }
         };
@@ -369,7 +386,10 @@ mod tests {
         let (t, here) = (start(), flow("203.0.113.5:40000"));
         let mut table = registrar();
         let contact = "Contact: <sip:anna@192.168.1.5:5060>;expires=120\r\n";
-        assert_eq!(table.register(t, ANNA, here, &register("c", 1, contact)), accepted(&["<sip:anna@192.168.1.5:5060>;expires=120"]));
+        assert_eq!(
+            table.register(t, ANNA, here, &register("c", 1, contact)),
+            accepted(&["<sip:anna@192.168.1.5:5060>;expires=120"])
+        );
         assert_eq!(table.binding(ANNA).unwrap().flow, here);
         assert_eq!(table.binding(ANNA).unwrap().contact.user(), "anna");
         assert_eq!((table.account_of_flow(here), table.wake_at()), (Some(ANNA), Some(t + after(120))));
@@ -378,7 +398,12 @@ mod tests {
         assert_eq!(table.wake(t + after(219)), []);
         let leave = register("c", 3, "Contact: <sip:anna@192.168.1.5:5060>;expires=0\r\n");
         assert_eq!(table.register(t + after(219), ANNA, here, &leave), accepted(&[]));
-        assert!(table.is_empty() && table.binding(ANNA).is_none() && table.account_of_flow(here).is_none() && table.wake_at().is_none());
+        assert!(
+            table.is_empty()
+                && table.binding(ANNA).is_none()
+                && table.account_of_flow(here).is_none()
+                && table.wake_at().is_none()
+        );
     }
 
     #[test]
@@ -386,7 +411,12 @@ mod tests {
         let t = start();
         let mut table = registrar();
         table.register(t, BEN, flow("203.0.113.6:1"), &register("b", 1, "Contact: <sip:ben@h>;expires=90\r\n"));
-        table.register(t, ANNA, flow("203.0.113.5:1"), &register("a", 1, "Contact: <sip:anna@h>;expires=90, <sip:anna@i>;expires=90\r\n"));
+        table.register(
+            t,
+            ANNA,
+            flow("203.0.113.5:1"),
+            &register("a", 1, "Contact: <sip:anna@h>;expires=90, <sip:anna@i>;expires=90\r\n"),
+        );
         assert_eq!(table.wake(t + after(90)), [ANNA, BEN]);
         assert_eq!((table.len(), table.by_source.len(), table.bindings.len()), (0, 0, 0));
         assert_eq!(table.wake(t + after(91)), []);
@@ -440,9 +470,15 @@ mod tests {
         table.register(t, ANNA, here, &register("c", 1, "Contact: <sip:a@h>, <sip:a@i>\r\n"));
         table.register(t, BEN, here, &register("b", 1, "Contact: <sip:b@h>\r\n"));
         for lines in ["Contact: *\r\n", "Contact: *\r\nExpires: 60\r\n", "Contact: *, <sip:a@h>\r\nExpires: 0\r\n"] {
-            assert_eq!(table.register(t, ANNA, here, &register("c", 2, lines)), Registered::Malformed("Bad Contact Wildcard"));
+            assert_eq!(
+                table.register(t, ANNA, here, &register("c", 2, lines)),
+                Registered::Malformed("Bad Contact Wildcard")
+            );
         }
-        assert_eq!(table.register(t, ANNA, here, &register("c", 1, "Contact: *\r\nExpires: 0\r\n")), Registered::OutOfOrder);
+        assert_eq!(
+            table.register(t, ANNA, here, &register("c", 1, "Contact: *\r\nExpires: 0\r\n")),
+            Registered::OutOfOrder
+        );
         assert_eq!(table.len(), 3);
         assert_eq!(table.register(t, ANNA, here, &register("c", 2, "Contact: *\r\nExpires: 0\r\n")), accepted(&[]));
         assert_eq!((table.len(), table.account_of_flow(here)), (1, Some(BEN)));
@@ -466,8 +502,18 @@ mod tests {
         let (t, old, new) = (start(), flow("203.0.113.5:1"), flow("203.0.113.5:2"));
         let mut table = registrar();
         let instance = "+sip.instance=\"<urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6>\"";
-        table.register(t, ANNA, old, &register("c", 1, &format!("Contact: <sip:a@192.168.1.5>;{instance};expires=100\r\n")));
-        let answer = table.register(t, ANNA, new, &register("d", 1, &format!("Contact: <sip:a@192.168.1.9>;{instance};expires=100\r\n")));
+        table.register(
+            t,
+            ANNA,
+            old,
+            &register("c", 1, &format!("Contact: <sip:a@192.168.1.5>;{instance};expires=100\r\n")),
+        );
+        let answer = table.register(
+            t,
+            ANNA,
+            new,
+            &register("d", 1, &format!("Contact: <sip:a@192.168.1.9>;{instance};expires=100\r\n")),
+        );
         assert_eq!(answer, accepted(&[&format!("<sip:a@192.168.1.9>;expires=100;{instance}")]));
         assert_eq!((table.account_of_flow(old), table.account_of_flow(new), table.len()), (None, Some(ANNA), 1));
     }
@@ -495,7 +541,10 @@ mod tests {
         }
         assert_eq!((table.len(), table.evicted(), table.by_source.len()), (BINDINGS_MAX, 1, BINDINGS_MAX));
         assert_eq!(table.account_of_flow(flow("203.0.113.5:1")), None);
-        assert_eq!(table.bindings(ANNA).map(|binding| binding.contact.port().unwrap()).collect::<Vec<_>>(), [9, 8, 7, 6, 5, 4, 3, 2]);
+        assert_eq!(
+            table.bindings(ANNA).map(|binding| binding.contact.port().unwrap()).collect::<Vec<_>>(),
+            [9, 8, 7, 6, 5, 4, 3, 2]
+        );
     }
 
     #[test]
@@ -503,7 +552,11 @@ mod tests {
         let (t, here) = (start(), flow("203.0.113.5:1"));
         let mut table = registrar();
         for lines in ["Contact: <tel:+491234>\r\n", "Contact: <sip:a@h>, <nonsense\r\n", "Contact: <http://h/>\r\n"] {
-            assert_eq!(table.register(t, ANNA, here, &register("c", 1, lines)), Registered::Malformed("Bad Contact"), "{lines}");
+            assert_eq!(
+                table.register(t, ANNA, here, &register("c", 1, lines)),
+                Registered::Malformed("Bad Contact"),
+                "{lines}"
+            );
         }
         let many: String = (0..=CONTACTS_MAX).map(|n| format!("Contact: <sip:a@h:{}>\r\n", 1000 + n)).collect();
         assert_eq!(table.register(t, ANNA, here, &register("c", 1, &many)), Registered::Malformed("Too Many Contacts"));

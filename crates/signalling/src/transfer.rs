@@ -90,7 +90,8 @@ impl Transfers {
         };
         let transfer = TransferId(self.next + 1);
         self.next += 1;
-        let no_subscription = refer.header(&HeaderName::Other("refer-sub".into())).is_some_and(|value| value.trim() == "false");
+        let no_subscription =
+            refer.header(&HeaderName::Other("refer-sub".into())).is_some_and(|value| value.trim() == "false");
         if let Some(leg) = ua.leg_mut(id) {
             leg.transfer = Some(transfer);
             leg.refers += 1;
@@ -110,7 +111,13 @@ impl Transfers {
                 stage: Stage::Referred { refer: server, no_subscription },
             },
         );
-        let event = Event::Referred { transfer, leg: id, target: referral.target, replaces: consultation, replaces_unknown: unknown };
+        let event = Event::Referred {
+            transfer,
+            leg: id,
+            target: referral.target,
+            replaces: consultation,
+            replaces_unknown: unknown,
+        };
         ua.emit(event);
     }
 
@@ -134,7 +141,9 @@ impl Transfers {
     /// The engine accepts: 202, the first NOTIFY, and the target is called or joined.
     pub(crate) fn accept(&mut self, ua: &mut Ua, id: TransferId, target: Option<NewLeg>) {
         let accepted = match self.all.get(&id) {
-            Some(Transfer { stage: Stage::Referred { refer, no_subscription }, .. }) => Some((*refer, *no_subscription)),
+            Some(Transfer { stage: Stage::Referred { refer, no_subscription }, .. }) => {
+                Some((*refer, *no_subscription))
+            }
             _ => None,
         };
         let Some((refer, no_subscription)) = accepted else {
@@ -143,9 +152,13 @@ impl Transfers {
             }
             return;
         };
-        let contact = self.all.get(&id).and_then(|transfer| ua.leg(transfer.transferor)?.dialog.as_ref().map(|dialog| dialog.local().contact()));
+        let contact = self
+            .all
+            .get(&id)
+            .and_then(|transfer| ua.leg(transfer.transferor)?.dialog.as_ref().map(|dialog| dialog.local().contact()));
         ua.answer(refer, 202, None, |response| {
-            let response = contact.iter().fold(response, |response, contact| response.header(HeaderName::Contact, contact));
+            let response =
+                contact.iter().fold(response, |response, contact| response.header(HeaderName::Contact, contact));
             if no_subscription { response.raw_header("Refer-Sub", "false") } else { response }
         });
         self.notify(ua, id, 100, "Trying");
@@ -182,7 +195,11 @@ impl Transfers {
 
     /// Attended: the consulted party takes the transferor's place, now or when it answers.
     fn join_consulted(&mut self, ua: &mut Ua, id: TransferId) {
-        let consultation = self.all.get(&id).and_then(|transfer| transfer.consultation).filter(|leg| ua.leg(*leg).is_some_and(|leg| leg.is_live()));
+        let consultation = self
+            .all
+            .get(&id)
+            .and_then(|transfer| transfer.consultation)
+            .filter(|leg| ua.leg(*leg).is_some_and(|leg| leg.is_live()));
         let target = consultation.and_then(|leg| ua.peer_of(leg));
         let (Some(consultation), Some(target)) = (consultation, target) else {
             return self.fail(ua, id, 481, "Call/Transaction Does Not Exist");
@@ -197,7 +214,11 @@ impl Transfers {
 
     /// Joins a consulted party that has answered.
     fn join_waiting(&mut self, ua: &mut Ua, id: TransferId) {
-        let Some(Transfer { stage: Stage::Waiting { target }, consultation: Some(consultation), .. }) = self.all.get(&id) else { return };
+        let Some(Transfer { stage: Stage::Waiting { target }, consultation: Some(consultation), .. }) =
+            self.all.get(&id)
+        else {
+            return;
+        };
         let (target, both) = (*target, [*target, *consultation]);
         if both.iter().all(|leg| ua.leg(*leg).is_some_and(|leg| leg.is_confirmed())) {
             ua.emit(Event::TransferAnswered { transfer: id });
@@ -207,8 +228,12 @@ impl Transfers {
 
     /// Anything may have answered: semi-attended transfers look whether it was their party.
     pub(crate) fn look(&mut self, ua: &mut Ua) {
-        let waiting: Vec<TransferId> =
-            self.all.iter().filter(|(_, transfer)| matches!(transfer.stage, Stage::Waiting { .. })).map(|(id, _)| *id).collect();
+        let waiting: Vec<TransferId> = self
+            .all
+            .iter()
+            .filter(|(_, transfer)| matches!(transfer.stage, Stage::Waiting { .. }))
+            .map(|(id, _)| *id)
+            .collect();
         for id in waiting {
             self.join_waiting(ua, id);
         }
@@ -252,7 +277,8 @@ impl Transfers {
 
     /// A final refusal, or none came.
     pub(crate) fn target_refuses(&mut self, ua: &mut Ua, id: TransferId, leg: LegId, response: Option<&Message>) {
-        let (status, phrase) = response.map_or((408, "Request Timeout"), |response| (response.status(), response.reason()));
+        let (status, phrase) =
+            response.map_or((408, "Request Timeout"), |response| (response.status(), response.reason()));
         let end = match response {
             Some(response) => End { by: EndedBy::Remote, status: Some(status), text: reason_text(response) },
             None => End { by: EndedBy::Timeout, status: Some(408), text: "No answer".into() },
@@ -317,7 +343,8 @@ impl Transfers {
     fn fail(&mut self, ua: &mut Ua, id: TransferId, status: u16, phrase: &str) {
         self.notify(ua, id, status, phrase);
         let Some(transfer) = self.all.get(&id) else { return };
-        let (transferor, kept, called, consulted) = (transfer.transferor, transfer.kept, transfer.called(), transfer.consulted());
+        let (transferor, kept, called, consulted) =
+            (transfer.transferor, transfer.kept, transfer.called(), transfer.consulted());
         let changed = transfer.changed_kept();
         self.forget(ua, id);
         ua.emit(Event::TransferFailed { transfer: id, status });

@@ -55,7 +55,8 @@ pub(crate) struct Ua {
 impl Ua {
     pub(crate) fn new(settings: Settings, seed: [u8; 32]) -> Self {
         let mut random = StdRng::from_seed(seed);
-        let timing = Timing { t1: settings.t1, t2: settings.t2, t4: settings.t4, max_transactions: settings.max_transactions };
+        let timing =
+            Timing { t1: settings.t1, t2: settings.t2, t4: settings.t4, max_transactions: settings.max_transactions };
         let transactions = Transactions::new(timing, random.random());
         let door = Door::new(&settings, random.random());
         Self {
@@ -137,7 +138,8 @@ impl Ua {
 
     /// The leg of this dialog, seen from us (RFC 3261 §12).
     pub(crate) fn by_dialog(&self, call_id: &str, local_tag: &str, remote_tag: &str) -> Option<&Leg> {
-        self.by_tag(local_tag).filter(|leg| leg.call_id == call_id && leg.remote_tag().is_none_or(|tag| tag == remote_tag))
+        self.by_tag(local_tag)
+            .filter(|leg| leg.call_id == call_id && leg.remote_tag().is_none_or(|tag| tag == remote_tag))
     }
 
     /// A leg that has a dialog to talk in, with the leg that it is paired with.

@@ -95,12 +95,33 @@ fn requests_that_cannot_be_served() {
 fn in_a_dialog_that_does_not_exist() {
     let mut net = Net::new();
     for method in ["INVITE", "BYE", "INFO", "UPDATE", "REFER", "NOTIFY", "OPTIONS", "PRACK", "MESSAGE"] {
-        let text =
-            request_text(&mut net, TRUNK, method, "sip:x@192.0.2.1", "<sip:a@x>;tag=1", "<sip:b@x>;tag=2", &format!("no{method}"), 5, "", None);
+        let text = request_text(
+            &mut net,
+            TRUNK,
+            method,
+            "sip:x@192.0.2.1",
+            "<sip:a@x>;tag=1",
+            "<sip:b@x>;tag=2",
+            &format!("no{method}"),
+            5,
+            "",
+            None,
+        );
         net.send(TRUNK, text);
         net.expect(TRUNK, "481");
     }
-    let text = request_text(&mut net, TRUNK, "ACK", "sip:x@192.0.2.1", "<sip:a@x>;tag=1", "<sip:b@x>;tag=2", "noack", 5, "", None);
+    let text = request_text(
+        &mut net,
+        TRUNK,
+        "ACK",
+        "sip:x@192.0.2.1",
+        "<sip:a@x>;tag=1",
+        "<sip:b@x>;tag=2",
+        "noack",
+        5,
+        "",
+        None,
+    );
     net.send(TRUNK, text);
     net.nothing(TRUNK);
     assert_eq!(net.counter("acks_stray"), 1);
@@ -126,7 +147,9 @@ fn bodies_that_are_no_description_of_ours() {
         net.assert_clean();
     }
     let mut net = Net::new();
-    let parts = format!("--b\r\nContent-Type: text/plain\r\n\r\nhi\r\n--b\r\nContent-Type: application/sdp\r\n\r\n{body}\r\n--b--\r\n");
+    let parts = format!(
+        "--b\r\nContent-Type: text/plain\r\n\r\nhi\r\n--b\r\nContent-Type: application/sdp\r\n\r\n{body}\r\n--b--\r\n"
+    );
     Call::out_with(&mut net, TRUNK, "anna", Some(parts), "Content-Type: multipart/mixed;boundary=b\r\n");
     let callee = Call::incoming(&mut net, ANNA);
     assert_eq!(header(&callee.invite, "Content-Type"), "application/sdp");
@@ -135,7 +158,18 @@ fn bodies_that_are_no_description_of_ours() {
 #[test]
 fn broken_messages_are_answered_where_they_can_be() {
     let mut net = Net::new();
-    let good = request_text(&mut net, TRUNK, "INVITE", "sip:anna@192.0.2.1", "<sip:a@x>;tag=1", "<sip:anna@x>", "broken", 1, "", None);
+    let good = request_text(
+        &mut net,
+        TRUNK,
+        "INVITE",
+        "sip:anna@192.0.2.1",
+        "<sip:a@x>;tag=1",
+        "<sip:anna@x>",
+        "broken",
+        1,
+        "",
+        None,
+    );
     for (text, status) in [
         (good.replace("SIP/2.0\r\nVia", "SIP/3.0\r\nVia"), Some("505")),
         (good.replace("CSeq: 1 INVITE", "CSeq: 1 BYE"), Some("400")),
@@ -211,7 +245,18 @@ fn register(net: &mut Net, phone: Phone, user: &str, password: &str, expires: u3
     let aor = format!("<sip:{user}@medlytt.test>");
     let mut extra = format!("Expires: {expires}\r\n");
     for cseq in 1..=2 {
-        let text = request_text(net, phone, "REGISTER", "sip:medlytt.test", &format!("{aor};tag=r{serial}"), &aor, &format!("reg{serial}"), cseq, &extra, None);
+        let text = request_text(
+            net,
+            phone,
+            "REGISTER",
+            "sip:medlytt.test",
+            &format!("{aor};tag=r{serial}"),
+            &aor,
+            &format!("reg{serial}"),
+            cseq,
+            &extra,
+            None,
+        );
         net.send(phone, text);
         let answer = net.next(phone).expect("an answer to REGISTER");
         if answer.status() != 401 || cseq == 2 {
@@ -226,7 +271,8 @@ fn register(net: &mut Net, phone: Phone, user: &str, password: &str, expires: u3
 }
 
 fn digest_answer(challenges: &[&str], credentials: &Credentials<'_>, method: &Method, uri: &str) -> String {
-    digest::answer(challenges.iter().copied(), credentials, method.as_str(), uri, &[], "cnonce", 1).expect("a challenge that can be answered")
+    digest::answer(challenges.iter().copied(), credentials, method.as_str(), uri, &[], "cnonce", 1)
+        .expect("a challenge that can be answered")
 }
 
 #[test]
@@ -252,7 +298,13 @@ fn a_phone_registers_calls_and_is_called() {
     let challenges: Vec<&str> = challenge.headers(&HeaderName::ProxyAuthenticate).collect();
     let credentials = Credentials { user: "rex", password: "secret" };
     let value = digest_answer(&challenges, &credentials, &Method::Invite, "sip:anna@192.0.2.1");
-    Call::out_with(&mut net, REX, "anna", Some(sdp(4000, "0", "sendrecv")), &format!("Proxy-Authorization: {value}\r\n"));
+    Call::out_with(
+        &mut net,
+        REX,
+        "anna",
+        Some(sdp(4000, "0", "sendrecv")),
+        &format!("Proxy-Authorization: {value}\r\n"),
+    );
     let callee = Call::incoming(&mut net, ANNA);
     callee.reject(&mut net, 486, "");
     net.expect(REX, "486");
@@ -288,7 +340,13 @@ fn another_users_password_opens_nothing() {
     let challenges: Vec<&str> = challenge.headers(&HeaderName::ProxyAuthenticate).collect();
     let credentials = Credentials { user: "anna", password: "secret" };
     let value = digest_answer(&challenges, &credentials, &Method::Invite, "sip:anna@192.0.2.1");
-    Call::out_with(&mut net, REX, "anna", Some(sdp(4000, "0", "sendrecv")), &format!("Proxy-Authorization: {value}\r\n"));
+    Call::out_with(
+        &mut net,
+        REX,
+        "anna",
+        Some(sdp(4000, "0", "sendrecv")),
+        &format!("Proxy-Authorization: {value}\r\n"),
+    );
     net.expect(REX, "403");
     assert!(net.offered().is_empty());
 }
@@ -297,7 +355,18 @@ fn another_users_password_opens_nothing() {
 fn parse_limits_answer_513() {
     let mut net = Net::new();
     let many = "X-A: b\r\n".repeat(Limits::default().headers + 1);
-    let text = request_text(&mut net, TRUNK, "OPTIONS", "sip:192.0.2.1", "<sip:a@x>;tag=1", "<sip:b@x>", "big", 1, &many, None);
+    let text = request_text(
+        &mut net,
+        TRUNK,
+        "OPTIONS",
+        "sip:192.0.2.1",
+        "<sip:a@x>;tag=1",
+        "<sip:b@x>",
+        "big",
+        1,
+        &many,
+        None,
+    );
     net.send_raw(TRUNK, text.into_bytes());
     net.expect(TRUNK, "513");
 }

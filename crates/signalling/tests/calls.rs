@@ -62,8 +62,11 @@ fn early_media_passes_before_the_answer() {
     callee.ring(&mut net, 183, Some(sdp(5000, "8", "sendrecv")));
     let progress = net.expect(TRUNK, "183");
     assert_eq!(line(&progress, "m=audio"), "m=audio 20002 RTP/AVP 8");
-    let early: Vec<bool> =
-        net.events.iter().filter_map(|event| if let Event::MediaPlanned { session, .. } = event { Some(session.early) } else { None }).collect();
+    let early: Vec<bool> = net
+        .events
+        .iter()
+        .filter_map(|event| if let Event::MediaPlanned { session, .. } = event { Some(session.early) } else { None })
+        .collect();
     assert_eq!(early, [true, true]);
     callee.answer(&mut net, None); // the description stood in the 183
     net.expect(ANNA, "ACK");
@@ -126,11 +129,25 @@ fn an_answer_that_crosses_the_cancel_is_acknowledged_and_ended() {
 
 #[test]
 fn refusals_pass_with_what_they_say() {
-    for (status, passed) in [(486, "486"), (404, "404"), (600, "600"), (603, "603"), (302, "480"), (401, "480"), (407, "480"), (503, "503"), (488, "488")] {
+    for (status, passed) in [
+        (486, "486"),
+        (404, "404"),
+        (600, "600"),
+        (603, "603"),
+        (302, "480"),
+        (401, "480"),
+        (407, "480"),
+        (503, "503"),
+        (488, "488"),
+    ] {
         let mut net = Net::new();
         let caller = Call::out(&mut net, TRUNK, "anna", Some(sdp(4000, "0", "sendrecv")));
         let callee = Call::incoming(&mut net, ANNA);
-        callee.reject(&mut net, status, "Retry-After: 17\r\nContact: <sip:elsewhere@10.1.1.1>\r\nReason: Q.850;cause=17\r\n");
+        callee.reject(
+            &mut net,
+            status,
+            "Retry-After: 17\r\nContact: <sip:elsewhere@10.1.1.1>\r\nReason: Q.850;cause=17\r\n",
+        );
         net.expect(ANNA, "ACK");
         let refusal = net.expect(TRUNK, passed);
         assert_eq!(header(&refusal, "Retry-After"), "17");
@@ -371,7 +388,11 @@ fn the_engine_ends_calls_in_every_state() {
     let callee = Call::incoming(&mut net, ANNA);
     callee.ring(&mut net, 180, None);
     net.expect(TRUNK, "180");
-    let ringing = net.events.iter().rev().find_map(|event| if let Event::Ringing { leg, .. } = event { Some(*leg) } else { None });
+    let ringing = net
+        .events
+        .iter()
+        .rev()
+        .find_map(|event| if let Event::Ringing { leg, .. } = event { Some(*leg) } else { None });
     net.end(ringing.unwrap(), 480);
     net.expect(TRUNK, "480");
     net.expect(ANNA, "CANCEL");
@@ -418,9 +439,17 @@ fn a_call_cancelled_while_the_engine_decides() {
 fn info_passes_across() {
     let mut net = Net::new();
     let (mut caller, callee, leg, _) = call_up(&mut net);
-    caller.request(&mut net, "INFO", "Content-Type: application/dtmf-relay\r\nInfo-Package: x\r\n", Some("Signal=5\r\n".into()));
+    caller.request(
+        &mut net,
+        "INFO",
+        "Content-Type: application/dtmf-relay\r\nInfo-Package: x\r\n",
+        Some("Signal=5\r\n".into()),
+    );
     let info = net.expect(ANNA, "INFO");
-    assert_eq!((header(&info, "Content-Type"), header(&info, "Info-Package"), &info.body()[..]), ("application/dtmf-relay", "x", &b"Signal=5\r\n"[..]));
+    assert_eq!(
+        (header(&info, "Content-Type"), header(&info, "Info-Package"), &info.body()[..]),
+        ("application/dtmf-relay", "x", &b"Signal=5\r\n"[..])
+    );
     net.nothing(TRUNK);
     callee.reply(&mut net, &info, 200, None);
     net.expect(TRUNK, "200");
@@ -438,8 +467,13 @@ fn info_passes_across() {
 fn a_trunk_is_followed_to_its_record_route() {
     let mut net = Net::new();
     let proxy = Phone { user: "proxy", addr: "10.0.0.8:5070" };
-    let mut caller =
-        Call::out_with(&mut net, TRUNK, "anna", Some(sdp(4000, "0", "sendrecv")), "Record-Route: <sip:10.0.0.8:5070;lr>\r\n");
+    let mut caller = Call::out_with(
+        &mut net,
+        TRUNK,
+        "anna",
+        Some(sdp(4000, "0", "sendrecv")),
+        "Record-Route: <sip:10.0.0.8:5070;lr>\r\n",
+    );
     let mut callee = Call::incoming(&mut net, ANNA);
     callee.answer(&mut net, Some(sdp(5000, "0", "sendrecv")));
     net.expect(ANNA, "ACK");

@@ -17,7 +17,11 @@ fn a_listener_is_called_and_answers() {
     assert!(header(&ear.invite, "From").contains("<sip:+4721000000@medlytt.test>"));
     assert!(header(&ear.invite, "P-Asserted-Identity").contains("<sip:+4721000000@medlytt.test>"));
     ear.ring(&mut net, 180, None);
-    assert!(net.events.iter().any(|event| matches!(event, Event::Ringing { leg: of, status: 180, early_media: false } if *of == leg)));
+    assert!(
+        net.events
+            .iter()
+            .any(|event| matches!(event, Event::Ringing { leg: of, status: 180, early_media: false } if *of == leg))
+    );
     ear.answer(&mut net, Some(sdp(6000, "8", "sendrecv"))); // a phone that wants to talk
     net.expect(SUE, "ACK");
     assert_eq!(net.answered(), [leg]);
@@ -175,8 +179,11 @@ fn a_probe_tells_whether_the_phone_is_there() {
     ear.reply(&mut net, &options, 200, None);
     net.order(Command::Probe { leg });
     net.seconds(33);
-    let probed: Vec<bool> =
-        net.events.iter().filter_map(|event| if let Event::Probed { alive, .. } = event { Some(*alive) } else { None }).collect();
+    let probed: Vec<bool> = net
+        .events
+        .iter()
+        .filter_map(|event| if let Event::Probed { alive, .. } = event { Some(*alive) } else { None })
+        .collect();
     assert_eq!(probed, [true, false]);
     net.end(leg, 408);
     net.flush(SUE);

@@ -51,7 +51,10 @@ impl Monkey {
     }
 
     fn body(&mut self) -> Option<String> {
-        let (payloads, direction) = (self.pick(&["0 8 101", "0 8 101", "0", "0 101", "8", "8 0 101", "18"]), self.pick(&["sendrecv", "sendrecv", "sendonly", "recvonly", "inactive"]));
+        let (payloads, direction) = (
+            self.pick(&["0 8 101", "0 8 101", "0", "0 101", "8", "8 0 101", "18"]),
+            self.pick(&["sendrecv", "sendrecv", "sendonly", "recvonly", "inactive"]),
+        );
         let ip = self.pick(&["10.9.9.9", "10.9.9.9", "0.0.0.0"]);
         let port = self.random.random_range(1000..2000) * 2;
         self.chance(90).then(|| sdp_at(ip, port, payloads, direction))
@@ -159,7 +162,8 @@ impl Monkey {
         }
         let recent = self.calls.len().saturating_sub(6);
         let (at, body) = (self.random.random_range(recent..self.calls.len()), self.body());
-        let method = self.pick(&["INVITE", "INVITE", "INVITE", "UPDATE", "UPDATE", "BYE", "INFO", "OPTIONS", "NOTIFY", "MESSAGE"]);
+        let method = self
+            .pick(&["INVITE", "INVITE", "INVITE", "UPDATE", "UPDATE", "BYE", "INFO", "OPTIONS", "NOTIFY", "MESSAGE"]);
         let body = body.filter(|_| matches!(method, "INVITE" | "UPDATE"));
         self.calls[at].request(&mut self.net, method, "", body);
     }
@@ -172,7 +176,8 @@ impl Monkey {
 
     fn refer(&mut self) {
         let recent = self.calls.len().saturating_sub(8);
-        let agents: Vec<usize> = (recent..self.calls.len()).filter(|at| [ANNA, BO].contains(&self.calls[*at].phone)).collect();
+        let agents: Vec<usize> =
+            (recent..self.calls.len()).filter(|at| [ANNA, BO].contains(&self.calls[*at].phone)).collect();
         let Some(&at) = agents.get(self.random.random_range(0..agents.len().max(1))) else { return };
         let named = self.pick(&agents);
         let other = self.calls[named].replaces().replace(';', "%3B").replace('=', "%3D").replace('@', "%40");
@@ -206,9 +211,13 @@ impl Monkey {
                 Event::MediaPlanned { leg, plan, .. } => {
                     assert!(!self.ended.contains(leg), "told of an ended leg: {event}");
                     let plan = *plan;
-                    plan.filter(|_| self.random.random_range(0..100) < 80).map(|plan| Input::MediaDone { plan, ok: self.random.random_range(0..100) < 90 })
+                    plan.filter(|_| self.random.random_range(0..100) < 80)
+                        .map(|plan| Input::MediaDone { plan, ok: self.random.random_range(0..100) < 90 })
                 }
-                Event::Ringing { leg, .. } | Event::Answered { leg } | Event::Probed { leg, .. } | Event::Info { leg, .. } => {
+                Event::Ringing { leg, .. }
+                | Event::Answered { leg }
+                | Event::Probed { leg, .. }
+                | Event::Info { leg, .. } => {
                     assert!(!self.ended.contains(leg), "told of an ended leg: {event}");
                     None
                 }
@@ -229,7 +238,10 @@ impl Monkey {
                     None
                 }
                 Event::Replaced { old, new, peer } => {
-                    assert!([new, peer].into_iter().all(|leg| !self.ended.contains(leg)), "told of an ended leg: {old:?} {event}");
+                    assert!(
+                        [new, peer].into_iter().all(|leg| !self.ended.contains(leg)),
+                        "told of an ended leg: {old:?} {event}"
+                    );
                     None
                 }
                 _ => None,
@@ -266,7 +278,12 @@ impl Monkey {
         self.net.seconds(400);
         self.look();
         let sizes = self.net.core.sizes();
-        assert_eq!((sizes.legs, sizes.transactions, sizes.transfers), (0, 0, 0), "something leaks: {:#?}", self.net.core);
+        assert_eq!(
+            (sizes.legs, sizes.transactions, sizes.transfers),
+            (0, 0, 0),
+            "something leaks: {:#?}",
+            self.net.core
+        );
         assert!(self.live.is_empty(), "never ended: {:?}", self.live);
         let inside = format!("{:?}", self.net.core);
         for table in ["clients: {}", "servers: {}", "plans: {}", "tags: {}", "gone: []"] {
@@ -292,7 +309,20 @@ fn whatever_phones_do() {
         });
         assert!(std::panic::catch_unwind(run).is_ok(), "seed {seed}");
     }
-    let wanted = ["Answered", "Ended", "Info", "MediaPlanned", "Offered", "Probed", "Referred", "Replaced", "Ringing", "TransferAnswered", "TransferFailed", "TransferJoined"];
+    let wanted = [
+        "Answered",
+        "Ended",
+        "Info",
+        "MediaPlanned",
+        "Offered",
+        "Probed",
+        "Referred",
+        "Replaced",
+        "Ringing",
+        "TransferAnswered",
+        "TransferFailed",
+        "TransferJoined",
+    ];
     for name in wanted {
         assert!(met.contains_key(name), "no run met {name}: {met:?}");
     }

@@ -24,7 +24,9 @@ fn joined(net: &Net) -> Option<(LegId, LegId, Vec<LegId>)> {
 }
 
 fn failed(net: &Net) -> Option<u16> {
-    net.events.iter().find_map(|event| if let Event::TransferFailed { status, .. } = event { Some(*status) } else { None })
+    net.events
+        .iter()
+        .find_map(|event| if let Event::TransferFailed { status, .. } = event { Some(*status) } else { None })
 }
 
 #[test]
@@ -293,7 +295,8 @@ fn attended(call: &Call) -> String {
 #[test]
 fn an_attended_transfer_joins_caller_and_colleague() {
     let mut net = Net::new();
-    let (mut caller, mut agent, mut consultation, colleague, [caller_leg, agent_leg, consultation_leg, colleague_leg]) = consulting(&mut net);
+    let (mut caller, mut agent, mut consultation, colleague, [caller_leg, agent_leg, consultation_leg, colleague_leg]) =
+        consulting(&mut net);
     accepted(&mut net, &mut agent, &attended(&consultation));
     let invite = caller.reinvited(&mut net, sdp(4000, "0 101", "sendrecv"));
     assert_eq!(direction(&invite), "sendrecv");
@@ -438,7 +441,9 @@ fn a_replaces_of_nobody_here_is_passed_to_the_target() {
     let mut net = Net::new();
     let (mut caller, mut agent, ..) = call_up(&mut net);
     accepted(&mut net, &mut agent, "sip:+47999@medlytt.test?Replaces=abc%3Bto-tag%3D1%3Bfrom-tag%3D2");
-    assert!(net.events.iter().any(|event| matches!(event, Event::Referred { replaces: None, replaces_unknown: true, .. })));
+    assert!(
+        net.events.iter().any(|event| matches!(event, Event::Referred { replaces: None, replaces_unknown: true, .. }))
+    );
     let target = Call::incoming(&mut net, TRUNK);
     assert_eq!(header(&target.invite, "Replaces"), "abc;to-tag=1;from-tag=2");
     target.reject(&mut net, 481, "");

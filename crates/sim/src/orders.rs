@@ -184,7 +184,10 @@ impl World {
     #[track_caller]
     pub fn until_ended_within(&mut self, reason: EndReason, time: Duration) -> ListeningView {
         let newest = |w: &Self| -> Option<ListeningView> {
-            w.listenings().filter(|l| l.state == ListeningState::Ended).max_by_key(|l| (l.ended_at, l.id.clone())).cloned()
+            w.listenings()
+                .filter(|l| l.state == ListeningState::Ended)
+                .max_by_key(|l| (l.ended_at, l.id.clone()))
+                .cloned()
         };
         let reached = self.reaches(time, |w| newest(w).is_some_and(|l| l.end_reason == Some(reason)));
         let all: Vec<_> = self.listenings().map(|l| (l.state, l.end_reason)).collect();

@@ -43,7 +43,12 @@ impl World {
         let owned = self.sip_owners.insert(settings.local, index);
         assert!(owned.is_none(), "two phones at {}", settings.local);
         let next_port = 30_000 + index as u16 * 1_000;
-        self.phones.push(Slot { name: name.to_owned(), phone: Phone::new(settings, seed), next_port, told: Default::default() });
+        self.phones.push(Slot {
+            name: name.to_owned(),
+            phone: Phone::new(settings, seed),
+            next_port,
+            told: Default::default(),
+        });
     }
 
     #[track_caller]
@@ -90,7 +95,11 @@ impl World {
     }
 
     /// Anything that a person can do with a phone.
-    pub fn act<T>(&mut self, leg: Leg, what: impl FnOnce(&mut Phone, std::time::Instant, phone::CallId, &mut Vec<Output>) -> T) -> T {
+    pub fn act<T>(
+        &mut self,
+        leg: Leg,
+        what: impl FnOnce(&mut Phone, std::time::Instant, phone::CallId, &mut Vec<Output>) -> T,
+    ) -> T {
         let mut out = Vec::new();
         let now = self.now;
         let result = what(&mut self.phones[leg.phone].phone, now, leg.call, &mut out);
@@ -274,7 +283,9 @@ impl World {
     /// Waits for the final answer to a request inside a dialog.
     #[track_caller]
     pub fn answer_to(&mut self, leg: Leg, cseq: u32) -> Answered {
-        let found = self.reaches(Duration::from_secs(40), |w| w.call(leg).answer_to(cseq).is_some_and(|a| a.status != 401 && a.status != 407));
+        let found = self.reaches(Duration::from_secs(40), |w| {
+            w.call(leg).answer_to(cseq).is_some_and(|a| a.status != 401 && a.status != 407)
+        });
         assert!(found, "no final answer to request {cseq}");
         self.call(leg).answer_to(cseq).expect("it was just there").clone()
     }

@@ -95,7 +95,8 @@ impl World {
                     self.queue.push(self.now + self.shard_delay, Happening::MediaCommand(command));
                 }
                 Output::Persist { persist, change } => {
-                    self.queue.push(self.now + self.disk.delay, Happening::Persist { persist, change: Box::new(change) });
+                    self.queue
+                        .push(self.now + self.disk.delay, Happening::Persist { persist, change: Box::new(change) });
                 }
                 Output::Reply { reply, result } => {
                     let twice = self.replies.insert(reply, result);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use engine::persist::{AgentRecord, Change, RequestRecord};
 use engine::view::{
-    AgentRef, CallCount, CallDirection, CallState, CallView, Focus, ListenerKind, ListenerRef, ListeningState, ListeningView, RequestState,
-    RequestView,
+    AgentRef, CallCount, CallDirection, CallState, CallView, Focus, ListenerKind, ListenerRef, ListeningState,
+    ListeningView, RequestState, RequestView,
 };
 use jiff::Timestamp;
 
@@ -150,7 +150,11 @@ pub(crate) fn finds_listenings_by_every_filter<F: Fixture>() {
     ];
     for (query, wanted) in cases {
         assert_eq!(ids(&store.listenings(&query).unwrap()), wanted, "{query:?}");
-        assert_eq!(all.iter().rev().filter(|l| query.matches(l)).map(|l| l.id.as_str()).collect::<Vec<_>>(), wanted, "{query:?}");
+        assert_eq!(
+            all.iter().rev().filter(|l| query.matches(l)).map(|l| l.id.as_str()).collect::<Vec<_>>(),
+            wanted,
+            "{query:?}"
+        );
     }
 }
 
@@ -180,7 +184,11 @@ pub(crate) fn finds_listenings_by_time<F: Fixture>() {
     for (from, to, wanted) in cases {
         let query = ListeningQuery { from: from.map(at), to: to.map(at), ..ListeningQuery::default() };
         assert_eq!(ids(&store.listenings(&query).unwrap()), wanted, "{query:?}");
-        assert_eq!(all.iter().rev().filter(|l| query.matches(l)).map(|l| l.id.as_str()).collect::<Vec<_>>(), wanted, "{query:?}");
+        assert_eq!(
+            all.iter().rev().filter(|l| query.matches(l)).map(|l| l.id.as_str()).collect::<Vec<_>>(),
+            wanted,
+            "{query:?}"
+        );
     }
 }
 
@@ -295,7 +303,13 @@ fn some(text: &str) -> Option<String> {
 
 fn listener(user: Option<&str>, agent: Option<&str>, number: Option<&str>) -> ListenerRef {
     let own = |text: Option<&str>| text.map(str::to_owned);
-    ListenerRef { user: own(user), agent: own(agent), number: own(number), name: "Listener".to_owned(), kind: ListenerKind::Softphone }
+    ListenerRef {
+        user: own(user),
+        agent: own(agent),
+        number: own(number),
+        name: "Listener".to_owned(),
+        kind: ListenerKind::Softphone,
+    }
 }
 
 pub(crate) fn request(id: &str, agent: &str) -> RequestRecord {

@@ -186,7 +186,12 @@ mod tests {
 
     #[test]
     fn urls_that_this_version_cannot_open_are_named() {
-        for (url, says) in [("nats://host:4222", "not in this version"), ("sqlite:", "expected `sqlite:PATH`"), ("postgres://x", "expected"), ("", "expected")] {
+        for (url, says) in [
+            ("nats://host:4222", "not in this version"),
+            ("sqlite:", "expected `sqlite:PATH`"),
+            ("postgres://x", "expected"),
+            ("", "expected"),
+        ] {
             let refused = open(url).unwrap_err().to_string();
             assert!(refused.contains(says), "{refused}");
         }

@@ -65,8 +65,11 @@ impl SqliteStore {
     /// [`StoreError::Newer`] and [`StoreError::Foreign`] (the file stays as it is), [`StoreError::Unavailable`].
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let name = path.display().to_string();
-        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-            .map_err(|error| unavailable_at(&name, &error))?;
+        let connection = Connection::open_with_flags(
+            path,
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )
+        .map_err(|error| unavailable_at(&name, &error))?;
         Self::prepare(connection, &name, Some(path.to_owned()))
     }
 
@@ -127,7 +130,10 @@ impl Store for SqliteStore {
                 requests: documents(connection, "SELECT id, doc FROM request WHERE active ORDER BY id")?,
                 listenings: documents(connection, "SELECT id, doc FROM listening WHERE state <> 'ended' ORDER BY id")?,
                 agents: documents(connection, "SELECT id, doc FROM agent WHERE doc IS NOT NULL ORDER BY id")?,
-                agents_removed: connection.prepare_cached(removed)?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?,
+                agents_removed: connection
+                    .prepare_cached(removed)?
+                    .query_map([], |row| row.get(0))?
+                    .collect::<Result<_, _>>()?,
             })
         })
     }
@@ -199,7 +205,11 @@ impl Search {
         }
     }
 
-    fn run<T: DeserializeOwned>(mut self, connection: &Connection, cursor: Option<&str>) -> Result<Page<T>, StoreError> {
+    fn run<T: DeserializeOwned>(
+        mut self,
+        connection: &Connection,
+        cursor: Option<&str>,
+    ) -> Result<Page<T>, StoreError> {
         let below = cursor.map(|cursor| decode_cursor(self.kind, cursor)).transpose()?;
         self.filter("id < ?", below);
         self.sql.push_str(" ORDER BY id DESC LIMIT ?");
@@ -322,7 +332,8 @@ fn nanoseconds(at: jiff::Timestamp) -> i64 {
 
 fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(|error| unavailable_at(&path.display().to_string(), &error))?;
+    let connection = Connection::open_with_flags(path, flags)
+        .map_err(|error| unavailable_at(&path.display().to_string(), &error))?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     Ok(connection)
@@ -331,7 +342,13 @@ fn open_reader(path: &Path) -> Result<Connection, StoreError> {
 /// The schema version of one of our files; 0 for an empty one.
 fn schema_version(connection: &Connection, name: &str) -> Result<i64, StoreError> {
     let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
-    let read = || Ok((number("PRAGMA application_id")?, number("PRAGMA user_version")?, number("SELECT count(*) FROM sqlite_schema")?));
+    let read = || {
+        Ok((
+            number("PRAGMA application_id")?,
+            number("PRAGMA user_version")?,
+            number("SELECT count(*) FROM sqlite_schema")?,
+        ))
+    };
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     match read() {
         Ok((APPLICATION_ID, found, _)) if found > known => Err(StoreError::Newer { found, known }),
@@ -486,7 +503,12 @@ mod tests {
     fn commits_are_on_disk_before_they_are_reported() {
         let directory = Directory::new();
         let store = SqliteStore::open(&directory.file()).unwrap();
-        let pragma = |name: &str| -> String { store.writer().query_row(&format!("SELECT CAST({name} AS TEXT) FROM pragma_{name}"), [], |row| row.get(0)).unwrap() };
+        let pragma = |name: &str| -> String {
+            store
+                .writer()
+                .query_row(&format!("SELECT CAST({name} AS TEXT) FROM pragma_{name}"), [], |row| row.get(0))
+                .unwrap()
+        };
         assert_eq!(pragma("journal_mode"), "wal");
         assert_eq!(pragma("synchronous"), "2");
     }
@@ -495,8 +517,12 @@ mod tests {
     fn a_batch_that_fails_half_way_leaves_nothing() {
         let directory = Directory::new();
         let store = SqliteStore::open(&directory.file()).unwrap();
-        store.writer().execute_batch("CREATE TRIGGER no BEFORE INSERT ON call BEGIN SELECT RAISE(ABORT, 'no'); END").unwrap();
-        let batch = [Change::Heard(listening("lst_1", "anna"), request("req_1", "anna")), Change::Call(call("call_1", "anna"))];
+        store
+            .writer()
+            .execute_batch("CREATE TRIGGER no BEFORE INSERT ON call BEGIN SELECT RAISE(ABORT, 'no'); END")
+            .unwrap();
+        let batch =
+            [Change::Heard(listening("lst_1", "anna"), request("req_1", "anna")), Change::Call(call("call_1", "anna"))];
         assert!(matches!(store.apply(&batch), Err(StoreError::Unavailable(_))));
         assert_eq!(store.listening("lst_1").unwrap(), None);
         assert_eq!(store.request("req_1").unwrap(), None);
@@ -534,7 +560,14 @@ mod tests {
     fn jitter_that_is_no_number_does_not_spoil_its_record() {
         let store = SqliteStore::in_memory().unwrap();
         let mut odd = call("call_1", "anna");
-        odd.legs.push(LegView { role: "agent".to_owned(), sip_call_id: "x".to_owned(), codec: None, packets: 0, lost: 0, jitter_ms: f32::NAN });
+        odd.legs.push(LegView {
+            role: "agent".to_owned(),
+            sip_call_id: "x".to_owned(),
+            codec: None,
+            packets: 0,
+            lost: 0,
+            jitter_ms: f32::NAN,
+        });
         store.apply(&[Change::Call(odd)]).unwrap();
         assert_eq!(store.call("call_1").unwrap().unwrap().legs[0].jitter_ms, 0.0);
     }
@@ -549,7 +582,14 @@ mod tests {
             ("SELECT id, doc FROM request WHERE active ORDER BY id", "request_active"),
             ("SELECT id, doc FROM listening WHERE state <> 'ended' ORDER BY id", "listening_open"),
         ] {
-            let plan: String = store.writer().query_row(&format!("EXPLAIN QUERY PLAN {sql}"), params_from_iter(vec!["x"; sql.matches('?').count()]), |row| row.get(3)).unwrap();
+            let plan: String = store
+                .writer()
+                .query_row(
+                    &format!("EXPLAIN QUERY PLAN {sql}"),
+                    params_from_iter(vec!["x"; sql.matches('?').count()]),
+                    |row| row.get(3),
+                )
+                .unwrap();
             assert!(plan.contains(wanted), "{sql}: {plan}");
         }
     }

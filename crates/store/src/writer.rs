@@ -85,7 +85,8 @@ impl Writer {
     /// What it has done.
     #[must_use]
     pub fn figures(&self) -> WriterFigures {
-        let (written, failed) = (self.counts.written.load(Ordering::Relaxed), self.counts.failed.load(Ordering::Relaxed));
+        let (written, failed) =
+            (self.counts.written.load(Ordering::Relaxed), self.counts.failed.load(Ordering::Relaxed));
         WriterFigures {
             written,
             failed,
@@ -115,7 +116,8 @@ struct Desk<F> {
 impl<F: Fn(Vec<u64>, bool)> Desk<F> {
     fn work(&self, queue: &Receiver<(u64, Change)>) {
         while let Ok(first) = queue.recv() {
-            let (tokens, changes): (Vec<u64>, Vec<Change>) = std::iter::once(first).chain(queue.try_iter().take(BATCH - 1)).unzip();
+            let (tokens, changes): (Vec<u64>, Vec<Change>) =
+                std::iter::once(first).chain(queue.try_iter().take(BATCH - 1)).unzip();
             if self.write(&changes) {
                 self.answer(tokens, true);
             } else if tokens.len() == 1 {
@@ -215,7 +217,8 @@ mod tests {
         let (go, go_out) = channel();
         let (done_in, done) = channel();
         let bad = bad.iter().map(|id| (*id).to_owned()).collect();
-        let store = Arc::new(Gate { inner: MemoryStore::new(), begun: Mutex::new(begun_in), go: Mutex::new(go_out), bad });
+        let store =
+            Arc::new(Gate { inner: MemoryStore::new(), begun: Mutex::new(begun_in), go: Mutex::new(go_out), bad });
         let writer = Writer::spawn_bounded(store.clone(), queue, move |tokens, ok| done_in.send((tokens, ok)).unwrap());
         Stage { writer, store, begun, go, done }
     }

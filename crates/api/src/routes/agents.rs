@@ -56,7 +56,11 @@ pub(crate) struct StatusBody {
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Items of a page; default 50"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before")),
     responses((status = 200, body = List<AgentView>)))]
-pub(crate) async fn list(State(api): State<Api>, caller: Caller, mut params: Params) -> Result<Json<List<Arc<AgentView>>>, Refusal> {
+pub(crate) async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    mut params: Params,
+) -> Result<Json<List<Arc<AgentView>>>, Refusal> {
     let search = params.number("search").map(|search| search.to_lowercase());
     let group = params.text("group");
     let (connected, logged_on) = (params.flag("connected")?, params.flag("logged_on")?);
@@ -76,7 +80,13 @@ pub(crate) async fn list(State(api): State<Api>, caller: Caller, mut params: Par
 /// One agent.
 #[utoipa::path(get, path = "/v1/agents/{id}", tag = "agents", params(("id" = String, Path), ("If-None-Match" = Option<String>, Header)),
     responses((status = 200, body = AgentView, headers(("ETag" = String))), (status = 304, description = "Unchanged")))]
-pub(crate) async fn one(State(api): State<Api>, caller: Caller, Id(id): Id, params: Params, headers: HeaderMap) -> Result<Response, Refusal> {
+pub(crate) async fn one(
+    State(api): State<Api>,
+    caller: Caller,
+    Id(id): Id,
+    params: Params,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
     params.finish()?;
     let found = api.inner.model.agent(&id).filter(|agent| api.inner.model.sees_agent(&caller, agent));
     let found = found.ok_or_else(|| Refusal::not_found("agent-not-found"))?;
@@ -87,7 +97,13 @@ pub(crate) async fn one(State(api): State<Api>, caller: Caller, Id(id): Id, para
 #[utoipa::path(put, path = "/v1/agents/{id}", tag = "agents", request_body = AgentBody, params(("id" = String, Path)),
     responses((status = 200, body = AgentView, description = "Changed", headers(("ETag" = String))),
         (status = 201, body = AgentView, description = "New", headers(("Location" = String), ("ETag" = String)))))]
-pub(crate) async fn upsert(State(api): State<Api>, caller: Caller, Id(id): Id, params: Params, mut body: JsonBody) -> Result<Answer, Refusal> {
+pub(crate) async fn upsert(
+    State(api): State<Api>,
+    caller: Caller,
+    Id(id): Id,
+    params: Params,
+    mut body: JsonBody,
+) -> Result<Answer, Refusal> {
     params.finish()?;
     let fields = &mut body.fields;
     let agent = AgentChange {
@@ -104,7 +120,12 @@ pub(crate) async fn upsert(State(api): State<Api>, caller: Caller, Id(id): Id, p
 
 /// Take an agent out of the directory (integrator, admin).
 #[utoipa::path(delete, path = "/v1/agents/{id}", tag = "agents", params(("id" = String, Path)), responses((status = 204, description = "Deleted")))]
-pub(crate) async fn delete(State(api): State<Api>, caller: Caller, Id(id): Id, params: Params) -> Result<StatusCode, Refusal> {
+pub(crate) async fn delete(
+    State(api): State<Api>,
+    caller: Caller,
+    Id(id): Id,
+    params: Params,
+) -> Result<StatusCode, Refusal> {
     params.finish()?;
     api.command(&caller, Command::DeleteAgent { id }, Patience::Client).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -113,7 +134,13 @@ pub(crate) async fn delete(State(api): State<Api>, caller: Caller, Id(id): Id, p
 /// Status from the platform (integrator, admin). `connecting` and `connected` come from the calls themselves.
 #[utoipa::path(put, path = "/v1/agents/{id}/status", tag = "agents", request_body = StatusBody, params(("id" = String, Path)),
     responses((status = 200, body = AgentView, headers(("ETag" = String)))))]
-pub(crate) async fn status(State(api): State<Api>, caller: Caller, Id(id): Id, params: Params, mut body: JsonBody) -> Result<Answer, Refusal> {
+pub(crate) async fn status(
+    State(api): State<Api>,
+    caller: Caller,
+    Id(id): Id,
+    params: Params,
+    mut body: JsonBody,
+) -> Result<Answer, Refusal> {
     params.finish()?;
     let status = unit("status", &body.fields.required_text("status")?)?;
     body.fields.finish()?;

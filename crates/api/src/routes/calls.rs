@@ -37,16 +37,25 @@ pub(crate) struct ShieldBody {
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Items of a page; default 50"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before")),
     responses((status = 200, body = List<CallView>)))]
-pub(crate) async fn list(State(api): State<Api>, caller: Caller, mut params: Params) -> Result<Json<List<Arc<CallView>>>, Refusal> {
+pub(crate) async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    mut params: Params,
+) -> Result<Json<List<Arc<CallView>>>, Refusal> {
     let ended = params.flag("ended")?.unwrap_or(false);
-    let mut query = CallQuery { agent: params.text("agent"), agents: api.inner.model.permitted_agents(&caller), ..CallQuery::default() };
+    let mut query = CallQuery {
+        agent: params.text("agent"),
+        agents: api.inner.model.permitted_agents(&caller),
+        ..CallQuery::default()
+    };
     let page = params.page()?;
     params.finish()?;
     page.cursor.as_deref().map(|cursor| decode_cursor("calls", cursor)).transpose()?;
     (query.limit, query.cursor) = (page.limit, page.cursor.clone());
     let views = api.inner.model.calls();
     let known: HashSet<String> = views.iter().map(|call| call.id.clone()).collect();
-    let matching = views.into_iter().filter(|call| (call.state == CallState::Ended) == ended && query.matches(call)).collect();
+    let matching =
+        views.into_iter().filter(|call| (call.state == CallState::Ended) == ended && query.matches(call)).collect();
     let mut list = if ended {
         let stored = api.stored(move |store| store.calls(&query)).await?;
         merged("calls", matching, &known, stored, &page)?
@@ -64,20 +73,34 @@ pub(crate) async fn list(State(api): State<Api>, caller: Caller, mut params: Par
 /// One call.
 #[utoipa::path(get, path = "/v1/calls/{id}", tag = "calls", params(("id" = String, Path), ("If-None-Match" = Option<String>, Header)),
     responses((status = 200, body = CallView, headers(("ETag" = String))), (status = 304, description = "Unchanged")))]
-pub(crate) async fn one(State(api): State<Api>, caller: Caller, Id(id): Id, params: Params, headers: HeaderMap) -> Result<Response, Refusal> {
+pub(crate) async fn one(
+    State(api): State<Api>,
+    caller: Caller,
+    Id(id): Id,
+    params: Params,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
     params.finish()?;
     let found = match api.inner.model.call(&id) {
         Some(call) => Some(call),
         None => api.stored(move |store| store.call(&id)).await?.map(Arc::new),
     };
-    let found = found.filter(|call| api.inner.model.sees_call(&caller, call)).ok_or_else(|| Refusal::not_found("call-not-found"))?;
+    let found = found
+        .filter(|call| api.inner.model.sees_call(&caller, call))
+        .ok_or_else(|| Refusal::not_found("call-not-found"))?;
     Ok(read(&headers, &shown_stored(&api, &caller, &found).await?))
 }
 
 /// Shield a call: every listener of its interaction hears silence until it is turned off.
 #[utoipa::path(put, path = "/v1/calls/{id}/shield", tag = "calls", request_body = ShieldBody, params(("id" = String, Path)),
     responses((status = 200, body = CallView, headers(("ETag" = String)))))]
-pub(crate) async fn shield(State(api): State<Api>, caller: Caller, Id(call): Id, params: Params, mut body: JsonBody) -> Result<Answer, Refusal> {
+pub(crate) async fn shield(
+    State(api): State<Api>,
+    caller: Caller,
+    Id(call): Id,
+    params: Params,
+    mut body: JsonBody,
+) -> Result<Answer, Refusal> {
     params.finish()?;
     let on = body.fields.flag("on")?.ok_or_else(|| Refusal::invalid("on", "This field is required."))?;
     body.fields.finish()?;
@@ -88,7 +111,9 @@ pub(crate) async fn shield(State(api): State<Api>, caller: Caller, Id(call): Id,
 pub(crate) fn shown(api: &Api, caller: &Caller, call: &CallView) -> CallView {
     let mut call = call.clone();
     if !caller.is_admin() {
-        let own = |id: &String| api.inner.model.listening(id).is_some_and(|listening| sees_order(caller, &listening.ordered_by));
+        let own = |id: &String| {
+            api.inner.model.listening(id).is_some_and(|listening| sees_order(caller, &listening.ordered_by))
+        };
         call.listenings.retain(own);
     }
     call
@@ -104,7 +129,8 @@ async fn shown_stored(api: &Api, caller: &Caller, call: &CallView) -> Result<Cal
             .stored(move |store| {
                 let mut kept = Vec::new();
                 for id in ids {
-                    let is_own = live.contains(&id) || store.listening(&id)?.is_some_and(|listening| sees_order(&own, &listening.ordered_by));
+                    let is_own = live.contains(&id)
+                        || store.listening(&id)?.is_some_and(|listening| sees_order(&own, &listening.ordered_by));
                     kept.extend(is_own.then_some(id));
                 }
                 Ok(kept)

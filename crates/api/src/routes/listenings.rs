@@ -33,7 +33,11 @@ use crate::routes::Id;
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Items of a page; default 50"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before")),
     responses((status = 200, body = List<ListeningView>)))]
-pub(crate) async fn list(State(api): State<Api>, caller: Caller, mut params: Params) -> Result<Json<List<Arc<ListeningView>>>, Refusal> {
+pub(crate) async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    mut params: Params,
+) -> Result<Json<List<Arc<ListeningView>>>, Refusal> {
     caller.may_monitor()?;
     let is_live = params.flag("live")?;
     let mut query = ListeningQuery {
@@ -73,7 +77,13 @@ pub(crate) async fn list(State(api): State<Api>, caller: Caller, mut params: Par
 /// One listening.
 #[utoipa::path(get, path = "/v1/listenings/{id}", tag = "listenings", params(("id" = String, Path), ("If-None-Match" = Option<String>, Header)),
     responses((status = 200, body = ListeningView, headers(("ETag" = String))), (status = 304, description = "Unchanged")))]
-pub(crate) async fn one(State(api): State<Api>, caller: Caller, Id(id): Id, params: Params, headers: HeaderMap) -> Result<Response, Refusal> {
+pub(crate) async fn one(
+    State(api): State<Api>,
+    caller: Caller,
+    Id(id): Id,
+    params: Params,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
     caller.may_monitor()?;
     params.finish()?;
     let found = match api.inner.model.listening(&id) {
@@ -87,7 +97,12 @@ pub(crate) async fn one(State(api): State<Api>, caller: Caller, Id(id): Id, para
 /// Hang one listener up.
 #[utoipa::path(delete, path = "/v1/listenings/{id}", tag = "listenings", params(("id" = String, Path)),
     responses((status = 204, description = "Hung up")))]
-pub(crate) async fn hang_up(State(api): State<Api>, caller: Caller, Id(listening): Id, params: Params) -> Result<StatusCode, Refusal> {
+pub(crate) async fn hang_up(
+    State(api): State<Api>,
+    caller: Caller,
+    Id(listening): Id,
+    params: Params,
+) -> Result<StatusCode, Refusal> {
     params.finish()?;
     api.command(&caller, Command::HangUp { listening }, Patience::Client).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -46,7 +46,12 @@ pub(crate) struct StatusView {
     params(("Last-Event-ID" = Option<String>, Header, description = "Go on after this event; where that is not possible, the first event is `resync`")),
     responses((status = 200, content_type = "text/event-stream", body = String,
         description = "`event:` a name of EventName or `resync`; `data:` EventData or ResyncData as JSON; a comment every 15 s")))]
-pub(crate) async fn events(State(api): State<Api>, caller: Caller, params: Params, headers: HeaderMap) -> Result<Response, Refusal> {
+pub(crate) async fn events(
+    State(api): State<Api>,
+    caller: Caller,
+    params: Params,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
     params.finish()?;
     // What is not text is none of our ids.
     let last_id = headers.get("last-event-id").map(|id| id.to_str().unwrap_or("?"));
@@ -60,7 +65,11 @@ pub(crate) async fn events(State(api): State<Api>, caller: Caller, params: Param
 
 /// Bound ports, readiness and live figures.
 #[utoipa::path(get, path = "/v1/status", tag = "operations", responses((status = 200, body = StatusView)))]
-pub(crate) async fn status(State(api): State<Api>, _caller: Caller, params: Params) -> Result<Json<StatusView>, Refusal> {
+pub(crate) async fn status(
+    State(api): State<Api>,
+    _caller: Caller,
+    params: Params,
+) -> Result<Json<StatusView>, Refusal> {
     params.finish()?;
     let (status, figures) = (api.inner.status.load_full(), api.inner.figures.load_full());
     let not_ready = not_ready(&status);

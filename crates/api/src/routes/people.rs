@@ -21,7 +21,11 @@ use crate::routes::Id;
     params(("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Items of a page; default 50"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before")),
     responses((status = 200, body = List<UserView>)))]
-pub(crate) async fn list(State(api): State<Api>, caller: Caller, mut params: Params) -> Result<Json<List<Arc<UserView>>>, Refusal> {
+pub(crate) async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    mut params: Params,
+) -> Result<Json<List<Arc<UserView>>>, Refusal> {
     no_integrator(&caller)?;
     let page = params.page()?;
     params.finish()?;
@@ -31,7 +35,13 @@ pub(crate) async fn list(State(api): State<Api>, caller: Caller, mut params: Par
 /// One user (supervisor, admin).
 #[utoipa::path(get, path = "/v1/users/{id}", tag = "people", params(("id" = String, Path), ("If-None-Match" = Option<String>, Header)),
     responses((status = 200, body = UserView, headers(("ETag" = String))), (status = 304, description = "Unchanged")))]
-pub(crate) async fn one(State(api): State<Api>, caller: Caller, Id(id): Id, params: Params, headers: HeaderMap) -> Result<Response, Refusal> {
+pub(crate) async fn one(
+    State(api): State<Api>,
+    caller: Caller,
+    Id(id): Id,
+    params: Params,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
     no_integrator(&caller)?;
     params.finish()?;
     let found = api.inner.model.user(&id).ok_or_else(|| Refusal::not_found("user-not-found"))?;

@@ -99,7 +99,9 @@ pub(crate) async fn order(
     let (user, keys) = (caller.user.id.clone(), api.inner.idempotency.clone());
     let work = async move {
         match api.command(&caller, Command::Order { order, dry_run }, patience).await {
-            Ok(Reply::Request(request)) if !dry_run => Answer::created(&request, format!("/v1/requests/{}", request.id)),
+            Ok(Reply::Request(request)) if !dry_run => {
+                Answer::created(&request, format!("/v1/requests/{}", request.id))
+            }
             Ok(reply) => api.answer(&caller, reply),
             Err(refusal) => Answer::Refused(refusal),
         }
@@ -115,9 +117,14 @@ pub(crate) async fn order(
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Items of a page; default 50"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before")),
     responses((status = 200, body = List<RequestView>)))]
-pub(crate) async fn list(State(api): State<Api>, caller: Caller, mut params: Params) -> Result<Json<List<Arc<RequestView>>>, Refusal> {
+pub(crate) async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    mut params: Params,
+) -> Result<Json<List<Arc<RequestView>>>, Refusal> {
     caller.may_monitor()?;
-    let mut query = RequestQuery { agent: params.text("agent"), ordered_by: params.text("ordered_by"), ..RequestQuery::default() };
+    let mut query =
+        RequestQuery { agent: params.text("agent"), ordered_by: params.text("ordered_by"), ..RequestQuery::default() };
     match params.text("state").as_deref() {
         None => {}
         Some("active") => query.active = Some(true),
@@ -145,7 +152,13 @@ pub(crate) async fn list(State(api): State<Api>, caller: Caller, mut params: Par
 /// One request.
 #[utoipa::path(get, path = "/v1/requests/{id}", tag = "requests", params(("id" = String, Path), ("If-None-Match" = Option<String>, Header)),
     responses((status = 200, body = RequestView, headers(("ETag" = String))), (status = 304, description = "Unchanged")))]
-pub(crate) async fn one(State(api): State<Api>, caller: Caller, Id(id): Id, params: Params, headers: HeaderMap) -> Result<Response, Refusal> {
+pub(crate) async fn one(
+    State(api): State<Api>,
+    caller: Caller,
+    Id(id): Id,
+    params: Params,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
     caller.may_monitor()?;
     params.finish()?;
     let found = find(&api, &caller, id).await?.ok_or_else(|| Refusal::not_found("request-not-found"))?;
@@ -201,7 +214,13 @@ pub(crate) async fn resume(
 /// Delete a request; its listeners are hung up at once.
 #[utoipa::path(delete, path = "/v1/requests/{id}", tag = "requests", params(("id" = String, Path), ("If-Match" = Option<String>, Header)),
     responses((status = 204, description = "Deleted")))]
-pub(crate) async fn delete(State(api): State<Api>, caller: Caller, Id(id): Id, params: Params, headers: HeaderMap) -> Result<StatusCode, Refusal> {
+pub(crate) async fn delete(
+    State(api): State<Api>,
+    caller: Caller,
+    Id(id): Id,
+    params: Params,
+    headers: HeaderMap,
+) -> Result<StatusCode, Refusal> {
     params.finish()?;
     unchanged(&api, &caller, &headers, &id).await?;
     api.command(&caller, Command::DeleteRequest { id }, Patience::Client).await?;
@@ -278,5 +297,6 @@ fn read_listener(fields: &mut Fields) -> Result<ListenerOrder, Refusal> {
 
 /// A name out of a closed list.
 pub(crate) fn unit<T: DeserializeOwned>(field: &str, name: &str) -> Result<T, Refusal> {
-    serde_json::from_value(Value::from(name)).map_err(|_| Refusal::invalid(field, "Not one of the values that this field may have."))
+    serde_json::from_value(Value::from(name))
+        .map_err(|_| Refusal::invalid(field, "Not one of the values that this field may have."))
 }

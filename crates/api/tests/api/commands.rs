@@ -15,7 +15,8 @@ async fn an_order_is_created_with_its_place() {
         "directions": ["inbound", "internal"], "layout": "mono", "confirm": false});
     let mut made = monitoring("req_1", "sue", RequestState::Waiting);
     made.warnings.push(Warning { code: "listener-already-assigned".to_owned(), message: "Already.".to_owned() });
-    let (got, actor, command) = stage.ask(request("sue", "POST", "/v1/requests", Some(body)), Ok(Reply::Request(made))).await;
+    let (got, actor, command) =
+        stage.ask(request("sue", "POST", "/v1/requests", Some(body)), Ok(Reply::Request(made))).await;
     assert_eq!(got.status, 201);
     assert_eq!(got.header("location"), Some("/v1/requests/req_1"));
     assert_eq!(got.header("content-type"), Some("application/json"));
@@ -39,7 +40,13 @@ async fn what_an_order_leaves_out_stays_open() {
     let (_, _, command) = stage.ask(request("sue", "POST", "/v1/requests", Some(body)), Ok(Reply::Request(made))).await;
     let Command::Order { order, .. } = command else { panic!("{command:?}") };
     assert_eq!(order.listener, Some(ListenerOrder::Page));
-    assert!(order.calls.is_none() && order.until.is_none() && order.directions.is_none() && order.layout.is_none() && order.confirm.is_none());
+    assert!(
+        order.calls.is_none()
+            && order.until.is_none()
+            && order.directions.is_none()
+            && order.layout.is_none()
+            && order.confirm.is_none()
+    );
 }
 
 #[tokio::test]
@@ -47,7 +54,13 @@ async fn any_integer_goes_to_the_engine_to_judge() {
     let mut stage = Stage::new();
     for (sent, wanted) in [("0", 0), ("-7", -7), ("1000", 1000), ("18446744073709551615", i64::MAX)] {
         let body = format!(r#"{{"agent":"anna","listener":{{"user":"sue"}},"calls":{sent}}}"#);
-        let asked = raw("sue", "POST", "/v1/requests", Some(body.into()), &[("Content-Type", "application/json; charset=utf-8")]);
+        let asked = raw(
+            "sue",
+            "POST",
+            "/v1/requests",
+            Some(body.into()),
+            &[("Content-Type", "application/json; charset=utf-8")],
+        );
         let made = monitoring("req_1", "sue", RequestState::Waiting);
         let (_, _, command) = stage.ask(asked, Ok(Reply::Request(made))).await;
         assert!(matches!(command, Command::Order { order, .. } if order.calls == Some(wanted)), "{sent}");
@@ -58,7 +71,8 @@ async fn any_integer_goes_to_the_engine_to_judge() {
 async fn a_dry_run_makes_nothing() {
     let mut stage = Stage::new();
     let would = monitoring("req_1", "sue", RequestState::Waiting);
-    let (got, _, command) = stage.ask(request("sue", "POST", "/v1/requests?dry_run=true", Some(order())), Ok(Reply::Request(would))).await;
+    let (got, _, command) =
+        stage.ask(request("sue", "POST", "/v1/requests?dry_run=true", Some(order())), Ok(Reply::Request(would))).await;
     assert_eq!((got.status.as_u16(), got.header("location")), (200, None));
     assert!(matches!(command, Command::Order { dry_run: true, .. }));
 }
@@ -67,7 +81,8 @@ async fn a_dry_run_makes_nothing() {
 async fn requests_are_changed_resumed_and_deleted() {
     let mut stage = Stage::new();
     let now = || Ok(Reply::Request(monitoring("req_1", "sue", RequestState::Waiting)));
-    let (got, _, command) = stage.ask(request("sue", "PATCH", "/v1/requests/req_1", Some(json!({"calls": 5}))), now()).await;
+    let (got, _, command) =
+        stage.ask(request("sue", "PATCH", "/v1/requests/req_1", Some(json!({"calls": 5}))), now()).await;
     assert_eq!(got.status, 200);
     assert!(matches!(command, Command::ChangeRequest { id, calls: Some(5), until: None } if id == "req_1"));
     let (got, _, command) = stage.ask(request("sue", "POST", "/v1/requests/req_1/resume", None), now()).await;
@@ -87,14 +102,21 @@ async fn the_directory_is_kept() {
     let mut stage = Stage::new();
     let body = json!({"name": "Eva", "number": "1009", "group": "Support", "skills": ["A"], "monitorable": false, "contact": "sip:eva@10.0.0.1:5060"});
     let eva = || agent("eva", "Eva", "1009", Some("Support"));
-    let (got, actor, command) = stage.ask(request("platform", "PUT", "/v1/agents/eva", Some(body)), Ok(Reply::Agent(eva(), true))).await;
+    let (got, actor, command) =
+        stage.ask(request("platform", "PUT", "/v1/agents/eva", Some(body)), Ok(Reply::Agent(eva(), true))).await;
     assert_eq!((got.status.as_u16(), got.header("location")), (201, Some("/v1/agents/eva")));
     assert_eq!(actor, "platform");
     let Command::PutAgent { id, agent: fields } = command else { panic!("{command:?}") };
     assert_eq!((id.as_str(), fields.name.as_deref(), fields.monitorable), ("eva", Some("Eva"), Some(false)));
-    let (got, ..) = stage.ask(request("platform", "PUT", "/v1/agents/eva", Some(json!({}))), Ok(Reply::Agent(eva(), false))).await;
+    let (got, ..) =
+        stage.ask(request("platform", "PUT", "/v1/agents/eva", Some(json!({}))), Ok(Reply::Agent(eva(), false))).await;
     assert_eq!((got.status.as_u16(), got.header("location")), (200, None));
-    let (got, _, command) = stage.ask(request("platform", "PUT", "/v1/agents/anna/status", Some(json!({"status": "wrap-up"}))), Ok(Reply::Agent(eva(), false))).await;
+    let (got, _, command) = stage
+        .ask(
+            request("platform", "PUT", "/v1/agents/anna/status", Some(json!({"status": "wrap-up"}))),
+            Ok(Reply::Agent(eva(), false)),
+        )
+        .await;
     assert_eq!(got.status, 200);
     assert!(matches!(command, Command::PutStatus { id, status: AgentStatus::WrapUp } if id == "anna"));
     let (got, _, command) = stage.ask(request("platform", "DELETE", "/v1/agents/eva", None), Ok(Reply::Nothing)).await;
@@ -106,7 +128,9 @@ async fn the_directory_is_kept() {
 async fn a_call_is_shielded_and_a_listening_hung_up() {
     let mut stage = Stage::new();
     let up = call("call_1", Some("anna"), CallState::Up);
-    let (got, _, command) = stage.ask(request("platform", "PUT", "/v1/calls/call_1/shield", Some(json!({"on": true}))), Ok(Reply::Call(up))).await;
+    let (got, _, command) = stage
+        .ask(request("platform", "PUT", "/v1/calls/call_1/shield", Some(json!({"on": true}))), Ok(Reply::Call(up)))
+        .await;
     assert_eq!(got.status, 200);
     assert!(matches!(command, Command::Shield { call, on: true } if call == "call_1"));
     let (got, _, command) = stage.ask(request("sue", "DELETE", "/v1/listenings/lst_1", None), Ok(Reply::Nothing)).await;
@@ -124,7 +148,12 @@ async fn an_engine_that_is_silent_full_or_gone_is_503() {
     let waiting: Vec<_> = (0..3)
         .map(|_| {
             let router = stage.router.clone();
-            tokio::spawn(async move { tower::ServiceExt::oneshot(router, request("sue", "DELETE", "/v1/listenings/lst_1", None)).await.unwrap().status() })
+            tokio::spawn(async move {
+                tower::ServiceExt::oneshot(router, request("sue", "DELETE", "/v1/listenings/lst_1", None))
+                    .await
+                    .unwrap()
+                    .status()
+            })
         })
         .collect();
     tokio::time::advance(Duration::from_millis(1)).await;
@@ -136,9 +165,12 @@ async fn an_engine_that_is_silent_full_or_gone_is_503() {
     }
     while stage.commands.try_recv().is_ok() {}
     let started = tokio::time::Instant::now();
-    let (dropped, ()) = tokio::join!(tower::ServiceExt::oneshot(stage.router.clone(), request("sue", "DELETE", "/v1/requests/r", None)), async {
-        drop(stage.commands.recv().await.unwrap());
-    });
+    let (dropped, ()) = tokio::join!(
+        tower::ServiceExt::oneshot(stage.router.clone(), request("sue", "DELETE", "/v1/requests/r", None)),
+        async {
+            drop(stage.commands.recv().await.unwrap());
+        }
+    );
     assert_eq!(dropped.unwrap().status(), 503);
     assert_eq!(started.elapsed(), Duration::ZERO, "an order that the engine dropped is not waited for");
     stage.commands.close();
@@ -151,7 +183,9 @@ async fn if_match_guards_changes() {
     stage.api.view(engine::View::Request(monitoring("req_1", "sue", RequestState::Waiting)));
     let etag = stage.get("sue", "/v1/requests/req_1").await.header("etag").unwrap().to_owned();
     for (method, body) in [("PATCH", Some(json!({"calls": 3}))), ("DELETE", None)] {
-        let with = |tag: &str| raw("sue", method, "/v1/requests/req_1", body.clone().map(|b| b.to_string().into()), &[("If-Match", tag)]);
+        let with = |tag: &str| {
+            raw("sue", method, "/v1/requests/req_1", body.clone().map(|b| b.to_string().into()), &[("If-Match", tag)])
+        };
         stage.send(with("\"other\"")).await.problem(412, "precondition-failed");
         stage.send(with(&format!("W/{etag}"))).await.problem(412, "precondition-failed");
         for good in [etag.clone(), "*".to_owned(), format!("\"a\", {etag}")] {
@@ -161,5 +195,8 @@ async fn if_match_guards_changes() {
         }
     }
     stage.api.view(engine::View::Request(monitoring("req_1", "sue", RequestState::Listening)));
-    stage.send(raw("sue", "DELETE", "/v1/requests/req_1", None, &[("If-Match", &etag)])).await.problem(412, "precondition-failed");
+    stage
+        .send(raw("sue", "DELETE", "/v1/requests/req_1", None, &[("If-Match", &etag)]))
+        .await
+        .problem(412, "precondition-failed");
 }

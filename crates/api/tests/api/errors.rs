@@ -9,17 +9,43 @@ use crate::stage::{Stage, order, raw, refused, request};
 #[tokio::test]
 async fn without_a_valid_token_nothing_is_shown() {
     let stage = Stage::new();
-    for path in ["/v1/requests", "/v1/agents", "/v1/calls", "/v1/listenings", "/v1/events", "/v1/users", "/v1/me", "/v1/status", "/v1/audit", "/v1/agents/anna"] {
+    for path in [
+        "/v1/requests",
+        "/v1/agents",
+        "/v1/calls",
+        "/v1/listenings",
+        "/v1/events",
+        "/v1/users",
+        "/v1/me",
+        "/v1/status",
+        "/v1/audit",
+        "/v1/agents/anna",
+    ] {
         let got = stage.get("", path).await;
         got.problem(401, "unauthenticated");
         assert_eq!(got.header("www-authenticate"), Some("Bearer realm=\"medlytt\""), "{path}");
     }
     let with = |value: &str| Request::get("/v1/me").header("Authorization", value).body(Body::empty()).unwrap();
-    for bad in ["Bearer wrong", "Bearer ", "Bearer", "token-ada", "Basic dG9rZW4tYWRh", "Bearer token-ada extra", "Bearer token-ghost", "Bearer token-tokenless", &format!("Bearer {}", "x".repeat(5000))] {
+    for bad in [
+        "Bearer wrong",
+        "Bearer ",
+        "Bearer",
+        "token-ada",
+        "Basic dG9rZW4tYWRh",
+        "Bearer token-ada extra",
+        "Bearer token-ghost",
+        "Bearer token-tokenless",
+        &format!("Bearer {}", "x".repeat(5000)),
+    ] {
         stage.send(with(bad)).await.problem(401, "unauthenticated");
     }
-    assert_eq!(stage.send(with("bearer token-ada")).await.status, 200, "the scheme is not case-sensitive (RFC 9110 section 11.1)");
-    let twice = Request::get("/v1/me").header("Authorization", "Bearer token-ada").header("Authorization", "Bearer token-ada");
+    assert_eq!(
+        stage.send(with("bearer token-ada")).await.status,
+        200,
+        "the scheme is not case-sensitive (RFC 9110 section 11.1)"
+    );
+    let twice =
+        Request::get("/v1/me").header("Authorization", "Bearer token-ada").header("Authorization", "Bearer token-ada");
     stage.send(twice.body(Body::empty()).unwrap()).await.problem(401, "unauthenticated");
 }
 
@@ -28,14 +54,25 @@ async fn a_token_in_the_query_never_works() {
     let stage = Stage::new();
     for query in ["token=token-ada", "access_token=token-ada", "authorization=Bearer%20token-ada"] {
         stage.get("", &format!("/v1/me?{query}")).await.problem(401, "unauthenticated");
-        stage.send(raw("", "POST", &format!("/v1/requests?{query}"), Some(order().to_string().into()), &[])).await.problem(401, "unauthenticated");
+        stage
+            .send(raw("", "POST", &format!("/v1/requests?{query}"), Some(order().to_string().into()), &[]))
+            .await
+            .problem(401, "unauthenticated");
     }
 }
 
 #[tokio::test]
 async fn unknown_paths_and_methods() {
     let stage = Stage::new();
-    for path in ["/v2", "/v1/", "/v1/agents/", "/v1/agents/anna/x", "/%2e%2e%2f%2e%2e%2fetc/passwd", "/v1/requests/a/b/c", "/%ff"] {
+    for path in [
+        "/v2",
+        "/v1/",
+        "/v1/agents/",
+        "/v1/agents/anna/x",
+        "/%2e%2e%2f%2e%2e%2fetc/passwd",
+        "/v1/requests/a/b/c",
+        "/%ff",
+    ] {
         stage.get("ada", path).await.problem(404, "not-found");
     }
     stage.get("ada", "/v1/agents/%ff").await.problem(404, "not-found");
@@ -59,8 +96,21 @@ async fn unknown_paths_and_methods() {
 #[tokio::test]
 async fn bodies_that_are_no_json_object() {
     let stage = Stage::new();
-    let post = async |body: &[u8], headers: &[(&str, &str)]| stage.send(raw("ada", "POST", "/v1/requests", Some(body.to_vec()), headers)).await;
-    for body in [&b""[..], b"{", b"{\"agent\":}", b"nonsense", b"{} {}", b"\xff\xfe", b"{\"agent\":\"\xff\"}", b"{\"max\":1e999}", b"{'agent':1}", b"{\"a\":NaN}"] {
+    let post = async |body: &[u8], headers: &[(&str, &str)]| {
+        stage.send(raw("ada", "POST", "/v1/requests", Some(body.to_vec()), headers)).await
+    };
+    for body in [
+        &b""[..],
+        b"{",
+        b"{\"agent\":}",
+        b"nonsense",
+        b"{} {}",
+        b"\xff\xfe",
+        b"{\"agent\":\"\xff\"}",
+        b"{\"max\":1e999}",
+        b"{'agent':1}",
+        b"{\"a\":NaN}",
+    ] {
         post(body, &[]).await.problem(400, "malformed-body");
     }
     post(br#"{"agent":"anna","agent":"bo","listener":{"user":"sue"}}"#, &[]).await.problem(400, "malformed-body");
@@ -68,7 +118,13 @@ async fn bodies_that_are_no_json_object() {
         post(body, &[]).await.problem(422, "invalid-request");
     }
     let good = order().to_string();
-    for kind in ["text/plain", "application/xml", "application/x-www-form-urlencoded", "application/jsonx", "multipart/form-data"] {
+    for kind in [
+        "text/plain",
+        "application/xml",
+        "application/x-www-form-urlencoded",
+        "application/jsonx",
+        "multipart/form-data",
+    ] {
         post(good.as_bytes(), &[("Content-Type", kind)]).await.problem(415, "unsupported-media-type");
     }
     post(good.as_bytes(), &[("content-type", "")]).await.problem(415, "unsupported-media-type");
@@ -115,7 +171,10 @@ async fn fields_of_an_order_are_named_when_wrong() {
         (json!({"agent": "anna", "listener": {"user": "sue"}, "max_calls": 2}), "max_calls"),
     ];
     for (body, field) in cases {
-        let problem = stage.send(request("ada", "POST", "/v1/requests", Some(body.clone()))).await.problem(422, "invalid-request");
+        let problem = stage
+            .send(request("ada", "POST", "/v1/requests", Some(body.clone())))
+            .await
+            .problem(422, "invalid-request");
         assert_eq!(problem["field"], field, "{body}");
     }
 }
@@ -143,7 +202,8 @@ async fn fields_of_the_other_bodies_are_named_when_wrong() {
         ("PUT", "/v1/calls/call_1/shield", json!({"on": 1}), "on"),
         ("PUT", "/v1/calls/call_1/shield", json!({"on": true, "off": true}), "off"),
     ] {
-        let problem = stage.send(request("ada", method, path, Some(body.clone()))).await.problem(422, "invalid-request");
+        let problem =
+            stage.send(request("ada", method, path, Some(body.clone()))).await.problem(422, "invalid-request");
         assert_eq!(problem["field"], field, "{method} {path} {body}");
     }
 }
@@ -181,7 +241,10 @@ async fn query_parameters_are_named_when_wrong() {
         let problem = stage.get("ada", path).await.problem(422, "invalid-request");
         assert_eq!(problem["field"], field, "{path}");
     }
-    let problem = stage.send(request("ada", "POST", "/v1/requests?dry_run=perhaps", Some(order()))).await.problem(422, "invalid-request");
+    let problem = stage
+        .send(request("ada", "POST", "/v1/requests?dry_run=perhaps", Some(order())))
+        .await
+        .problem(422, "invalid-request");
     assert_eq!(problem["field"], "dry_run");
 }
 
@@ -210,11 +273,15 @@ async fn the_engines_refusals_come_through_whole() {
     invalid.field = Some("until");
     let (got, ..) = stage.ask(request("sue", "POST", "/v1/requests", Some(order())), Err(invalid)).await;
     assert_eq!(got.problem(422, "invalid-request")["field"], "until");
-    let (got, ..) = stage.ask(request("sue", "DELETE", "/v1/listenings/lst_1", None), Err(refused(404, "listening-not-found"))).await;
+    let (got, ..) = stage
+        .ask(request("sue", "DELETE", "/v1/listenings/lst_1", None), Err(refused(404, "listening-not-found")))
+        .await;
     got.problem(404, "listening-not-found");
-    let (got, ..) = stage.ask(request("sue", "PUT", "/v1/agents/anna", Some(json!({}))), Err(refused(403, "forbidden"))).await;
+    let (got, ..) =
+        stage.ask(request("sue", "PUT", "/v1/agents/anna", Some(json!({}))), Err(refused(403, "forbidden"))).await;
     got.problem(403, "forbidden");
-    let (got, ..) = stage.ask(request("sue", "POST", "/v1/requests", Some(order())), Err(refused(503, "store-unavailable"))).await;
+    let (got, ..) =
+        stage.ask(request("sue", "POST", "/v1/requests", Some(order())), Err(refused(503, "store-unavailable"))).await;
     got.problem(503, "store-unavailable");
     assert_eq!(got.header("retry-after"), Some("1"));
 }
@@ -302,7 +369,9 @@ async fn spoilt_orders_get_a_problem_or_reach_the_engine() {
                 _ => body.truncate(at + 1),
             }
         }
-        let response = tower::ServiceExt::oneshot(router.clone(), raw("ada", "POST", "/v1/requests", Some(body), &[])).await.unwrap();
+        let response = tower::ServiceExt::oneshot(router.clone(), raw("ada", "POST", "/v1/requests", Some(body), &[]))
+            .await
+            .unwrap();
         assert_eq!(response.headers()["content-type"], "application/problem+json");
         *codes.entry(response.status().as_u16()).or_insert(0) += 1;
     }

@@ -121,7 +121,16 @@ async fn an_id_that_is_not_ours_resyncs_first() {
     let epoch = Client::open(&stage, "ada", None).await.next().await.unwrap().id.unwrap();
     let epoch = epoch.rsplit_once('-').unwrap().0.to_owned();
     stage.api.event(agent_event(0));
-    for odd in ["x", "abc-1", "-", &format!("{epoch}-"), &format!("{epoch}-2"), &format!("{epoch}-99999999999999999999"), &format!("{epoch}-+1"), &format!("{epoch}-01")] {
+    for odd in [
+        "x",
+        "abc-1",
+        "-",
+        &format!("{epoch}-"),
+        &format!("{epoch}-2"),
+        &format!("{epoch}-99999999999999999999"),
+        &format!("{epoch}-+1"),
+        &format!("{epoch}-01"),
+    ] {
         let first = Client::open(&stage, "ada", Some(odd)).await.next().await.unwrap();
         assert_eq!(first.event.as_deref(), Some("resync"), "{odd}");
         assert_eq!(first.data.unwrap()["reason"], "unknown-id");
@@ -198,9 +207,21 @@ async fn each_one_hears_what_it_may_see() {
             heard.push(name);
         }
         let (wanted, own): (&[&str], Value) = match who {
-            "ada" => (&["agent.status", "call.answered", "call.started", "audio.one-way", "request.created", "listening.live"], serde_json::json!(["lst_1", "lst_2"])),
+            "ada" => (
+                &[
+                    "agent.status",
+                    "call.answered",
+                    "call.started",
+                    "audio.one-way",
+                    "request.created",
+                    "listening.live",
+                ],
+                serde_json::json!(["lst_1", "lst_2"]),
+            ),
             "sue" => (&["call.answered", "request.created"], serde_json::json!(["lst_1"])),
-            "sam" => (&["agent.status", "call.answered", "call.started", "listening.live"], serde_json::json!(["lst_2"])),
+            "sam" => {
+                (&["agent.status", "call.answered", "call.started", "listening.live"], serde_json::json!(["lst_2"]))
+            }
             _ => (&["agent.status", "call.answered", "call.started", "audio.one-way"], serde_json::json!([])),
         };
         assert_eq!(heard, wanted, "{who}");
@@ -218,7 +239,9 @@ async fn a_quiet_stream_says_every_15_s_that_it_lives_and_where_it_is() {
     assert_eq!(started.elapsed().as_secs(), 15);
     assert!(alive.comment && alive.event.is_none() && alive.data.is_none());
     // Nothing of this is for sue, and still her place moves on.
-    stage.api.event(event(EventName::RequestCreated, EventBody::Request(monitoring("req_1", "sam", RequestState::Waiting))));
+    stage
+        .api
+        .event(event(EventName::RequestCreated, EventBody::Request(monitoring("req_1", "sam", RequestState::Waiting))));
     let alive = client.next().await.unwrap();
     assert!(alive.id.unwrap().ends_with("-1") && alive.comment);
     assert_eq!(started.elapsed().as_secs(), 30);

@@ -44,9 +44,13 @@ async fn another_body_or_path_with_the_same_key_is_refused() {
     let other = json!({"agent": "bo", "listener": {"user": "sue"}, "calls": 2});
     let problem = stage.send(keyed("sue", "k1", &other)).await.problem(422, "idempotency-key-reused");
     assert_eq!(problem["field"], "idempotency-key");
-    let dry = raw("sue", "POST", "/v1/requests?dry_run=true", Some(order().to_string().into()), &[("Idempotency-Key", "k1")]);
+    let dry =
+        raw("sue", "POST", "/v1/requests?dry_run=true", Some(order().to_string().into()), &[("Idempotency-Key", "k1")]);
     stage.send(dry).await.problem(422, "idempotency-key-reused");
-    stage.send(raw("sue", "POST", "/v1/requests/req_1/resume", None, &[("Idempotency-Key", "k1")])).await.problem(422, "idempotency-key-reused");
+    stage
+        .send(raw("sue", "POST", "/v1/requests/req_1/resume", None, &[("Idempotency-Key", "k1")]))
+        .await
+        .problem(422, "idempotency-key-reused");
 }
 
 #[tokio::test]
@@ -60,11 +64,19 @@ async fn keys_are_each_users_own() {
 #[tokio::test]
 async fn refusals_of_the_engine_come_again_and_its_failures_do_not() {
     let mut stage = Stage::new();
-    stage.ask(keyed("sue", "k1", &order()), Err(refused(409, "active-request-exists"))).await.0.problem(409, "active-request-exists");
+    stage
+        .ask(keyed("sue", "k1", &order()), Err(refused(409, "active-request-exists")))
+        .await
+        .0
+        .problem(409, "active-request-exists");
     let again = stage.send(keyed("sue", "k1", &order())).await;
     again.problem(409, "active-request-exists");
     assert!(is_replay(&again));
-    stage.ask(keyed("sue", "k2", &order()), Err(refused(503, "store-unavailable"))).await.0.problem(503, "store-unavailable");
+    stage
+        .ask(keyed("sue", "k2", &order()), Err(refused(503, "store-unavailable")))
+        .await
+        .0
+        .problem(503, "store-unavailable");
     let (retried, ..) = stage.ask(keyed("sue", "k2", &order()), made("req_1")).await;
     assert_eq!(retried.status, 201);
     assert!(!is_replay(&retried));
@@ -96,7 +108,8 @@ async fn two_at_once_are_one_order() {
         call.answer.send(made("req_1")).unwrap();
     });
     assert_eq!((first.status().as_u16(), second.status().as_u16()), (201, 201));
-    let replays = [&first, &second].iter().filter(|response| response.headers().contains_key("idempotent-replayed")).count();
+    let replays =
+        [&first, &second].iter().filter(|response| response.headers().contains_key("idempotent-replayed")).count();
     assert_eq!(replays, 1);
     assert!(stage.commands.try_recv().is_err());
 }

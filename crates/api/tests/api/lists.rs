@@ -126,7 +126,8 @@ async fn merged_pages_show_everything_once() {
         }
     }
     let all: Vec<String> = (0..30).rev().map(|n| format!("lst_{n:02}")).collect();
-    let ended: Vec<String> = (0..30).rev().filter(|n| n % 3 != 0 && n % 5 != 0).map(|n| format!("lst_{n:02}")).collect();
+    let ended: Vec<String> =
+        (0..30).rev().filter(|n| n % 3 != 0 && n % 5 != 0).map(|n| format!("lst_{n:02}")).collect();
     let live: Vec<String> = (0..30).rev().filter(|n| n % 3 == 0 || n % 5 == 0).map(|n| format!("lst_{n:02}")).collect();
     for limit in [1, 2, 3, 7, 29, 30, 31, 200] {
         assert_eq!(walk(&stage, "/v1/listenings?", limit).await, all, "{limit}");
@@ -141,7 +142,10 @@ async fn the_archive_is_searched() {
     let mut other = listening("lst_2", "ada", ListeningState::Ended);
     other.caller_number = Some("+4622222222".to_owned());
     other.ringing_at = Some("2026-02-01T10:00:00Z".parse().unwrap());
-    stage.store.apply(&[Change::Listening(listening("lst_1", "sue", ListeningState::Ended)), Change::Listening(other)]).unwrap();
+    stage
+        .store
+        .apply(&[Change::Listening(listening("lst_1", "sue", ListeningState::Ended)), Change::Listening(other)])
+        .unwrap();
     stage.api.view(View::Listening(listening("lst_3", "sue", ListeningState::Live)));
     let cases: [(&str, &[&str]); 12] = [
         ("?caller=%2B4755", &["lst_3", "lst_1"]),
@@ -168,7 +172,13 @@ async fn calls_are_live_or_ended() {
     let stage = Stage::new();
     stage.api.view(View::Call(call("call_1", Some("anna"), CallState::Up)));
     stage.api.view(View::Call(call("call_2", Some("bo"), CallState::Ended)));
-    stage.store.apply(&[Change::Call(call("call_0", Some("anna"), CallState::Ended)), Change::Call(call("call_2", Some("bo"), CallState::Ended))]).unwrap();
+    stage
+        .store
+        .apply(&[
+            Change::Call(call("call_0", Some("anna"), CallState::Ended)),
+            Change::Call(call("call_2", Some("bo"), CallState::Ended)),
+        ])
+        .unwrap();
     assert_eq!(stage.get("ada", "/v1/calls").await.ids(), ["call_1"]);
     assert_eq!(stage.get("ada", "/v1/calls?ended=false").await.ids(), ["call_1"]);
     assert_eq!(stage.get("ada", "/v1/calls?ended=true").await.ids(), ["call_2", "call_0"]);
@@ -184,11 +194,17 @@ async fn what_a_client_has_is_not_sent_again() {
     stage.api.view(View::Call(call("call_1", Some("anna"), CallState::Up)));
     stage.api.view(View::Request(monitoring("req_1", "ada", RequestState::Waiting)));
     stage.api.view(View::Listening(listening("lst_1", "ada", ListeningState::Live)));
-    for path in ["/v1/agents/anna", "/v1/calls/call_1", "/v1/requests/req_1", "/v1/listenings/lst_1", "/v1/users/sue", "/v1/me"] {
+    for path in
+        ["/v1/agents/anna", "/v1/calls/call_1", "/v1/requests/req_1", "/v1/listenings/lst_1", "/v1/users/sue", "/v1/me"]
+    {
         let etag = stage.get("ada", path).await.header("etag").unwrap().to_owned();
         for tag in [etag.clone(), format!("W/{etag}"), "*".to_owned(), format!("\"x\", {etag}")] {
             let got = stage.send(raw("ada", "GET", path, None, &[("If-None-Match", &tag)])).await;
-            assert_eq!((got.status.as_u16(), got.body.len(), got.header("etag")), (304, 0, Some(etag.as_str())), "{path}");
+            assert_eq!(
+                (got.status.as_u16(), got.body.len(), got.header("etag")),
+                (304, 0, Some(etag.as_str())),
+                "{path}"
+            );
         }
         assert_eq!(stage.send(raw("ada", "GET", path, None, &[("If-None-Match", "\"old\"")])).await.status, 200);
     }

@@ -32,7 +32,11 @@ async fn readiness_says_why_not() {
 }
 
 fn figures() -> Figures {
-    let counters = BTreeMap::from([("calls".to_owned(), 7), ("sip_dropped_total".to_owned(), 3), ("odd name{x=\"1\"}".to_owned(), 1)]);
+    let counters = BTreeMap::from([
+        ("calls".to_owned(), 7),
+        ("sip_dropped_total".to_owned(), 3),
+        ("odd name{x=\"1\"}".to_owned(), 1),
+    ]);
     Figures { counters, gauges: BTreeMap::from([("calls_up".to_owned(), 2.5)]) }
 }
 
@@ -41,7 +45,10 @@ async fn status_shows_ports_and_figures() {
     let stage = Stage::new();
     stage.api.figures(figures());
     let status = stage.get("platform", "/v1/status").await.json();
-    assert_eq!((status["version"].as_str(), status["ready"].as_bool(), status["draining"].as_bool()), (Some("1.2.3"), Some(true), Some(false)));
+    assert_eq!(
+        (status["version"].as_str(), status["ready"].as_bool(), status["draining"].as_bool()),
+        (Some("1.2.3"), Some(true), Some(false))
+    );
     assert_eq!(status["sip"], serde_json::json!(["udp:127.0.0.1:5060"]));
     assert_eq!((status["counters"]["calls"].as_u64(), status["gauges"]["calls_up"].as_f64()), (Some(7), Some(2.5)));
 }
@@ -127,11 +134,14 @@ async fn the_document_the_contract_and_the_router_have_the_same_paths() {
     let stage = Stage::new();
     let document = document();
     let paths = document["paths"].as_object().unwrap();
-    let documented: BTreeMap<_, _> = paths.iter().map(|(path, item)| {
-        let mut methods: Vec<_> = item.as_object().unwrap().keys().map(String::as_str).collect();
-        methods.sort_unstable();
-        (path.as_str(), methods.join(" "))
-    }).collect();
+    let documented: BTreeMap<_, _> = paths
+        .iter()
+        .map(|(path, item)| {
+            let mut methods: Vec<_> = item.as_object().unwrap().keys().map(String::as_str).collect();
+            methods.sort_unstable();
+            (path.as_str(), methods.join(" "))
+        })
+        .collect();
     let contract: BTreeMap<_, _> = PATHS.iter().map(|(path, methods)| (*path, (*methods).to_owned())).collect();
     assert_eq!(documented, contract);
     for (path, methods) in PATHS {
@@ -145,7 +155,8 @@ async fn the_document_the_contract_and_the_router_have_the_same_paths() {
 async fn routed(stage: &Stage, path: &str) -> Vec<String> {
     let got = stage.send(request("", Method::TRACE.as_str(), path, None)).await;
     got.problem(405, "method-not-allowed");
-    let mut methods: Vec<_> = got.header("allow").unwrap().split(',').map(|m| m.trim().to_lowercase()).filter(|m| m != "head").collect();
+    let mut methods: Vec<_> =
+        got.header("allow").unwrap().split(',').map(|m| m.trim().to_lowercase()).filter(|m| m != "head").collect();
     methods.sort_unstable();
     methods
 }
@@ -159,14 +170,26 @@ async fn the_document_is_whole() {
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
             let place = format!("{method} {path}");
-            assert!(operation["responses"].as_object().is_some_and(|responses| responses.contains_key("default")), "{place}");
+            assert!(
+                operation["responses"].as_object().is_some_and(|responses| responses.contains_key("default")),
+                "{place}"
+            );
             for (status, response) in operation["responses"].as_object().unwrap() {
                 assert!(response["description"].as_str().is_some_and(|text| !text.is_empty()), "{place} {status}");
             }
             assert!(operation["summary"].as_str().is_some_and(|summary| !summary.is_empty()), "{place}");
-            assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()), "{place}: this operationId is taken");
+            assert!(
+                ids.insert(operation["operationId"].as_str().unwrap().to_owned()),
+                "{place}: this operationId is taken"
+            );
             assert_eq!(operation.get("security").is_some(), !path.starts_with("/v1"), "{place}");
-            let declared: Vec<_> = operation["parameters"].as_array().into_iter().flatten().filter(|p| p["in"] == "path").map(|p| p["name"].as_str().unwrap()).collect();
+            let declared: Vec<_> = operation["parameters"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter(|p| p["in"] == "path")
+                .map(|p| p["name"].as_str().unwrap())
+                .collect();
             let wanted: Vec<_> = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).collect();
             assert_eq!(declared, wanted, "{place}");
         }
@@ -178,7 +201,18 @@ async fn the_document_is_whole() {
         let pointer = reference.strip_prefix('#').unwrap();
         assert!(document.pointer(pointer).is_some(), "{reference} leads nowhere");
     }
-    for schema in ["AgentView", "CallView", "RequestView", "ListeningView", "UserView", "OrderBody", "Problem", "EndReason", "EventName", "EventBody"] {
+    for schema in [
+        "AgentView",
+        "CallView",
+        "RequestView",
+        "ListeningView",
+        "UserView",
+        "OrderBody",
+        "Problem",
+        "EndReason",
+        "EventName",
+        "EventBody",
+    ] {
         assert!(document["components"]["schemas"][schema].is_object(), "{schema}");
     }
 }

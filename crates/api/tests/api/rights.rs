@@ -85,7 +85,9 @@ async fn what_one_may_not_see_is_not_there() {
 #[tokio::test]
 async fn an_integrator_sees_no_monitoring_and_no_users() {
     let stage = busy();
-    for path in ["/v1/requests", "/v1/requests/req_1", "/v1/listenings", "/v1/listenings/lst_1", "/v1/users", "/v1/users/sue"] {
+    for path in
+        ["/v1/requests", "/v1/requests/req_1", "/v1/listenings", "/v1/listenings/lst_1", "/v1/users", "/v1/users/sue"]
+    {
         stage.get("platform", path).await.problem(403, "forbidden");
     }
     assert_eq!(stage.get("platform", "/v1/me").await.json()["role"], "integrator");

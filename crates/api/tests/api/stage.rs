@@ -6,8 +6,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use engine::view::{
-    AgentRef, AgentStatus, AgentView, CallCount, CallDirection, CallState, CallView, Focus, ListenerKind, ListenerRef, ListeningState,
-    ListeningView, RequestState, RequestView, Role, UserView,
+    AgentRef, AgentStatus, AgentView, CallCount, CallDirection, CallState, CallView, Focus, ListenerKind, ListenerRef,
+    ListeningState, ListeningView, RequestState, RequestView, Role, UserView,
 };
 use engine::{Command, Problem, Reply, View};
 use jiff::Timestamp;
@@ -33,7 +33,8 @@ pub(crate) struct Got {
 
 impl Got {
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("{}: {:?}", self.status, String::from_utf8_lossy(&self.body)))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|_| panic!("{}: {:?}", self.status, String::from_utf8_lossy(&self.body)))
     }
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
@@ -69,7 +70,12 @@ impl Stage {
         let mut credentials: Vec<_> = ["ada", "sue", "sam", "all", "platform", "ghost"].map(credential).into();
         credentials.push(Credential { user: "tokenless".to_owned(), token_sha256: None });
         let api = Api::new(sender, store.clone() as Arc<dyn Store>, credentials);
-        api.status(Status { ready: true, version: "1.2.3".to_owned(), sip: vec!["udp:127.0.0.1:5060".to_owned()], ..Status::default() });
+        api.status(Status {
+            ready: true,
+            version: "1.2.3".to_owned(),
+            sip: vec!["udp:127.0.0.1:5060".to_owned()],
+            ..Status::default()
+        });
         for (id, role, groups) in [
             ("ada", Role::Admin, None),
             ("sue", Role::Supervisor, Some(vec!["Support"])),
@@ -104,7 +110,11 @@ impl Stage {
     }
 
     /// A command's request, with the engine's answer; what the engine was asked.
-    pub(crate) async fn ask(&mut self, request: Request<Body>, answer: Result<Reply, Problem>) -> (Got, String, Command) {
+    pub(crate) async fn ask(
+        &mut self,
+        request: Request<Body>,
+        answer: Result<Reply, Problem>,
+    ) -> (Got, String, Command) {
         let asked = Mutex::new(None);
         let router = self.router.clone();
         let commands = &mut self.commands;
@@ -124,7 +134,10 @@ impl Stage {
             got = got => got,
             () = engine => unreachable!("the engine never ends"),
         };
-        let (actor, command) = asked.into_inner().unwrap().unwrap_or_else(|| panic!("no command: {} {}", got.status, String::from_utf8_lossy(&got.body)));
+        let (actor, command) = asked
+            .into_inner()
+            .unwrap()
+            .unwrap_or_else(|| panic!("no command: {} {}", got.status, String::from_utf8_lossy(&got.body)));
         (got, actor, command)
     }
 }
@@ -133,7 +146,13 @@ pub(crate) fn request(who: &str, method: &str, path: &str, body: Option<Value>) 
     raw(who, method, path, body.map(|body| body.to_string().into_bytes()), &[])
 }
 
-pub(crate) fn raw(who: &str, method: &str, path: &str, body: Option<Vec<u8>>, headers: &[(&str, &str)]) -> Request<Body> {
+pub(crate) fn raw(
+    who: &str,
+    method: &str,
+    path: &str,
+    body: Option<Vec<u8>>,
+    headers: &[(&str, &str)],
+) -> Request<Body> {
     let mut request = Request::builder().method(method).uri(path);
     if !who.is_empty() {
         request = request.header("Authorization", format!("Bearer token-{who}"));
@@ -155,10 +174,16 @@ pub(crate) fn order() -> Value {
     serde_json::json!({"agent": "anna", "listener": {"user": "sue"}, "calls": 2})
 }
 
-
 pub(crate) fn user(id: &str, role: Role, groups: Option<Vec<&str>>) -> UserView {
     let groups = groups.map(|groups| groups.into_iter().map(str::to_owned).collect());
-    UserView { id: id.to_owned(), name: format!("User {id}"), role, groups, softphone: Some(id.to_owned()), registered: true }
+    UserView {
+        id: id.to_owned(),
+        name: format!("User {id}"),
+        role,
+        groups,
+        softphone: Some(id.to_owned()),
+        registered: true,
+    }
 }
 
 pub(crate) fn agent(id: &str, name: &str, number: &str, group: Option<&str>) -> AgentView {
@@ -200,7 +225,13 @@ pub(crate) fn listening(id: &str, ordered_by: &str, state: ListeningState) -> Li
 }
 
 fn listener(user: &str) -> ListenerRef {
-    ListenerRef { user: Some(user.to_owned()), agent: None, number: None, name: user.to_owned(), kind: ListenerKind::Softphone }
+    ListenerRef {
+        user: Some(user.to_owned()),
+        agent: None,
+        number: None,
+        name: user.to_owned(),
+        kind: ListenerKind::Softphone,
+    }
 }
 
 pub(crate) fn monitoring(id: &str, ordered_by: &str, state: RequestState) -> RequestView {

@@ -17,7 +17,14 @@ const RING_BACKSTOP: std::time::Duration = std::time::Duration::from_secs(10);
 
 impl Core {
     /// Sends the INVITE: `a=sendonly`, From the access number (SEMANTICS, Calling the listener).
-    pub(crate) fn call_listener(&mut self, id: &str, agent: &str, target: Target, destination: Destination, sendrecv: bool) {
+    pub(crate) fn call_listener(
+        &mut self,
+        id: &str,
+        agent: &str,
+        target: Target,
+        destination: Destination,
+        sendrecv: bool,
+    ) {
         let Some((port, media)) = self.ports.pop_front() else { return };
         let key = self.ids.next();
         let leg = self.sip_leg();
@@ -60,11 +67,13 @@ impl Core {
 
     /// G.711 both ways, the call's own law first.
     fn offered_codecs(&self, id: &str) -> Vec<Payload> {
-        let payload = |pt, name: &str| Payload { pt, name: name.to_owned(), clock: 8000, channels: 1, fmtp: String::new() };
+        let payload =
+            |pt, name: &str| Payload { pt, name: name.to_owned(), clock: 8000, channels: 1, fmtp: String::new() };
         let mut codecs = vec![payload(8, "PCMA"), payload(0, "PCMU")];
         let interaction = self.listenings.get(id).and_then(|listening| self.interactions.get(&listening.interaction));
         let leg = interaction.and_then(|i| self.leg_of(&i.agent, i.primary)).and_then(|leg| self.legs.get(&leg));
-        let codec = leg.and_then(|leg| leg.session.as_ref()).and_then(|session| session.payloads.iter().find_map(decodable));
+        let codec =
+            leg.and_then(|leg| leg.session.as_ref()).and_then(|session| session.payloads.iter().find_map(decodable));
         if codec == Some(Codec::Pcmu) {
             codecs.reverse();
         }
@@ -112,7 +121,11 @@ impl Core {
     }
 
     pub(crate) fn ear_answered(&mut self, key: EarKey) {
-        let Some(ear) = self.ears.get_mut(&key).filter(|ear| matches!(ear.state, EarState::Calling | EarState::Ringing)) else { return };
+        let Some(ear) =
+            self.ears.get_mut(&key).filter(|ear| matches!(ear.state, EarState::Calling | EarState::Ringing))
+        else {
+            return;
+        };
         ear.state = EarState::Answered;
         self.timers.cancel(&Timer::Ring(key));
         self.listen(key);
@@ -138,7 +151,9 @@ impl Core {
     fn listen(&mut self, key: EarKey) {
         let Some(ear) = self.ears.get(&key) else { return };
         let Some(session) = &ear.session else { return };
-        let Some((payload_type, codec)) = session.payloads.iter().find_map(|payload| Some((payload.pt, decodable(payload)?))) else {
+        let Some((payload_type, codec)) =
+            session.payloads.iter().find_map(|payload| Some((payload.pt, decodable(payload)?)))
+        else {
             self.end_ear_with(key, EndReason::ListenerUnreachable);
             return;
         };
@@ -200,7 +215,8 @@ impl Core {
     /// The phone rang long enough. One that never said that it rings is not there.
     pub(crate) fn rang_out(&mut self, key: EarKey) {
         let Some(ear) = self.ears.get(&key) else { return };
-        let reason = if ear.state == EarState::Ringing { EndReason::ListenerNoAnswer } else { EndReason::ListenerUnreachable };
+        let reason =
+            if ear.state == EarState::Ringing { EndReason::ListenerNoAnswer } else { EndReason::ListenerUnreachable };
         self.end_ear_with(key, reason);
     }
 
@@ -220,7 +236,10 @@ impl Core {
             let cause = if ear.state.is_up() { 200 } else { 487 };
             ear.state = EarState::Ending;
             let leg = ear.leg;
-            let text = serde_json::to_value(reason).ok().and_then(|reason| reason.as_str().map(str::to_owned)).unwrap_or_default();
+            let text = serde_json::to_value(reason)
+                .ok()
+                .and_then(|reason| reason.as_str().map(str::to_owned))
+                .unwrap_or_default();
             self.close_ear(key);
             self.sip(Command::End { leg, reason: Reason { cause, text } });
         }
@@ -275,7 +294,10 @@ impl Core {
         let waiting: Vec<String> = self
             .listenings
             .values()
-            .filter(|l| l.phase == ListeningPhase::Blocked && self.target(&l.view.listener).is_some_and(|(other, _, _)| other == *target))
+            .filter(|l| {
+                l.phase == ListeningPhase::Blocked
+                    && self.target(&l.view.listener).is_some_and(|(other, _, _)| other == *target)
+            })
             .map(|l| l.view.id.clone())
             .collect();
         for id in waiting {
@@ -286,7 +308,8 @@ impl Core {
     /// What every ear of an agent hears now, and what its interactions show.
     pub(crate) fn judge_desk(&mut self, agent: &str) {
         let on = self.ear_on(agent);
-        let (interactions, ears) = self.desks.get(agent).map(|desk| (desk.interactions.clone(), desk.ears.clone())).unwrap_or_default();
+        let (interactions, ears) =
+            self.desks.get(agent).map(|desk| (desk.interactions.clone(), desk.ears.clone())).unwrap_or_default();
         for key in interactions {
             self.judge_focus_on(key, on);
         }
@@ -294,7 +317,11 @@ impl Core {
             self.judge_ear(key, agent, on);
         }
         self.judge_status(agent);
-        if self.desks.get(agent).is_some_and(|desk| desk.calls.is_empty() && desk.interactions.is_empty() && desk.ears.is_empty()) {
+        if self
+            .desks
+            .get(agent)
+            .is_some_and(|desk| desk.calls.is_empty() && desk.interactions.is_empty() && desk.ears.is_empty())
+        {
             self.desks.remove(agent);
         }
     }
@@ -327,11 +354,17 @@ impl Core {
     /// An ear hears the agent's call only if it has a listening on that call's interaction.
     fn judge_ear(&mut self, key: EarKey, agent: &str, on: Option<EarOn>) {
         let Some(ear) = self.ears.get(&key) else { return };
-        let listens = |interaction: InteractionKey| ear.listenings.iter().filter_map(|id| self.listenings.get(id)).any(|l| l.interaction == interaction);
+        let listens = |interaction: InteractionKey| {
+            ear.listenings.iter().filter_map(|id| self.listenings.get(id)).any(|l| l.interaction == interaction)
+        };
         let on = on.filter(|on| on.interaction.is_some_and(listens));
         let hears = on.and_then(|on| on.interaction);
-        let shielded = hears.and_then(|key| self.interactions.get(&key)).is_some_and(|interaction| interaction.shielded);
-        let taps = on.filter(|on| !self.unhearable(agent, *on)).and_then(|on| self.legs.get(&on.leg)).map(|leg| Taps { agent: leg.stream });
+        let shielded =
+            hears.and_then(|key| self.interactions.get(&key)).is_some_and(|interaction| interaction.shielded);
+        let taps = on
+            .filter(|on| !self.unhearable(agent, *on))
+            .and_then(|on| self.legs.get(&on.leg))
+            .map(|leg| Taps { agent: leg.stream });
         let Some(ear) = self.ears.get_mut(&key) else { return };
         ear.hears = hears;
         let listener = ListenerId(key);

@@ -43,7 +43,8 @@ impl Core {
             shielded,
         };
         let refusal = self.refusal(key, &view);
-        self.listenings.insert(id.clone(), Listening { view, interaction: key, phase: ListeningPhase::Recording, busy: 0 });
+        self.listenings
+            .insert(id.clone(), Listening { view, interaction: key, phase: ListeningPhase::Recording, busy: 0 });
         if let Some(interaction) = self.interactions.get_mut(&key) {
             interaction.listenings.push(id.clone());
         }
@@ -93,7 +94,8 @@ impl Core {
     /// Calls the listener, or joins an ear that it has already.
     pub(crate) fn ring(&mut self, id: &str) {
         let Some(listening) = self.listenings.get(id) else { return };
-        let (request_id, key, agent) = (listening.view.request.clone(), listening.interaction, listening.view.agent.id.clone());
+        let (request_id, key, agent) =
+            (listening.view.request.clone(), listening.interaction, listening.view.agent.id.clone());
         if matches!(listening.phase, ListeningPhase::OnEar(_)) {
             return;
         }
@@ -109,7 +111,8 @@ impl Core {
             self.end_listening(id, EndReason::ListenerInCall);
             return;
         }
-        let same = self.ears.iter().find(|(_, ear)| ear.target == target).map(|(ear, e)| (*ear, e.state, e.agent == agent));
+        let same =
+            self.ears.iter().find(|(_, ear)| ear.target == target).map(|(ear, e)| (*ear, e.state, e.agent == agent));
         match same {
             Some((ear, state, true)) if state != EarState::Ending => self.join_ear(id, ear),
             Some(_) => self.set_phase(id, ListeningPhase::Blocked),
@@ -139,9 +142,12 @@ impl Core {
     /// The listener's phone is one of those in this interaction.
     fn is_party(&self, key: InteractionKey, target: &Target) -> bool {
         let Some(interaction) = self.interactions.get(&key) else { return false };
-        let sides = interaction.calls.iter().filter_map(|call| self.calls.get(call)).flat_map(|call| call.sides).flatten();
+        let sides =
+            interaction.calls.iter().filter_map(|call| self.calls.get(call)).flat_map(|call| call.sides).flatten();
         sides.filter_map(|leg| self.legs.get(&leg)).any(|leg| match (&leg.party, target) {
-            (Party::Outside { number, .. }, Target::Number(listener)) => plain_number(number).as_ref() == Some(listener),
+            (Party::Outside { number, .. }, Target::Number(listener)) => {
+                plain_number(number).as_ref() == Some(listener)
+            }
             (party, Target::Account(peer)) => self.directory.peer_of(party) == Some(*peer),
             _ => false,
         })
@@ -187,7 +193,8 @@ impl Core {
     pub(crate) fn end_listening(&mut self, id: &str, reason: EndReason) {
         let Some(mut listening) = self.listenings.remove(id) else { return };
         self.timers.cancel(&Timer::BusyRetry(id.to_owned()));
-        let waited = matches!(listening.phase, ListeningPhase::Retrying | ListeningPhase::Blocked) && !matches!(listening.view.state, ListeningState::Ended);
+        let waited = matches!(listening.phase, ListeningPhase::Retrying | ListeningPhase::Blocked)
+            && !matches!(listening.view.state, ListeningState::Ended);
         // one who was waiting for a busy listener never got through
         let reason = match reason {
             EndReason::CallEnded | EndReason::AgentTransferred if waited => EndReason::ListenerBusy,
@@ -221,11 +228,19 @@ impl Core {
 
     /// Says that a listening ended and has it kept.
     pub(crate) fn show_ended_listening(&mut self, view: ListeningView) {
-        let reason = view.end_reason.and_then(|reason| serde_json::to_value(reason).ok()).and_then(|reason| reason.as_str().map(str::to_owned)).unwrap_or_default();
+        let reason = view
+            .end_reason
+            .and_then(|reason| serde_json::to_value(reason).ok())
+            .and_then(|reason| reason.as_str().map(str::to_owned))
+            .unwrap_or_default();
         self.counters.count("listenings_ended");
         let ids = vec![("listening", view.id.clone()), ("request", view.request.clone()), ("call", view.call.clone())];
         self.out.log("info", format!("listening of {} ended: {reason}", Self::listener_name(&view.listener)), ids);
-        self.out.events.push(Event { name: EventName::ListeningEnded, at: self.now.wall, body: EventBody::Listening(view.clone()) });
+        self.out.events.push(Event {
+            name: EventName::ListeningEnded,
+            at: self.now.wall,
+            body: EventBody::Listening(view.clone()),
+        });
         self.keep_ended_listening(view);
     }
 
@@ -238,7 +253,14 @@ impl Core {
     /// Interactions in a row that failed to reach the listener suspend the request.
     fn count_failure(&mut self, id: &str, reason: EndReason) {
         use EndReason as R;
-        let failed = matches!(reason, R::ListenerBusy | R::ListenerNoAnswer | R::ListenerUnreachable | R::ListenerDiverted | R::ListenerNotConfirmed);
+        let failed = matches!(
+            reason,
+            R::ListenerBusy
+                | R::ListenerNoAnswer
+                | R::ListenerUnreachable
+                | R::ListenerDiverted
+                | R::ListenerNotConfirmed
+        );
         let Some(request) = self.requests.get_mut(id).filter(|request| failed && !request.ending) else { return };
         request.record.failures_in_a_row = request.record.failures_in_a_row.saturating_add(1);
         let suspend = request.record.failures_in_a_row >= self.settings.suspend_after && !request.suspended;
@@ -247,14 +269,23 @@ impl Core {
         if suspend {
             record.view.state = crate::view::RequestState::Suspended;
             self.counters.count("requests_suspended");
-            self.out.log("warn", "request suspended: its listener could not be reached".into(), vec![("request", id.to_owned())]);
+            self.out.log(
+                "warn",
+                "request suspended: its listener could not be reached".into(),
+                vec![("request", id.to_owned())],
+            );
         }
         self.persist(Change::Request(record), Vec::new());
     }
 
     /// Rights or monitorability changed: whoever may no longer listen is hung up.
     pub(crate) fn judge_rights(&mut self) {
-        let lost: Vec<String> = self.listenings.values().filter(|l| !self.directory.may_monitor(&l.view.ordered_by, &l.view.agent.id)).map(|l| l.view.id.clone()).collect();
+        let lost: Vec<String> = self
+            .listenings
+            .values()
+            .filter(|l| !self.directory.may_monitor(&l.view.ordered_by, &l.view.agent.id))
+            .map(|l| l.view.id.clone())
+            .collect();
         for id in lost {
             self.end_listening(&id, EndReason::AgentNotMonitorable);
         }

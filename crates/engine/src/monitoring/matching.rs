@@ -23,7 +23,11 @@ impl Core {
 
     fn match_one(&mut self, id: &str, key: InteractionKey) {
         let (Some(request), Some(interaction)) = (self.requests.get(id), self.interactions.get(&key)) else { return };
-        let armed = self.closing != Closing::Stopping && request.stored && !request.ending && !request.suspended && request.record.view.until > self.now.wall;
+        let armed = self.closing != Closing::Stopping
+            && request.stored
+            && !request.ending
+            && !request.suspended
+            && request.record.view.until > self.now.wall;
         let untried = !interaction.tried.iter().any(|tried| tried == id);
         if armed && untried && !interaction.lingering && matches(request, interaction) && self.has_slot(id) {
             self.begin_listening(id, key);
@@ -33,8 +37,18 @@ impl Core {
     /// N is never overrun: heard ones and those that may yet be heard take a slot each.
     pub(crate) fn has_slot(&self, id: &str) -> bool {
         let Some(request) = self.requests.get(id) else { return false };
-        let reserved = request.open.iter().filter_map(|open| self.listenings.get(open)).filter(|open| !open.view.counted && open.phase.reserves()).count();
-        request.record.view.calls.limit.is_none_or(|limit| (request.record.view.calls.used as usize).saturating_add(reserved) < limit as usize)
+        let reserved = request
+            .open
+            .iter()
+            .filter_map(|open| self.listenings.get(open))
+            .filter(|open| !open.view.counted && open.phase.reserves())
+            .count();
+        request
+            .record
+            .view
+            .calls
+            .limit
+            .is_none_or(|limit| (request.record.view.calls.used as usize).saturating_add(reserved) < limit as usize)
     }
 }
 

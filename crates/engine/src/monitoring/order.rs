@@ -18,16 +18,35 @@ use crate::view::{CallCount, CallDirection, ListenerKind, ListenerRef, RequestSt
 
 impl Core {
     /// `POST /v1/requests`.
-    pub(crate) fn order(&mut self, reply: ReplyId, actor: &str, order: &Order, dry_run: bool) -> Result<Option<Reply>, Problem> {
+    pub(crate) fn order(
+        &mut self,
+        reply: ReplyId,
+        actor: &str,
+        order: &Order,
+        dry_run: bool,
+    ) -> Result<Option<Reply>, Problem> {
         let (view, warnings) = self.judge_order(actor, order)?;
         if dry_run {
             return Ok(Some(Reply::Request(RequestView { warnings, ..view })));
         }
         let id = view.id.clone();
         let agent = view.agent.id.clone();
-        self.out.log("info", format!("{actor} ordered a listening on {agent}"), vec![("request", id.clone()), ("agent", agent.clone()), ("user", actor.to_owned())]);
+        self.out.log(
+            "info",
+            format!("{actor} ordered a listening on {agent}"),
+            vec![("request", id.clone()), ("agent", agent.clone()), ("user", actor.to_owned())],
+        );
         let record = RequestRecord { view, failures_in_a_row: 0 };
-        let request = Request { record: record.clone(), unstored: 0, suspended: false, ordered: 0, stored: false, ending: false, open: Vec::new(), warnings };
+        let request = Request {
+            record: record.clone(),
+            unstored: 0,
+            suspended: false,
+            ordered: 0,
+            stored: false,
+            ending: false,
+            open: Vec::new(),
+            warnings,
+        };
         self.requests.insert(id.clone(), request);
         self.requests_of.entry(agent).or_default().insert(id.clone());
         self.persist(Change::Request(record), vec![After::Order(reply, id)]);
@@ -35,7 +54,10 @@ impl Core {
     }
 
     fn judge_order(&mut self, actor: &str, order: &Order) -> Result<(RequestView, Vec<Warning>), Problem> {
-        let role = self.role(actor).filter(|role| *role != Role::Integrator).ok_or_else(|| Problem::forbidden("only supervisors and admins may order listenings"))?;
+        let role = self
+            .role(actor)
+            .filter(|role| *role != Role::Integrator)
+            .ok_or_else(|| Problem::forbidden("only supervisors and admins may order listenings"))?;
         judge_parts(order)?;
         let limit = judge_calls(order.calls, order.until.is_some())?;
         let until = self.judge_until_field(order.until)?;
@@ -44,7 +66,10 @@ impl Core {
         let number = match ordered {
             ListenerOrder::Number(number) => {
                 let number = plain_number(number).or_else(|| self.address_here(number));
-                Some(number.ok_or_else(|| Problem::invalid("listener", "a number is an optional + and up to 20 digits"))?)
+                Some(
+                    number
+                        .ok_or_else(|| Problem::invalid("listener", "a number is an optional + and up to 20 digits"))?,
+                )
             }
             ListenerOrder::User(_) | ListenerOrder::Agent(_) | ListenerOrder::Page => None,
         };
@@ -52,17 +77,27 @@ impl Core {
             return Err(Problem::agent_not_found());
         }
         let (listener, party) = self.judge_listener(ordered, number)?;
-        let target = self.target(&listener).ok_or_else(|| Problem::new(404, "listener-not-found", "this listener has no phone here"))?.0;
+        let target = self
+            .target(&listener)
+            .ok_or_else(|| Problem::new(404, "listener-not-found", "this listener has no phone here"))?
+            .0;
         if !self.directory.may_monitor(actor, &order.agent) {
             return Err(Problem::new(403, "agent-not-monitorable", "this agent may not be listened to, or not by you"));
         }
         let agent_phone = self.directory.agents.get(&order.agent).map(|agent| Target::Account(agent.peer));
         if Some(&target) == agent_phone.as_ref() {
-            return Err(Problem { field: Some("listener"), ..Problem::new(422, "listener-is-agent", "the listener is the agent") });
+            return Err(Problem {
+                field: Some("listener"),
+                ..Problem::new(422, "listener-is-agent", "the listener is the agent")
+            });
         }
         self.judge_allowed(actor, &listener, party.as_ref())?;
         if self.settings.access_number.is_none() {
-            return Err(Problem::new(409, "access-number-missing", "no access number is configured to show on the listener's phone"));
+            return Err(Problem::new(
+                409,
+                "access-number-missing",
+                "no access number is configured to show on the listener's phone",
+            ));
         }
         self.judge_limits(actor, role)?;
         let warnings = self.judge_assigned(&order.agent, &target)?;
@@ -86,13 +121,17 @@ impl Core {
 
     /// `until` as it counts: given or by default.
     pub(crate) fn judge_until_field(&self, until: Option<Timestamp>) -> Result<Timestamp, Problem> {
-        let after = |wait: Duration| self.now.wall.checked_add(wait).map_err(|_| Problem::invalid("until", "is out of range"));
+        let after =
+            |wait: Duration| self.now.wall.checked_add(wait).map_err(|_| Problem::invalid("until", "is out of range"));
         let Some(until) = until else { return after(self.settings.default_until) };
         if until <= self.now.wall {
             return Err(Problem::invalid("until", "lies in the past"));
         }
         if until > after(self.settings.max_until)? {
-            return Err(Problem::invalid("until", format!("lies more than {} days ahead", self.settings.max_until.as_secs() / 86_400)));
+            return Err(Problem::invalid(
+                "until",
+                format!("lies more than {} days ahead", self.settings.max_until.as_secs() / 86_400),
+            ));
         }
         Ok(until)
     }
@@ -125,24 +164,46 @@ impl Core {
             return Some(user);
         }
         let addr = uri.socket_addr()?;
-        let at = |phone: &PhoneSeed| phone.contact.as_ref().is_some_and(|(contact, at)| *at == addr && Uri::parse(contact).is_some_and(|contact| contact.user_decoded() == user));
-        let agent = self.directory.agents.values().find(|agent| at(&agent.seed.phone)).map(|agent| agent.seed.id.clone());
-        agent.or_else(|| self.directory.users.values().find(|user| at(&user.seed.phone)).and_then(|user| user.seed.softphone.clone()))
+        let at = |phone: &PhoneSeed| {
+            phone.contact.as_ref().is_some_and(|(contact, at)| {
+                *at == addr && Uri::parse(contact).is_some_and(|contact| contact.user_decoded() == user)
+            })
+        };
+        let agent =
+            self.directory.agents.values().find(|agent| at(&agent.seed.phone)).map(|agent| agent.seed.id.clone());
+        agent.or_else(|| {
+            self.directory.users.values().find(|user| at(&user.seed.phone)).and_then(|user| user.seed.softphone.clone())
+        })
     }
 
     /// Who it is, and which agent or user it leads to.
-    fn judge_listener(&self, ordered: &ListenerOrder, number: Option<String>) -> Result<(ListenerRef, Option<Party>), Problem> {
+    fn judge_listener(
+        &self,
+        ordered: &ListenerOrder,
+        number: Option<String>,
+    ) -> Result<(ListenerRef, Option<Party>), Problem> {
         let not_found = || Problem::new(404, "listener-not-found", "there is no such listener");
-        let blank = ListenerRef { user: None, agent: None, number: None, name: String::new(), kind: ListenerKind::Number };
+        let blank =
+            ListenerRef { user: None, agent: None, number: None, name: String::new(), kind: ListenerKind::Number };
         match ordered {
             ListenerOrder::User(id) => {
                 let user = self.directory.users.get(id).ok_or_else(not_found)?;
-                let listener = ListenerRef { user: Some(id.clone()), name: user.seed.name.clone(), kind: ListenerKind::Softphone, ..blank };
+                let listener = ListenerRef {
+                    user: Some(id.clone()),
+                    name: user.seed.name.clone(),
+                    kind: ListenerKind::Softphone,
+                    ..blank
+                };
                 Ok((listener, Some(Party::User(id.clone()))))
             }
             ListenerOrder::Agent(id) => {
                 let agent = self.directory.agents.get(id).ok_or_else(not_found)?;
-                let listener = ListenerRef { agent: Some(id.clone()), name: agent.seed.name.clone(), kind: ListenerKind::Agent, ..blank };
+                let listener = ListenerRef {
+                    agent: Some(id.clone()),
+                    name: agent.seed.name.clone(),
+                    kind: ListenerKind::Agent,
+                    ..blank
+                };
                 Ok((listener, Some(Party::Agent(id.clone()))))
             }
             ListenerOrder::Number(_) => {
@@ -153,7 +214,8 @@ impl Core {
                     Some(Party::User(id)) => self.directory.users.get(id).map(|user| user.seed.name.clone()),
                     _ => None,
                 };
-                let listener = ListenerRef { name: name.unwrap_or_else(|| number.clone()), number: Some(number), ..blank };
+                let listener =
+                    ListenerRef { name: name.unwrap_or_else(|| number.clone()), number: Some(number), ..blank };
                 Ok((listener, party))
             }
             ListenerOrder::Page => Err(Problem::not_supported("listener", "the page cannot listen in this version")),
@@ -162,17 +224,26 @@ impl Core {
 
     /// Whom one may call as listener: admins anyone, supervisors softphones, agents of their groups, allowed numbers.
     fn judge_allowed(&self, actor: &str, listener: &ListenerRef, party: Option<&Party>) -> Result<(), Problem> {
-        let Some(User { seed: user, .. }) = self.directory.users.get(actor) else { return Err(Problem::forbidden("unknown user")) };
+        let Some(User { seed: user, .. }) = self.directory.users.get(actor) else {
+            return Err(Problem::forbidden("unknown user"));
+        };
         let allowed = match (user.role, party) {
             (Role::Admin, _) | (Role::Supervisor, Some(Party::User(_))) => true,
-            (Role::Supervisor, Some(Party::Agent(id))) => self.directory.agents.get(id).is_some_and(|agent| may_see(user, &agent.seed)),
-            (Role::Supervisor, _) => listener.number.as_ref().is_some_and(|number| user.listener_numbers.iter().any(|prefix| !prefix.is_empty() && number.starts_with(prefix.as_str()))),
+            (Role::Supervisor, Some(Party::Agent(id))) => {
+                self.directory.agents.get(id).is_some_and(|agent| may_see(user, &agent.seed))
+            }
+            (Role::Supervisor, _) => listener.number.as_ref().is_some_and(|number| {
+                user.listener_numbers.iter().any(|prefix| !prefix.is_empty() && number.starts_with(prefix.as_str()))
+            }),
             (Role::Integrator, _) => false,
         };
         if allowed {
             return Ok(());
         }
-        Err(Problem { field: Some("listener"), ..Problem::new(403, "listener-not-allowed", "you may not have this listener called") })
+        Err(Problem {
+            field: Some("listener"),
+            ..Problem::new(403, "listener-not-allowed", "you may not have this listener called")
+        })
     }
 
     fn judge_limits(&self, actor: &str, role: Role) -> Result<(), Problem> {
@@ -181,23 +252,38 @@ impl Core {
             Role::Supervisor => self.settings.max_active_requests_supervisor,
             Role::Integrator => Some(0),
         };
-        let mut own = self.requests.values().filter(|request| request.record.view.ordered_by == actor && !request.ending);
+        let mut own =
+            self.requests.values().filter(|request| request.record.view.ordered_by == actor && !request.ending);
         if let (Some(most), Some(first)) = (most, own.next())
             && 1 + own.count() >= most
         {
             let id = &first.record.view.id;
-            return Err(Problem::new(409, "active-request-exists", format!("you may have {most} active at a time; {id} is")).related(id));
+            return Err(Problem::new(
+                409,
+                "active-request-exists",
+                format!("you may have {most} active at a time; {id} is"),
+            )
+            .related(id));
         }
         if self.requests.len() >= self.settings.max_requests {
-            return Err(Problem::new(503, "limit-reached", format!("there are {} active requests already", self.settings.max_requests)));
+            return Err(Problem::new(
+                503,
+                "limit-reached",
+                format!("there are {} active requests already", self.settings.max_requests),
+            ));
         }
         Ok(())
     }
 
     /// The same listener on a second agent: a warning, or a refusal where so configured.
     fn judge_assigned(&self, agent: &str, target: &Target) -> Result<Vec<Warning>, Problem> {
-        let mut others = self.requests.values().filter(|request| !request.ending && request.record.view.agent.id != agent);
-        let Some(other) = others.find(|request| self.target(&request.record.view.listener).is_some_and(|(other, _, _)| other == *target)) else { return Ok(Vec::new()) };
+        let mut others =
+            self.requests.values().filter(|request| !request.ending && request.record.view.agent.id != agent);
+        let Some(other) = others
+            .find(|request| self.target(&request.record.view.listener).is_some_and(|(other, _, _)| other == *target))
+        else {
+            return Ok(Vec::new());
+        };
         let message = format!("this listener already listens to {}", other.record.view.agent.name);
         if self.settings.strict_listener {
             return Err(Problem::new(409, "listener-already-assigned", message).related(&other.record.view.id));
@@ -224,7 +310,11 @@ impl Core {
             }
             None => {
                 let (number, trunk) = (listener.number.as_ref()?, self.directory.trunks.first()?);
-                Some((Target::Number(number.clone()), Destination::Trunk(TrunkId(0), number.clone()), trunk.offer_sendrecv))
+                Some((
+                    Target::Number(number.clone()),
+                    Destination::Trunk(TrunkId(0), number.clone()),
+                    trunk.offer_sendrecv,
+                ))
             }
         }
     }

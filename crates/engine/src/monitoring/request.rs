@@ -31,7 +31,16 @@ impl Core {
             record.view.state = if suspended { RequestState::Suspended } else { RequestState::Waiting };
             record.view.warnings.clear();
             self.requests_of.entry(record.view.agent.id.clone()).or_default().insert(id.clone());
-            let request = Request { record, unstored: 0, suspended, ordered: 0, stored: true, ending: false, open: Vec::new(), warnings: Vec::new() };
+            let request = Request {
+                record,
+                unstored: 0,
+                suspended,
+                ordered: 0,
+                stored: true,
+                ending: false,
+                open: Vec::new(),
+                warnings: Vec::new(),
+            };
             self.requests.insert(id.clone(), request);
             self.out.requests.insert(id.clone());
             self.until_changed = true;
@@ -44,7 +53,10 @@ impl Core {
         if !ok {
             self.counters.count("orders_unavailable");
             self.drop_request(id);
-            self.out.replies.push((reply, Err(Problem::new(503, "audit-unavailable", "the order cannot be recorded now, so it is not taken"))));
+            self.out.replies.push((
+                reply,
+                Err(Problem::new(503, "audit-unavailable", "the order cannot be recorded now, so it is not taken")),
+            ));
             return;
         }
         let ordered = self.ids.next();
@@ -61,8 +73,15 @@ impl Core {
 
     /// The request, if it is the actor's to see.
     fn own_request(&self, actor: &str, id: &str) -> Result<&Request, Problem> {
-        let role = self.role(actor).filter(|role| *role != Role::Integrator).ok_or_else(|| Problem::forbidden("integrators have no requests"))?;
-        let request = self.requests.get(id).filter(|request| request.stored && !request.ending).ok_or_else(Problem::request_not_found)?;
+        let role = self
+            .role(actor)
+            .filter(|role| *role != Role::Integrator)
+            .ok_or_else(|| Problem::forbidden("integrators have no requests"))?;
+        let request = self
+            .requests
+            .get(id)
+            .filter(|request| request.stored && !request.ending)
+            .ok_or_else(Problem::request_not_found)?;
         if role != Role::Admin && request.record.view.ordered_by != actor {
             return Err(Problem::request_not_found());
         }
@@ -70,7 +89,14 @@ impl Core {
     }
 
     /// `PATCH /v1/requests/{id}`.
-    pub(crate) fn change_request(&mut self, reply: ReplyId, actor: &str, id: &str, calls: Option<i64>, until: Option<Timestamp>) -> Result<Option<Reply>, Problem> {
+    pub(crate) fn change_request(
+        &mut self,
+        reply: ReplyId,
+        actor: &str,
+        id: &str,
+        calls: Option<i64>,
+        until: Option<Timestamp>,
+    ) -> Result<Option<Reply>, Problem> {
         let used = self.own_request(actor, id)?.record.view.calls.used;
         let limit = calls.map(|calls| judge_calls(Some(calls), true)).transpose()?.flatten();
         if limit.is_some_and(|limit| limit < used) {
@@ -223,7 +249,11 @@ impl Core {
             return;
         }
         let now = self.now.wall;
-        let armed = self.requests.values().filter(|request| request.stored && !request.ending).map(|request| request.record.view.until);
+        let armed = self
+            .requests
+            .values()
+            .filter(|request| request.stored && !request.ending)
+            .map(|request| request.record.view.until);
         // those that have passed wait for their last listening, not for the clock
         let next = armed.filter(|until| *until > now).min();
         match next {
@@ -239,7 +269,12 @@ impl Core {
 
     pub(crate) fn judge_until(&mut self) {
         self.until_changed = true;
-        let passed: Vec<String> = self.requests.values().filter(|request| request.record.view.until <= self.now.wall).map(|request| request.record.view.id.clone()).collect();
+        let passed: Vec<String> = self
+            .requests
+            .values()
+            .filter(|request| request.record.view.until <= self.now.wall)
+            .map(|request| request.record.view.id.clone())
+            .collect();
         for id in passed {
             self.judge_request(&id);
         }

@@ -9,17 +9,31 @@ fn a_trunk_call_to_an_agents_number_rings_its_phone_and_leaves_a_record() {
     let view = b.call_view(call);
     assert_eq!(view.agent.as_deref(), Some("anna"));
     assert_eq!((view.state, view.direction), (CallState::Up, CallDirection::Inbound));
-    assert_eq!((view.caller_number.as_deref(), view.access_number.as_deref(), view.queue.as_deref()), (Some("+4755512345"), Some("+4721000001"), Some("Support")));
+    assert_eq!(
+        (view.caller_number.as_deref(), view.access_number.as_deref(), view.queue.as_deref()),
+        (Some("+4755512345"), Some("+4721000001"), Some("Support"))
+    );
     assert!(view.id.starts_with("call_") && view.interaction.starts_with("int_"));
     assert_eq!(b.agents["anna"].status, AgentStatus::Connected);
     assert_eq!(b.agents["anna"].calls, vec![view.id.clone()]);
     assert!(b.media.contains(&media::Command::Bridge { a: b.stream(call.caller), b: b.stream(call.callee) }));
     b.seconds(60);
     b.bye(call.caller);
-    let record = b.persisted.iter().find_map(|c| if let Change::Call(view) = c { Some(view.clone()) } else { None }).expect("a record");
+    let record = b
+        .persisted
+        .iter()
+        .find_map(|c| if let Change::Call(view) = c { Some(view.clone()) } else { None })
+        .expect("a record");
     assert_eq!(record.end, Some(CallEnd { cause: "answered".into(), by: "caller".into(), sip_status: None }));
     assert_eq!(record.legs.len(), 2);
-    assert!(record.legs.iter().all(|leg| leg.packets == 500 && leg.codec.as_deref() == Some("PCMA") && leg.sip_call_id == "call-id@test"), "{:?}", record.legs);
+    assert!(
+        record
+            .legs
+            .iter()
+            .all(|leg| leg.packets == 500 && leg.codec.as_deref() == Some("PCMA") && leg.sip_call_id == "call-id@test"),
+        "{:?}",
+        record.legs
+    );
     assert_eq!(record.legs.iter().map(|leg| leg.role.as_str()).collect::<Vec<_>>(), ["caller", "agent"]);
     assert_eq!(b.removed, vec![record.id.clone()]);
     assert_eq!(b.names().iter().filter(|n| **n == EventName::CallEnded).count(), 1);
@@ -30,12 +44,16 @@ fn a_trunk_call_to_an_agents_number_rings_its_phone_and_leaves_a_record() {
 #[test]
 fn metadata_defaults_and_headers_pass_to_the_agents_phone() {
     let mut b = Bench::new();
-    let call = b.trunk_calls("1001", &[("X-Queue", "Sales"), ("X-Interaction-Id", "case-7"), ("X-Other", "no")]).unwrap();
+    let call =
+        b.trunk_calls("1001", &[("X-Queue", "Sales"), ("X-Interaction-Id", "case-7"), ("X-Other", "no")]).unwrap();
     let view = b.call_view(call);
     assert_eq!(view.access_number.as_deref(), Some("1001"), "what was dialled");
     assert_eq!(view.interaction, "case-7");
     let new = b.last_connect();
-    assert_eq!(new.headers, vec![("X-Queue".to_owned(), "Sales".to_owned()), ("X-Interaction-Id".to_owned(), "case-7".to_owned())]);
+    assert_eq!(
+        new.headers,
+        vec![("X-Queue".to_owned(), "Sales".to_owned()), ("X-Interaction-Id".to_owned(), "case-7".to_owned())]
+    );
     assert_eq!(new.from_user, "+4755512345");
     assert_eq!(new.destination, account(&b, "anna"));
     assert!(!new.identity);
@@ -77,14 +95,25 @@ fn without_a_trunk_an_outside_number_is_404_and_without_ports_calls_are_503() {
 #[test]
 fn calls_that_fail_say_how() {
     let mut b = Bench::new();
-    for (status, rings, cause) in [(486, true, "busy"), (600, true, "busy"), (603, true, "refused"), (480, true, "no-answer"), (480, false, "failed"), (500, false, "failed")] {
+    for (status, rings, cause) in [
+        (486, true, "busy"),
+        (600, true, "busy"),
+        (603, true, "refused"),
+        (480, true, "no-answer"),
+        (480, false, "failed"),
+        (500, false, "failed"),
+    ] {
         let call = b.trunk_calls("1001", &[]).unwrap();
         if rings {
             b.ring(call.callee);
         }
         b.leaves(call.callee, Some(status));
         let end = b.last_call().end.clone().unwrap();
-        assert_eq!((end.cause.as_str(), end.by.as_str(), end.sip_status), (cause, "agent", Some(status)), "{status} {rings}");
+        assert_eq!(
+            (end.cause.as_str(), end.by.as_str(), end.sip_status),
+            (cause, "agent", Some(status)),
+            "{status} {rings}"
+        );
     }
     let call = b.trunk_calls("1001", &[]).unwrap();
     assert_eq!(b.agents["anna"].status, AgentStatus::Connecting);
@@ -98,7 +127,10 @@ fn calls_that_fail_say_how() {
 fn directions_are_seen_from_the_agent() {
     let mut b = Bench::new();
     let outbound = b.dial("anna", "+4799999999");
-    assert_eq!((b.call_view(outbound).direction, b.call_view(outbound).agent.as_deref()), (CallDirection::Outbound, Some("anna")));
+    assert_eq!(
+        (b.call_view(outbound).direction, b.call_view(outbound).agent.as_deref()),
+        (CallDirection::Outbound, Some("anna"))
+    );
     b.bye(outbound.caller);
     assert_eq!(b.last_call().end.as_ref().unwrap().by, "agent");
     let internal = b.dial("anna", "1002");
@@ -113,10 +145,24 @@ fn directions_are_seen_from_the_agent() {
 fn media_plans_are_described_and_acknowledged() {
     let mut b = Bench::new();
     let call = b.trunk_calls("1001", &[]).unwrap();
-    let nat = Session { nat: true, payloads: vec![payload(9, "G722", 8000), payload(8, "PCMA", 8000)], ..session(true, true) };
+    let nat = Session {
+        nat: true,
+        payloads: vec![payload(9, "G722", 8000), payload(8, "PCMA", 8000)],
+        ..session(true, true)
+    };
     b.says(signalling::Event::MediaPlanned { leg: call.callee, session: nat, plan: Some(signalling::PlanId(77)) });
     let stream = b.stream(call.callee);
-    let remote = b.media.iter().find_map(|c| if let media::Command::Describe { stream: s, remote } = c { (*s == stream).then(|| remote.clone()) } else { None }).unwrap();
+    let remote = b
+        .media
+        .iter()
+        .find_map(|c| {
+            if let media::Command::Describe { stream: s, remote } = c {
+                (*s == stream).then(|| remote.clone())
+            } else {
+                None
+            }
+        })
+        .unwrap();
     assert_eq!(remote.decodable, vec![(8, media::Codec::Pcma)]);
     assert_eq!(remote.latch, Some("10.0.0.20".parse().unwrap()));
     assert_eq!(b.wire.lock().unwrap().media_done, vec![(77, true)]);

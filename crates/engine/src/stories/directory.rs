@@ -25,7 +25,10 @@ fn the_platforms_last_word_returns_after_a_call() {
         let problem = b.command("platform", status(not_the_platforms)).unwrap_err();
         assert_eq!((problem.status, problem.code, problem.field), (422, "invalid-request", Some("status")));
     }
-    assert_eq!(b.command("platform", Command::PutStatus { id: "nobody".into(), status: AgentStatus::Ready }).unwrap_err().code, "agent-not-found");
+    assert_eq!(
+        b.command("platform", Command::PutStatus { id: "nobody".into(), status: AgentStatus::Ready }).unwrap_err().code,
+        "agent-not-found"
+    );
     assert_eq!(b.command("sue", status(AgentStatus::Ready)).unwrap_err().code, "forbidden");
 }
 
@@ -33,11 +36,29 @@ fn the_platforms_last_word_returns_after_a_call() {
 fn an_agent_is_put_called_and_deleted() {
     let mut b = Bench::new();
     let change = AgentChange { contact: Some("sip:dag@127.0.0.1:6009".into()), ..put(Some("Dag Vik"), Some("1009")) };
-    let Ok(Reply::Agent(view, true)) = b.command("platform", Command::PutAgent { id: "dag".into(), agent: change }) else { panic!() };
+    let Ok(Reply::Agent(view, true)) = b.command("platform", Command::PutAgent { id: "dag".into(), agent: change })
+    else {
+        panic!()
+    };
     assert!(view.registered && view.monitorable);
-    assert!(b.persisted.iter().any(|c| matches!(c, Change::Agent(record) if record.id == "dag" && record.number == "1009")));
-    let peers = b.wire.lock().unwrap().commands.iter().rev().find_map(|c| if let signalling::Command::Peers(p) = c { Some(p.clone()) } else { None }).unwrap();
-    assert!(peers.accounts.iter().any(|a| a.user == "dag" && a.may_transfer && a.contact.as_ref().unwrap().addr.port() == 6009));
+    assert!(
+        b.persisted.iter().any(|c| matches!(c, Change::Agent(record) if record.id == "dag" && record.number == "1009"))
+    );
+    let peers = b
+        .wire
+        .lock()
+        .unwrap()
+        .commands
+        .iter()
+        .rev()
+        .find_map(|c| if let signalling::Command::Peers(p) = c { Some(p.clone()) } else { None })
+        .unwrap();
+    assert!(
+        peers
+            .accounts
+            .iter()
+            .any(|a| a.user == "dag" && a.may_transfer && a.contact.as_ref().unwrap().addr.port() == 6009)
+    );
     let call = b.call("1009");
     b.bye(call.caller);
     b.command("admin", Command::DeleteAgent { id: "dag".into() }).unwrap();
@@ -59,8 +80,14 @@ fn bad_agents_are_refused_by_field() {
     assert_eq!(field("new", put(Some("N"), None)), "number");
     assert_eq!(field("new", put(Some("N"), Some("1001"))), "number");
     assert_eq!(field("a b", put(Some("N"), Some("1"))), "id");
-    assert_eq!(field("anna", AgentChange { contact: Some("sip:anna@host.example".into()), ..AgentChange::default() }), "contact");
-    assert_eq!(b.command("sue", Command::PutAgent { id: "anna".into(), agent: put(None, None) }).unwrap_err().code, "forbidden");
+    assert_eq!(
+        field("anna", AgentChange { contact: Some("sip:anna@host.example".into()), ..AgentChange::default() }),
+        "contact"
+    );
+    assert_eq!(
+        b.command("sue", Command::PutAgent { id: "anna".into(), agent: put(None, None) }).unwrap_err().code,
+        "forbidden"
+    );
 }
 
 #[test]

@@ -24,7 +24,10 @@ fn the_listening_is_live_with_the_first_packet_and_counts_after_three_seconds() 
     b.listens();
     let view = b.last_listening().clone();
     assert_eq!(view.state, ListeningState::Live);
-    assert_eq!((view.caller_number.as_deref(), view.access_number.as_deref(), view.queue.as_deref()), (Some("+4755512345"), Some("+4721000001"), Some("Support")));
+    assert_eq!(
+        (view.caller_number.as_deref(), view.access_number.as_deref(), view.queue.as_deref()),
+        (Some("+4755512345"), Some("+4721000001"), Some("Support"))
+    );
     assert!(view.ringing_at.is_some() && view.answered_at.is_some());
     assert_eq!(b.hears(), Some(b.stream(call.callee)));
     b.heard(2_900);
@@ -81,7 +84,10 @@ fn a_busy_listener_is_tried_again_three_times() {
         assert_eq!(b.listeners().len(), tries);
         answers(&mut b, if tries % 2 == 0 { 600 } else { 486 });
         if tries < 4 {
-            assert_eq!((b.last_listening().state, b.request(&id).state), (ListeningState::Waiting, RequestState::Waiting));
+            assert_eq!(
+                (b.last_listening().state, b.request(&id).state),
+                (ListeningState::Waiting, RequestState::Waiting)
+            );
             b.seconds(14);
             assert_eq!(b.listeners().len(), tries);
             b.seconds(1);
@@ -190,7 +196,9 @@ fn three_interactions_in_a_row_suspend_the_request_and_resume_arms_it() {
         b.bye(call.caller);
     }
     assert_eq!(b.request(&id).state, RequestState::Suspended);
-    assert!(b.persisted.iter().any(|c| matches!(c, Change::Request(r) if r.view.state == RequestState::Suspended && r.failures_in_a_row == 3)));
+    assert!(b.persisted.iter().any(
+        |c| matches!(c, Change::Request(r) if r.view.state == RequestState::Suspended && r.failures_in_a_row == 3)
+    ));
     let call = b.call("1001");
     assert_eq!(b.listeners().len(), 3, "not called while suspended");
     let Ok(Reply::Request(view)) = b.command("admin", Command::ResumeRequest { id: id.clone() }) else { panic!() };
@@ -270,11 +278,21 @@ fn a_listener_that_holds_us_gets_nothing_and_keeps_its_place() {
     let (mut b, _, _) = called(user("sue"), 5);
     let ear = b.listens();
     b.planned(ear, session(false, false));
-    let remote = b.media.iter().rev().find_map(|c| if let media::Command::Listen { remote, .. } = c { Some(remote.clone()) } else { None }).unwrap();
+    let remote = b
+        .media
+        .iter()
+        .rev()
+        .find_map(|c| if let media::Command::Listen { remote, .. } = c { Some(remote.clone()) } else { None })
+        .unwrap();
     assert_eq!(remote.rtp, None);
     assert_eq!(b.last_listening().state, ListeningState::Live);
     b.planned(ear, session(false, true));
-    let remote = b.media.iter().rev().find_map(|c| if let media::Command::Listen { remote, .. } = c { Some(remote.clone()) } else { None }).unwrap();
+    let remote = b
+        .media
+        .iter()
+        .rev()
+        .find_map(|c| if let media::Command::Listen { remote, .. } = c { Some(remote.clone()) } else { None })
+        .unwrap();
     assert!(remote.rtp.is_some());
 }
 
@@ -351,7 +369,9 @@ fn a_silent_listener_is_asked_and_hung_up_if_it_is_gone() {
     let (mut b, _, _) = called(user("sue"), 5);
     let ear = b.listens();
     b.silent();
-    assert!(b.wire.lock().unwrap().commands.iter().any(|c| matches!(c, signalling::Command::Probe { leg } if *leg == ear)));
+    assert!(
+        b.wire.lock().unwrap().commands.iter().any(|c| matches!(c, signalling::Command::Probe { leg } if *leg == ear))
+    );
     b.says(signalling::Event::Probed { leg: ear, alive: true });
     assert!(b.reasons().is_empty());
     b.silent();
@@ -396,7 +416,12 @@ fn a_listening_whose_record_cannot_be_written_does_not_start() {
     assert!(b.removed.is_empty());
     b.store_up = true;
     b.seconds(5);
-    assert!(b.persisted.iter().any(|c| matches!(c, Change::Listening(l) if l.end_reason == Some(EndReason::AuditUnavailable))), "kept when the store is back");
+    assert!(
+        b.persisted
+            .iter()
+            .any(|c| matches!(c, Change::Listening(l) if l.end_reason == Some(EndReason::AuditUnavailable))),
+        "kept when the store is back"
+    );
     assert_eq!(b.removed.len(), 1);
 }
 
@@ -409,7 +434,17 @@ fn what_the_phone_is_offered() {
     b.order("anna", user("sam"), 1);
     b.order("anna", user("sue"), 1);
     let wire = b.wire.lock().unwrap();
-    let offers: Vec<_> = wire.commands.iter().filter_map(|c| if let signalling::Command::Call { codecs, direction, .. } = c { Some((codecs[0].name.clone(), *direction)) } else { None }).collect();
+    let offers: Vec<_> = wire
+        .commands
+        .iter()
+        .filter_map(|c| {
+            if let signalling::Command::Call { codecs, direction, .. } = c {
+                Some((codecs[0].name.clone(), *direction))
+            } else {
+                None
+            }
+        })
+        .collect();
     use signalling::sdp::Direction;
     assert_eq!(offers, vec![("PCMA".to_owned(), Direction::SendOnly), ("PCMA".to_owned(), Direction::SendRecv)]);
 }

@@ -21,9 +21,17 @@ fn hold_consultation_swap_and_back_with_one_leg_and_one_count() {
     b.heard(3_000);
     assert_eq!(focus(&b), Focus::Talk);
     b.hold(call.callee);
-    assert_eq!((focus(&b), b.hears()), (Focus::Hold, Some(b.stream(call.callee))), "what the agent hears; media gates the held caller");
+    assert_eq!(
+        (focus(&b), b.hears()),
+        (Focus::Hold, Some(b.stream(call.callee))),
+        "what the agent hears; media gates the held caller"
+    );
     let consult = b.phone_calls("anna", "1002").unwrap();
-    assert_eq!((focus(&b), b.hears()), (Focus::Consult, Some(b.stream(consult.caller))), "ringing is heard as the agent hears it");
+    assert_eq!(
+        (focus(&b), b.hears()),
+        (Focus::Consult, Some(b.stream(consult.caller))),
+        "ringing is heard as the agent hears it"
+    );
     b.answer(consult);
     assert_eq!(b.hears(), Some(b.stream(consult.caller)));
     assert_eq!(b.call_view(consult).interaction, b.call_view(call).interaction);
@@ -61,20 +69,28 @@ fn a_consultation_taken_from_another_agent_is_heard_but_triggers_nothing() {
     b.listens();
     b.hold(bos.callee);
     let consult = b.dial("bo", "1001");
-    assert_eq!(b.hears_of(media::ListenerId(first_listener(&b))), Some(b.stream(call.callee)), "Anna's ear stays while her call is unheld");
+    assert_eq!(
+        b.hears_of(media::ListenerId(first_listener(&b))),
+        Some(b.stream(call.callee)),
+        "Anna's ear stays while her call is unheld"
+    );
     b.hold(call.callee);
     assert_eq!(b.hears_of(media::ListenerId(first_listener(&b))), Some(b.stream(consult.callee)));
     assert_eq!((b.listeners().len(), b.listenings.len()), (2, 2));
 }
 
 fn first_listener(b: &Bench) -> u64 {
-    b.media.iter().find_map(|c| if let media::Command::OpenListener { listener, .. } = c { Some(listener.0) } else { None }).unwrap()
+    b.media
+        .iter()
+        .find_map(|c| if let media::Command::OpenListener { listener, .. } = c { Some(listener.0) } else { None })
+        .unwrap()
 }
 
 #[test]
 fn a_consultation_merely_received_triggers_nothing_even_if_ordered_meanwhile() {
     let mut b = Bench::new();
-    b.order_as("admin", Order { directions: Some(vec![CallDirection::Internal]), ..order("bo", user("sam"), Some(9)) }).unwrap();
+    b.order_as("admin", Order { directions: Some(vec![CallDirection::Internal]), ..order("bo", user("sam"), Some(9)) })
+        .unwrap();
     let call = b.call("1001");
     b.hold(call.callee);
     b.dial("anna", "1002");
@@ -189,7 +205,10 @@ fn the_shield_silences_the_whole_interaction() {
     let (mut b, call, _, _) = listened(9);
     let id = b.call_view(call).id;
     assert_eq!(b.command("sue", Command::Shield { call: id.clone(), on: true }).unwrap_err().code, "forbidden");
-    assert_eq!(b.command("platform", Command::Shield { call: "call_x".into(), on: true }).unwrap_err().code, "call-not-found");
+    assert_eq!(
+        b.command("platform", Command::Shield { call: "call_x".into(), on: true }).unwrap_err().code,
+        "call-not-found"
+    );
     let Ok(Reply::Call(view)) = b.command("platform", Command::Shield { call: id.clone(), on: true }) else { panic!() };
     assert!(view.shielded && b.shielded() && b.last_listening().shielded);
     assert!(b.names().contains(&EventName::CallShielded));
@@ -203,7 +222,11 @@ fn the_shield_silences_the_whole_interaction() {
 
 #[test]
 fn the_shield_may_have_a_timeout_and_late_listeners_meet_it() {
-    let mut b = Bench::with(Settings { shield_timeout: Some(Duration::from_secs(60)), ..settings() }, seed(), Restored::default());
+    let mut b = Bench::with(
+        Settings { shield_timeout: Some(Duration::from_secs(60)), ..settings() },
+        seed(),
+        Restored::default(),
+    );
     let call = b.call("1001");
     let id = b.call_view(call).id;
     b.command("platform", Command::Shield { call: id, on: true }).unwrap();
@@ -221,7 +244,8 @@ fn the_record_has_what_was_heard_since_the_last_report() {
     b.heard_last = 5_740;
     b.bye(call.caller);
     assert_eq!((b.last_listening().heard_ms, b.last_listening().state), (5_740, ListeningState::Ended));
-    let kept = b.persisted.iter().rev().find_map(|c| if let Change::Listening(l) = c { Some(l.heard_ms) } else { None });
+    let kept =
+        b.persisted.iter().rev().find_map(|c| if let Change::Listening(l) = c { Some(l.heard_ms) } else { None });
     assert_eq!(kept, Some(5_740));
     assert_eq!(b.names().iter().filter(|n| **n == EventName::ListeningEnded).count(), 1);
     assert_eq!(b.count("listener_packets_dropped"), 3);

@@ -72,7 +72,8 @@ impl Sip for FakeSip {
                         wire.pairs.insert(a, b);
                         wire.pairs.insert(b, a);
                     }
-                    signalling::Command::Call { leg, .. } | signalling::Command::AcceptTransfer { target: Some(leg), .. } => wire.alive.push(leg.leg),
+                    signalling::Command::Call { leg, .. }
+                    | signalling::Command::AcceptTransfer { target: Some(leg), .. } => wire.alive.push(leg.leg),
                     signalling::Command::Replace { new, .. } => wire.alive.push(*new),
                     signalling::Command::End { leg, .. } => {
                         wire.gone(*leg, EndedBy::Local, None);
@@ -138,21 +139,21 @@ pub(super) struct Bench {
 
 pub(super) fn settings() -> Settings {
     let signalling = signalling::Settings {
-            domain: "pbx.test".into(),
-            advertised: None,
-            user_agent: "medlytt".into(),
-            t1: Duration::from_millis(500),
-            t2: Duration::from_secs(4),
-            t4: Duration::from_secs(5),
-            registration_max: Duration::from_secs(3600),
-            registration_min: Duration::from_secs(60),
-            media_deadline: Duration::from_secs(1),
-            transferor_bye_wait: Duration::from_secs(2),
-            transfer_ring_timeout: Duration::from_secs(60),
-            invite_timeout: Duration::from_secs(180),
-            max_legs: 1000,
-            max_transactions: 1000,
-        };
+        domain: "pbx.test".into(),
+        advertised: None,
+        user_agent: "medlytt".into(),
+        t1: Duration::from_millis(500),
+        t2: Duration::from_secs(4),
+        t4: Duration::from_secs(5),
+        registration_max: Duration::from_secs(3600),
+        registration_min: Duration::from_secs(60),
+        media_deadline: Duration::from_secs(1),
+        transferor_bye_wait: Duration::from_secs(2),
+        transfer_ring_timeout: Duration::from_secs(60),
+        invite_timeout: Duration::from_secs(180),
+        max_legs: 1000,
+        max_transactions: 1000,
+    };
     Settings {
         access_number: Some("+4721000000".into()),
         header_queue: Some("X-Queue".into()),
@@ -164,7 +165,11 @@ pub(super) fn settings() -> Settings {
 }
 
 fn fixed(user: &str, port: u16) -> PhoneSeed {
-    PhoneSeed { contact: Some((format!("sip:{user}@127.0.0.1:{port}"), SocketAddr::from(([127, 0, 0, 1], port)))), password: None, nat: false }
+    PhoneSeed {
+        contact: Some((format!("sip:{user}@127.0.0.1:{port}"), SocketAddr::from(([127, 0, 0, 1], port)))),
+        password: None,
+        nat: false,
+    }
 }
 
 pub(super) fn seed() -> Seed {
@@ -249,7 +254,15 @@ impl Bench {
         let now = Now { mono: Instant::now(), wall: start };
         let wire = Arc::new(Mutex::new(Wire::default()));
         let mut outputs = Vec::new();
-        let core = Core::with_sip(now, settings, seed, restored, [1; 32], Box::new(FakeSip(wire.clone(), Counters::default())), &mut outputs);
+        let core = Core::with_sip(
+            now,
+            settings,
+            seed,
+            restored,
+            [1; 32],
+            Box::new(FakeSip(wire.clone(), Counters::default())),
+            &mut outputs,
+        );
         let mut bench = Self {
             core,
             wire,
@@ -285,7 +298,10 @@ impl Bench {
     }
 
     pub(super) fn ports(&mut self, port: u16) {
-        self.drive(Input::Media(media::Event::PortReady { port: Port(port), addr: SocketAddr::from(([127, 0, 0, 1], port)) }));
+        self.drive(Input::Media(media::Event::PortReady {
+            port: Port(port),
+            addr: SocketAddr::from(([127, 0, 0, 1], port)),
+        }));
     }
 
     pub(super) fn drive(&mut self, input: Input) {
@@ -302,14 +318,20 @@ impl Bench {
             match output {
                 Output::Media(command) => {
                     match &command {
-                        media::Command::Done(batch) => inputs.push(Input::Media(media::Event::Done { batch: *batch, ok: true })),
+                        media::Command::Done(batch) => {
+                            inputs.push(Input::Media(media::Event::Done { batch: *batch, ok: true }))
+                        }
                         media::Command::Close { stream } => {
                             let figures = Figures { packets: 500, ..Figures::default() };
                             inputs.push(Input::Media(media::Event::Closed { stream: *stream, figures }));
                         }
                         media::Command::CloseListener { listener } => {
                             let heard_ms = self.heard_last;
-                            inputs.push(Input::Media(media::Event::ListenerClosed { listener: *listener, heard_ms, dropped: 3 }));
+                            inputs.push(Input::Media(media::Event::ListenerClosed {
+                                listener: *listener,
+                                heard_ms,
+                                dropped: 3,
+                            }));
                         }
                         media::Command::Listen { listener, .. } if self.media_live => {
                             inputs.push(Input::Media(media::Event::Live { listener: *listener }));
@@ -408,7 +430,12 @@ impl Bench {
 
     fn peer(&self, user: &str) -> PeerId {
         let directory = &self.core.directory;
-        directory.agents.get(user).map(|a| a.peer).or_else(|| directory.users.get(user).and_then(|u| u.peer)).expect("a phone")
+        directory
+            .agents
+            .get(user)
+            .map(|a| a.peer)
+            .or_else(|| directory.users.get(user).and_then(|u| u.peer))
+            .expect("a phone")
     }
 
     fn invite(&self, to: &str, headers: &[(&str, &str)]) -> Message {
@@ -425,12 +452,27 @@ impl Bench {
     }
 
     /// An INVITE comes; the last command says what became of it.
-    pub(super) fn offer(&mut self, origin: Origin, from: &str, to: &str, headers: &[(&str, &str)], replaces: Option<LegId>) -> LegId {
+    pub(super) fn offer(
+        &mut self,
+        origin: Origin,
+        from: &str,
+        to: &str,
+        headers: &[(&str, &str)],
+        replaces: Option<LegId>,
+    ) -> LegId {
         self.next_leg += 1;
         let leg = LegId(self.next_leg);
         let invite = self.invite(to, headers);
         let target = Uri::parse(&format!("sip:{to}@pbx.test")).unwrap();
-        self.says(signalling::Event::Offered { leg, origin, target, from_user: from.into(), from_display: String::new(), replaces, invite });
+        self.says(signalling::Event::Offered {
+            leg,
+            origin,
+            target,
+            from_user: from.into(),
+            from_display: String::new(),
+            replaces,
+            invite,
+        });
         leg
     }
 
@@ -453,17 +495,30 @@ impl Bench {
     /// What signalling was told to call last.
     pub(super) fn last_connect(&self) -> NewLeg {
         let wire = self.wire.lock().unwrap();
-        wire.commands.iter().rev().find_map(|c| if let signalling::Command::Connect { callee, .. } = c { Some(callee.clone()) } else { None }).expect("a call")
+        wire.commands
+            .iter()
+            .rev()
+            .find_map(|c| if let signalling::Command::Connect { callee, .. } = c { Some(callee.clone()) } else { None })
+            .expect("a call")
     }
 
     pub(super) fn refused(&self) -> Option<(u16, Option<u32>)> {
         let wire = self.wire.lock().unwrap();
-        wire.commands.iter().rev().find_map(|c| if let signalling::Command::Refuse { status, retry_after, .. } = c { Some((*status, *retry_after)) } else { None })
+        wire.commands.iter().rev().find_map(|c| {
+            if let signalling::Command::Refuse { status, retry_after, .. } = c {
+                Some((*status, *retry_after))
+            } else {
+                None
+            }
+        })
     }
 
     pub(super) fn transfer_refused(&self) -> Option<u16> {
         let wire = self.wire.lock().unwrap();
-        wire.commands.iter().rev().find_map(|c| if let signalling::Command::RefuseTransfer { status, .. } = c { Some(*status) } else { None })
+        wire.commands
+            .iter()
+            .rev()
+            .find_map(|c| if let signalling::Command::RefuseTransfer { status, .. } = c { Some(*status) } else { None })
     }
 
     pub(super) fn ring(&mut self, leg: LegId) {
@@ -484,7 +539,9 @@ impl Bench {
 
     /// The platform calls an agent, who answers.
     pub(super) fn call(&mut self, to: &str) -> Pair {
-        let call = self.trunk_calls(to, &[("X-Queue", "Support"), ("X-Access-Number", "+4721000001")]).expect("the call goes through");
+        let call = self
+            .trunk_calls(to, &[("X-Queue", "Support"), ("X-Access-Number", "+4721000001")])
+            .expect("the call goes through");
         self.answer(call);
         call
     }
@@ -529,7 +586,10 @@ impl Bench {
     /// Every listener that was called, newest last.
     pub(super) fn listeners(&self) -> Vec<NewLeg> {
         let wire = self.wire.lock().unwrap();
-        wire.commands.iter().filter_map(|c| if let signalling::Command::Call { leg, .. } = c { Some(leg.clone()) } else { None }).collect()
+        wire.commands
+            .iter()
+            .filter_map(|c| if let signalling::Command::Call { leg, .. } = c { Some(leg.clone()) } else { None })
+            .collect()
     }
 
     pub(super) fn listener(&self) -> NewLeg {
@@ -555,7 +615,9 @@ impl Bench {
 
     pub(super) fn accepted(&self) -> Option<Option<NewLeg>> {
         let wire = self.wire.lock().unwrap();
-        wire.commands.iter().rev().find_map(|c| if let signalling::Command::AcceptTransfer { target, .. } = c { Some(target.clone()) } else { None })
+        wire.commands.iter().rev().find_map(|c| {
+            if let signalling::Command::AcceptTransfer { target, .. } = c { Some(target.clone()) } else { None }
+        })
     }
 
     pub(super) fn refer(&mut self, leg: LegId, to: &str, replaces: Option<LegId>) -> TransferId {
@@ -583,7 +645,11 @@ impl Bench {
     }
 
     fn media_listener(&self) -> ListenerId {
-        self.media.iter().rev().find_map(|c| if let media::Command::OpenListener { listener, .. } = c { Some(*listener) } else { None }).expect("a listener")
+        self.media
+            .iter()
+            .rev()
+            .find_map(|c| if let media::Command::OpenListener { listener, .. } = c { Some(*listener) } else { None })
+            .expect("a listener")
     }
 
     /// The newest listener heard so much in all.
@@ -615,7 +681,13 @@ impl Bench {
 
     pub(super) fn shielded(&self) -> bool {
         let of = self.media_listener();
-        self.media.iter().rev().find_map(|c| if let media::Command::Shield { listener, on } = c { (*listener == of).then_some(*on) } else { None }).unwrap_or(false)
+        self.media
+            .iter()
+            .rev()
+            .find_map(|c| {
+                if let media::Command::Shield { listener, on } = c { (*listener == of).then_some(*on) } else { None }
+            })
+            .unwrap_or(false)
     }
 
     pub(super) fn stream(&self, leg: LegId) -> StreamId {
@@ -623,7 +695,8 @@ impl Bench {
     }
 
     pub(super) fn call_view(&self, pair: Pair) -> CallView {
-        let key = self.core.legs.get(&pair.caller).or_else(|| self.core.legs.get(&pair.callee)).expect("a live call").call;
+        let key =
+            self.core.legs.get(&pair.caller).or_else(|| self.core.legs.get(&pair.callee)).expect("a live call").call;
         self.core.calls.get(&key).expect("a call").view()
     }
 
@@ -658,10 +731,28 @@ impl Bench {
         assert_eq!((sizes.calls, sizes.interactions, sizes.listenings), (0, 0, 0), "{sizes:?}");
         assert_eq!(sizes.signalling.legs, 0, "legs are left");
         let core = &self.core;
-        assert!(core.legs.is_empty() && core.streams.is_empty() && core.ears.is_empty() && core.ear_legs.is_empty() && core.closed_ears.is_empty(), "{:?} {:?} {:?}", core.legs, core.streams, core.ears);
+        assert!(
+            core.legs.is_empty()
+                && core.streams.is_empty()
+                && core.ears.is_empty()
+                && core.ear_legs.is_empty()
+                && core.closed_ears.is_empty(),
+            "{:?} {:?} {:?}",
+            core.legs,
+            core.streams,
+            core.ears
+        );
         assert!(core.desks.is_empty() && core.transfers.is_empty() && core.call_ids.is_empty(), "{:?}", core.desks);
-        let opened = self.media.iter().filter(|c| matches!(c, media::Command::Open { .. } | media::Command::OpenListener { .. })).count();
-        let closed = self.media.iter().filter(|c| matches!(c, media::Command::Close { .. } | media::Command::CloseListener { .. })).count();
+        let opened = self
+            .media
+            .iter()
+            .filter(|c| matches!(c, media::Command::Open { .. } | media::Command::OpenListener { .. }))
+            .count();
+        let closed = self
+            .media
+            .iter()
+            .filter(|c| matches!(c, media::Command::Close { .. } | media::Command::CloseListener { .. }))
+            .count();
         assert_eq!(opened, closed, "ports are left");
     }
 

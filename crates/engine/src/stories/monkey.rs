@@ -24,7 +24,14 @@ impl Monkey {
         settings.max_listeners_per_agent = 3;
         settings.max_active_requests_supervisor = None;
         let b = Bench::with(settings, seed_with_mixed_rights(), Restored::default());
-        Self { b, rng: StdRng::seed_from_u64(seed), calls: Vec::new(), transfers: Vec::new(), orders: Vec::new(), heard: BTreeMap::new() }
+        Self {
+            b,
+            rng: StdRng::seed_from_u64(seed),
+            calls: Vec::new(),
+            transfers: Vec::new(),
+            orders: Vec::new(),
+            heard: BTreeMap::new(),
+        }
     }
 
     fn pick<T: Clone>(&mut self, of: &[T]) -> Option<T> {
@@ -100,7 +107,13 @@ impl Monkey {
             22 => {
                 let (agent, _) = self.pick(&AGENTS).unwrap();
                 let monitorable = Some(self.rng.random_bool(0.7));
-                let _ = self.b.command("platform", Command::PutAgent { id: agent.into(), agent: AgentChange { monitorable, ..AgentChange::default() } });
+                let _ = self.b.command(
+                    "platform",
+                    Command::PutAgent {
+                        id: agent.into(),
+                        agent: AgentChange { monitorable, ..AgentChange::default() },
+                    },
+                );
             }
             _ => self.replace(),
         }
@@ -120,7 +133,8 @@ impl Monkey {
             }
             1 => self.b.phone_calls(agent, "+4799999999"),
             _ => {
-                let headers: &[(&str, &str)] = if self.rng.random_bool(0.1) { &[("X-Do-Not-Monitor", "1")] } else { &[] };
+                let headers: &[(&str, &str)] =
+                    if self.rng.random_bool(0.1) { &[("X-Do-Not-Monitor", "1")] } else { &[] };
                 self.b.trunk_calls(number, headers)
             }
         };
@@ -138,11 +152,16 @@ impl Monkey {
 
     fn order(&mut self) {
         let (agent, _) = self.pick(&AGENTS).unwrap();
-        let listener = self.pick(&[user("sue"), user("sam"), user("admin"), number("+4799999999"), ListenerOrder::Agent("cia".into())]).unwrap();
+        let listener = self
+            .pick(&[user("sue"), user("sam"), user("admin"), number("+4799999999"), ListenerOrder::Agent("cia".into())])
+            .unwrap();
         let actor = self.pick(&["admin", "sue", "sam"]).unwrap();
         let calls = self.rng.random_range(1..4);
         let until = self.rng.random_bool(0.3).then(|| self.b.now.wall + jiff::SignedDuration::from_secs(60));
-        let directions = self.rng.random_bool(0.3).then(|| vec![CallDirection::Outbound, CallDirection::Internal, CallDirection::Inbound]);
+        let directions = self
+            .rng
+            .random_bool(0.3)
+            .then(|| vec![CallDirection::Outbound, CallDirection::Internal, CallDirection::Inbound]);
         let order = Order { until, directions, ..order(agent, listener, Some(calls)) };
         if let Ok(request) = self.b.order_as(actor, order) {
             self.orders.push((request.id, calls));
@@ -164,7 +183,14 @@ impl Monkey {
     }
 
     fn hear(&mut self) {
-        let live: Vec<u64> = self.b.core.ears.iter().filter(|(_, ear)| ear.state == crate::monitoring::EarState::Live && ear.taps.is_some()).map(|(key, _)| *key).collect();
+        let live: Vec<u64> = self
+            .b
+            .core
+            .ears
+            .iter()
+            .filter(|(_, ear)| ear.state == crate::monitoring::EarState::Live && ear.taps.is_some())
+            .map(|(key, _)| *key)
+            .collect();
         let Some(key) = self.pick(&live) else { return };
         let heard = self.heard.entry(ListenerId(key)).or_default();
         *heard += self.rng.random_range(500..4_000);
@@ -176,19 +202,25 @@ impl Monkey {
     fn refer(&mut self) {
         let Some(pair) = self.some_call(true) else { return };
         let agent = |b: &Bench, leg: LegId| b.core.legs.get(&leg).and_then(|leg| leg.party.agent().map(str::to_owned));
-        let Some(leg) = [pair.callee, pair.caller].into_iter().find(|leg| agent(&self.b, *leg).is_some()) else { return };
+        let Some(leg) = [pair.callee, pair.caller].into_iter().find(|leg| agent(&self.b, *leg).is_some()) else {
+            return;
+        };
         // its consultation, if it has one; now and then somebody else's leg
         let mine = |other: &LegId| agent(&self.b, *other) == agent(&self.b, leg);
-        let others: Vec<Pair> = self.calls.iter().filter(|(other, up)| *up && *other != pair).map(|(other, _)| *other).collect();
+        let others: Vec<Pair> =
+            self.calls.iter().filter(|(other, up)| *up && *other != pair).map(|(other, _)| *other).collect();
         let own = others.iter().find_map(|other| [other.caller, other.callee].into_iter().find(mine));
         let any = self.pick(&others).map(|other| other.caller);
         let replaces = if self.rng.random_bool(0.5) { own } else { any.filter(|_| self.rng.random_bool(0.1)) };
-        let other = replaces.and_then(|leg| others.iter().find(|other| other.caller == leg || other.callee == leg).copied());
+        let other =
+            replaces.and_then(|leg| others.iter().find(|other| other.caller == leg || other.callee == leg).copied());
         let (_, to) = self.pick(&AGENTS).unwrap();
         let before = self.b.wire.lock().unwrap().commands.len();
         let transfer = self.b.refer(leg, to, replaces);
         let wire = self.b.wire.lock().unwrap();
-        let accepted = wire.commands[before..].iter().find_map(|c| if let signalling::Command::AcceptTransfer { target, .. } = c { Some(target.clone()) } else { None });
+        let accepted = wire.commands[before..].iter().find_map(|c| {
+            if let signalling::Command::AcceptTransfer { target, .. } = c { Some(target.clone()) } else { None }
+        });
         drop(wire);
         let Some(accepted) = accepted else { return };
         let transferor_first = Pair { caller: leg, callee: if leg == pair.caller { pair.callee } else { pair.caller } };
@@ -201,7 +233,11 @@ impl Monkey {
 
     /// A transfer is joined, fails, or the caller gives up.
     fn outcome(&mut self) {
-        let Some((transfer, Pair { caller: transferor, callee: kept }, Some(target))) = self.pick(&self.transfers.clone()) else { return };
+        let Some((transfer, Pair { caller: transferor, callee: kept }, Some(target))) =
+            self.pick(&self.transfers.clone())
+        else {
+            return;
+        };
         self.transfers.retain(|(id, ..)| *id != transfer);
         let consultation = self.b.wire.lock().unwrap().pairs.get(&target).copied();
         let (survivor, released) = match consultation {
@@ -273,11 +309,18 @@ impl Monkey {
             assert_eq!(leg.party.agent(), Some(ear.agent.as_str()), "ear {key}");
             let call = &b.core.calls[&leg.call];
             assert!(!call.metadata.do_not_monitor, "a call that says no is tapped");
-            let listens = ear.listenings.iter().any(|id| call.interactions.contains(&b.core.listenings[id].interaction));
+            let listens =
+                ear.listenings.iter().any(|id| call.interactions.contains(&b.core.listenings[id].interaction));
             assert!(listens, "an ear hears an interaction that nobody listens to");
             assert!(b.core.directory.agents[&ear.agent].seed.monitorable);
         }
-        let per_agent = |agent: &str| b.core.ears.values().filter(|ear| ear.agent == agent && ear.state != crate::monitoring::EarState::Ending).count();
+        let per_agent = |agent: &str| {
+            b.core
+                .ears
+                .values()
+                .filter(|ear| ear.agent == agent && ear.state != crate::monitoring::EarState::Ending)
+                .count()
+        };
         assert!(AGENTS.iter().all(|(agent, _)| per_agent(agent) <= 3));
     }
 
@@ -294,9 +337,21 @@ impl Monkey {
         for (id, view) in &self.b.listenings {
             assert_eq!(view.state, ListeningState::Ended, "{view:?}");
             assert!(view.end_reason.is_some() && view.ended_at.is_some());
-            let ends = self.b.events.iter().filter(|e| e.name == EventName::ListeningEnded && matches!(&e.body, EventBody::Listening(l) if l.id == *id)).count();
+            let ends = self
+                .b
+                .events
+                .iter()
+                .filter(|e| {
+                    e.name == EventName::ListeningEnded && matches!(&e.body, EventBody::Listening(l) if l.id == *id)
+                })
+                .count();
             assert_eq!(ends, 1, "one event");
-            let kept = self.b.persisted.iter().filter(|c| matches!(c, Change::Listening(l) if l.id == *id && l.state == ListeningState::Ended)).count();
+            let kept = self
+                .b
+                .persisted
+                .iter()
+                .filter(|c| matches!(c, Change::Listening(l) if l.id == *id && l.state == ListeningState::Ended))
+                .count();
             assert_eq!(kept, 1, "one record");
         }
         for (id, view) in &self.b.calls {

@@ -12,11 +12,17 @@ fn an_order_during_a_call_rings_the_listener_at_once() {
     let mut b = Bench::new();
     b.call("1001");
     let request = b.order_as("admin", order("anna", user("sue"), Some(2))).unwrap();
-    assert_eq!((request.state, request.calls, request.ordered_by.as_str()), (RequestState::Waiting, CallCount { limit: Some(2), used: 0 }, "admin"));
+    assert_eq!(
+        (request.state, request.calls, request.ordered_by.as_str()),
+        (RequestState::Waiting, CallCount { limit: Some(2), used: 0 }, "admin")
+    );
     assert!(request.warnings.is_empty());
     let new = b.listener();
     assert_eq!(new.destination, account(&b, "sue"));
-    assert_eq!((new.from_user.as_str(), new.from_display.as_str(), new.identity), ("+4721000000", "Listen in: Anna Berg", true));
+    assert_eq!(
+        (new.from_user.as_str(), new.from_display.as_str(), new.identity),
+        ("+4721000000", "Listen in: Anna Berg", true)
+    );
     assert_eq!(b.request(&request.id).state, RequestState::Calling);
     b.listens();
     assert_eq!(b.request(&request.id).state, RequestState::Listening);
@@ -60,15 +66,27 @@ fn bad_bodies_name_the_field() {
     let good = || order("anna", user("sue"), Some(1));
     assert_eq!(code(&mut b, "admin", Order { calls: None, ..good() }), (422, "invalid-request", Some("calls")));
     for calls in [0, -1, 1000, i64::MAX] {
-        assert_eq!(code(&mut b, "admin", Order { calls: Some(calls), ..good() }), (422, "invalid-request", Some("calls")));
+        assert_eq!(
+            code(&mut b, "admin", Order { calls: Some(calls), ..good() }),
+            (422, "invalid-request", Some("calls"))
+        );
     }
     let (past, far) = (b.wall(-1), b.wall(31 * 86_400 + 60));
     assert_eq!(code(&mut b, "admin", Order { until: Some(past), ..good() }), (422, "invalid-request", Some("until")));
     assert_eq!(code(&mut b, "admin", Order { until: Some(far), ..good() }), (422, "invalid-request", Some("until")));
     assert_eq!(code(&mut b, "admin", Order { listener: None, ..good() }), (422, "invalid-request", Some("listener")));
-    assert_eq!(code(&mut b, "admin", Order { directions: Some(vec![]), ..good() }), (422, "invalid-request", Some("directions")));
-    for bad in ["", "+", "call me", "sip:x@y", "sip:bo@elsewhere.test", "sip:bo@127.0.0.1:6001", "12345678901234567890123"] {
-        assert_eq!(code(&mut b, "admin", order("anna", number(bad), Some(1))), (422, "invalid-request", Some("listener")), "{bad}");
+    assert_eq!(
+        code(&mut b, "admin", Order { directions: Some(vec![]), ..good() }),
+        (422, "invalid-request", Some("directions"))
+    );
+    for bad in
+        ["", "+", "call me", "sip:x@y", "sip:bo@elsewhere.test", "sip:bo@127.0.0.1:6001", "12345678901234567890123"]
+    {
+        assert_eq!(
+            code(&mut b, "admin", order("anna", number(bad), Some(1))),
+            (422, "invalid-request", Some("listener")),
+            "{bad}"
+        );
     }
 }
 
@@ -76,9 +94,15 @@ fn bad_bodies_name_the_field() {
 fn parts_that_this_version_lacks_are_refused() {
     let mut b = Bench::new();
     let good = || order("anna", user("sue"), Some(1));
-    assert_eq!(code(&mut b, "admin", Order { layout: Some("stereo".into()), ..good() }), (422, "not-supported", Some("layout")));
+    assert_eq!(
+        code(&mut b, "admin", Order { layout: Some("stereo".into()), ..good() }),
+        (422, "not-supported", Some("layout"))
+    );
     assert_eq!(code(&mut b, "admin", Order { confirm: Some(true), ..good() }), (422, "not-supported", Some("confirm")));
-    assert_eq!(code(&mut b, "admin", Order { listener: Some(ListenerOrder::Page), ..good() }), (422, "not-supported", Some("listener")));
+    assert_eq!(
+        code(&mut b, "admin", Order { listener: Some(ListenerOrder::Page), ..good() }),
+        (422, "not-supported", Some("listener"))
+    );
     assert!(b.order_as("admin", Order { layout: Some("mono".into()), confirm: Some(false), ..good() }).is_ok());
 }
 
@@ -87,16 +111,29 @@ fn unknown_agents_and_listeners_are_404() {
     let mut b = Bench::new();
     assert_eq!(code(&mut b, "admin", order("nobody", user("sue"), Some(1))).1, "agent-not-found");
     assert_eq!(code(&mut b, "admin", order("anna", user("nobody"), Some(1))), (404, "listener-not-found", None));
-    assert_eq!(code(&mut b, "admin", order("anna", ListenerOrder::Agent("nobody".into()), Some(1))).1, "listener-not-found");
-    assert_eq!(code(&mut b, "admin", order("anna", user("platform"), Some(1))).1, "listener-not-found", "without a softphone");
+    assert_eq!(
+        code(&mut b, "admin", order("anna", ListenerOrder::Agent("nobody".into()), Some(1))).1,
+        "listener-not-found"
+    );
+    assert_eq!(
+        code(&mut b, "admin", order("anna", user("platform"), Some(1))).1,
+        "listener-not-found",
+        "without a softphone"
+    );
 }
 
 #[test]
 fn the_listener_is_never_the_agent() {
     let mut b = Bench::new();
     let addresses = ["anna", "sip:anna@pbx.test", "sip:1001@pbx.test", "tel:1001", "sip:anna@127.0.0.1:6001"];
-    for listener in [ListenerOrder::Agent("anna".into()), number("1001"), number("10 01"), number("+1001")].into_iter().chain(addresses.map(number)) {
-        assert_eq!(code(&mut b, "admin", order("anna", listener, Some(1))), (422, "listener-is-agent", Some("listener")));
+    for listener in [ListenerOrder::Agent("anna".into()), number("1001"), number("10 01"), number("+1001")]
+        .into_iter()
+        .chain(addresses.map(number))
+    {
+        assert_eq!(
+            code(&mut b, "admin", order("anna", listener, Some(1))),
+            (422, "listener-is-agent", Some("listener"))
+        );
     }
 }
 
@@ -128,7 +165,11 @@ fn whom_a_supervisor_may_call() {
                 assert!(allowed, "{listener:?}");
                 b.command("sue", Command::DeleteRequest { id: request.id }).unwrap();
             }
-            Err(problem) => assert_eq!((allowed, problem.status, problem.code), (false, 403, "listener-not-allowed"), "{listener:?}"),
+            Err(problem) => assert_eq!(
+                (allowed, problem.status, problem.code),
+                (false, 403, "listener-not-allowed"),
+                "{listener:?}"
+            ),
         }
     }
 }
@@ -145,7 +186,10 @@ fn a_supervisor_has_one_active_request_an_admin_many() {
     let mut b = Bench::new();
     let first = b.order_as("sue", order("anna", user("sue"), Some(1))).unwrap();
     let problem = b.order_as("sue", order("bo", user("sue"), Some(1))).unwrap_err();
-    assert_eq!((problem.status, problem.code, problem.related.as_deref()), (409, "active-request-exists", Some(first.id.as_str())));
+    assert_eq!(
+        (problem.status, problem.code, problem.related.as_deref()),
+        (409, "active-request-exists", Some(first.id.as_str()))
+    );
     b.order("anna", user("admin"), 1);
     let second = b.order_as("admin", order("cia", user("admin"), Some(1))).unwrap();
     assert_eq!(second.warnings.iter().map(|w| w.code.as_str()).collect::<Vec<_>>(), ["listener-already-assigned"]);
@@ -156,7 +200,8 @@ fn a_supervisor_has_one_active_request_an_admin_many() {
 
 #[test]
 fn strict_listeners_are_409_and_all_requests_have_a_limit() {
-    let mut b = Bench::with(Settings { strict_listener: true, max_requests: 2, ..settings() }, seed(), Restored::default());
+    let mut b =
+        Bench::with(Settings { strict_listener: true, max_requests: 2, ..settings() }, seed(), Restored::default());
     let first = b.order("anna", user("admin"), 1);
     let problem = b.order_as("admin", order("cia", user("admin"), Some(1))).unwrap_err();
     assert_eq!((problem.status, problem.code, problem.related), (409, "listener-already-assigned", Some(first)));
@@ -181,11 +226,20 @@ fn a_dry_run_keeps_nothing() {
     b.order("cia", user("sue"), 1);
     b.call("1001");
     let before = b.persisted.len();
-    let Ok(Reply::Request(view)) = b.command("admin", Command::Order { order: order("anna", user("sue"), Some(1)), dry_run: true }) else { panic!() };
+    let Ok(Reply::Request(view)) =
+        b.command("admin", Command::Order { order: order("anna", user("sue"), Some(1)), dry_run: true })
+    else {
+        panic!()
+    };
     assert_eq!((view.state, view.warnings.len()), (RequestState::Waiting, 1));
     assert_eq!((b.requests.len(), b.persisted.len()), (1, before));
     assert!(b.listeners().is_empty());
-    assert_eq!(b.command("admin", Command::Order { order: order("nobody", user("sue"), Some(1)), dry_run: true }).unwrap_err().code, "agent-not-found");
+    assert_eq!(
+        b.command("admin", Command::Order { order: order("nobody", user("sue"), Some(1)), dry_run: true })
+            .unwrap_err()
+            .code,
+        "agent-not-found"
+    );
 }
 
 #[test]
@@ -205,7 +259,11 @@ fn the_answer_waits_for_the_store_and_so_does_the_listener() {
     let mut b = Bench::new();
     b.call("1001");
     b.hold_store = true;
-    b.drive(Input::Command { reply: ReplyId(99), actor: "admin".into(), command: Command::Order { order: order("anna", user("sue"), Some(1)), dry_run: false } });
+    b.drive(Input::Command {
+        reply: ReplyId(99),
+        actor: "admin".into(),
+        command: Command::Order { order: order("anna", user("sue"), Some(1)), dry_run: false },
+    });
     assert!(b.replies.is_empty() && b.requests.is_empty());
     let (persist, _) = b.held_back.remove(0);
     b.drive(Input::Persisted { persist, ok: true });
@@ -226,7 +284,14 @@ fn which_calls_trigger() {
     b.order("anna", user("sam"), 9);
     assert_eq!(b.listeners().len(), 1, "a call in progress counts whatever its direction");
     b.bye(call.caller);
-    b.order_as("admin", Order { directions: Some(vec![CallDirection::Outbound, CallDirection::Internal]), ..order("bo", user("admin"), Some(9)) }).unwrap();
+    b.order_as(
+        "admin",
+        Order {
+            directions: Some(vec![CallDirection::Outbound, CallDirection::Internal]),
+            ..order("bo", user("admin"), Some(9))
+        },
+    )
+    .unwrap();
     let before = b.listeners().len();
     let call = b.dial("bo", "+4799999999");
     assert_eq!(b.listeners().len(), before + 1);

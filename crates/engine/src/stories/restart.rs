@@ -33,7 +33,11 @@ fn orders_and_counts_are_as_they_were_and_open_listenings_are_closed() {
     assert_eq!((request.state, request.calls), (RequestState::Waiting, CallCount { limit: Some(3), used: 1 }));
     assert_eq!(b.reasons(), vec![EndReason::EngineRestarted]);
     assert!(b.last_listening().counted && b.last_listening().ended_at.is_some());
-    assert!(b.persisted.iter().any(|c| matches!(c, Change::Listening(l) if l.end_reason == Some(EndReason::EngineRestarted))));
+    assert!(
+        b.persisted
+            .iter()
+            .any(|c| matches!(c, Change::Listening(l) if l.end_reason == Some(EndReason::EngineRestarted)))
+    );
     b.call("1001");
     b.listens();
     assert_eq!(b.request(&id).state, RequestState::Listening);
@@ -63,11 +67,21 @@ fn requests_past_until_are_expired_and_full_ones_fulfilled() {
 #[test]
 fn the_apis_agents_return() {
     let mut b = Bench::new();
-    let agent = AgentChange { name: Some("Dag".into()), number: Some("1009".into()), contact: Some("sip:dag@127.0.0.1:6009".into()), ..AgentChange::default() };
+    let agent = AgentChange {
+        name: Some("Dag".into()),
+        number: Some("1009".into()),
+        contact: Some("sip:dag@127.0.0.1:6009".into()),
+        ..AgentChange::default()
+    };
     b.command("platform", Command::PutAgent { id: "dag".into(), agent }).unwrap();
     b.command("platform", Command::DeleteAgent { id: "bo".into() }).unwrap();
-    let agents = b.persisted.iter().filter_map(|c| if let Change::Agent(record) = c { Some(record.clone()) } else { None }).collect();
-    let mut b = Bench::with(settings(), seed(), Restored { agents, agents_removed: vec!["bo".into()], ..Restored::default() });
+    let agents = b
+        .persisted
+        .iter()
+        .filter_map(|c| if let Change::Agent(record) = c { Some(record.clone()) } else { None })
+        .collect();
+    let mut b =
+        Bench::with(settings(), seed(), Restored { agents, agents_removed: vec!["bo".into()], ..Restored::default() });
     assert_eq!(b.agents.keys().map(String::as_str).collect::<Vec<_>>(), ["anna", "cia", "dag"]);
     assert!(b.agents["dag"].registered);
     assert!(b.trunk_calls("1009", &[]).is_some());

@@ -29,7 +29,10 @@ fn a_blind_transfer_disconnects_the_listener_when_the_survivors_are_joined() {
     assert_eq!(b.ended_by_us(ear).unwrap().text, "agent-transferred");
     assert_eq!(b.reasons(), vec![EndReason::AgentTransferred]);
     let view = b.call_view(Pair { caller: call.caller, callee: target.leg });
-    assert_eq!((view.id, view.agent.as_deref(), view.state, view.direction), (name, Some("bo"), CallState::Up, CallDirection::Inbound));
+    assert_eq!(
+        (view.id, view.agent.as_deref(), view.state, view.direction),
+        (name, Some("bo"), CallState::Up, CallDirection::Inbound)
+    );
     assert_eq!(view.legs.len(), 3);
     let bridge = media::Command::Bridge { a: b.stream(call.caller), b: b.stream(target.leg) };
     assert!(b.media.contains(&bridge));
@@ -52,7 +55,10 @@ fn bye_right_after_202_lingers_in_silence_until_the_outcome() {
     let transfer = b.refer(call.callee, "1002", None);
     let target = b.accepted().unwrap().unwrap();
     b.bye_alone(call.callee);
-    assert_eq!((b.last_listening().state, b.last_listening().focus, b.hears()), (ListeningState::Live, Focus::Lingering, None));
+    assert_eq!(
+        (b.last_listening().state, b.last_listening().focus, b.hears()),
+        (ListeningState::Live, Focus::Lingering, None)
+    );
     assert!(b.ended_by_us(ear).is_none());
     assert_eq!(b.agents["anna"].status, AgentStatus::Unknown);
     b.seconds(10);

@@ -17,7 +17,9 @@ use crate::transport::Flow;
 pub(crate) enum Credentials {
     Right,
     /// None for our realm, or under a nonce that is no longer good.
-    Missing { stale: bool },
+    Missing {
+        stale: bool,
+    },
     Wrong,
 }
 
@@ -48,8 +50,10 @@ impl Ua {
     pub(crate) fn register(&mut self, server: ServerId, flow: Flow, request: &Message) {
         let user = request.to().ok().and_then(|to| to.parsed_uri()).map(|uri| uri.user_decoded()).unwrap_or_default();
         let account = self.door.index.account_of_user(&user);
-        let (peer, password) = (account.map(|account| account.id), account.and_then(|account| account.password.clone()));
-        let at_home = peer.is_some_and(|peer| self.door.index.accounts_at(flow.remote).any(|account| account.id == peer));
+        let (peer, password) =
+            (account.map(|account| account.id), account.and_then(|account| account.password.clone()));
+        let at_home =
+            peer.is_some_and(|peer| self.door.index.accounts_at(flow.remote).any(|account| account.id == peer));
         if let Some(peer) = peer.filter(|_| at_home && password.is_none()) {
             return self.bind(server, flow, request, peer); // known by its address alone
         }
@@ -77,7 +81,9 @@ impl Ua {
             }
             Registered::TooBrief(seconds) => {
                 let tag = self.token();
-                self.answer(server, 423, Some(&tag), |response| response.header(HeaderName::MinExpires, &seconds.to_string()));
+                self.answer(server, 423, Some(&tag), |response| {
+                    response.header(HeaderName::MinExpires, &seconds.to_string())
+                });
             }
             Registered::OutOfOrder => self.refuse(server, 500),
             Registered::Malformed(what) => {
@@ -90,8 +96,10 @@ impl Ua {
     /// A phone registered from elsewhere: calls of it whose old address nobody is registered from any more go on there,
     /// and their media may latch anew (SEMANTICS, NAT).
     fn follow_registration(&mut self, peer: PeerId, flow: Flow) {
-        let stays = |leg: &Leg| self.door.registrar.bindings(peer).any(|binding| binding.flow.remote == leg.signalling());
-        let legs = self.legs.values().filter(|leg| leg.party.origin == Origin::Account(peer) && leg.is_live() && !stays(leg));
+        let stays =
+            |leg: &Leg| self.door.registrar.bindings(peer).any(|binding| binding.flow.remote == leg.signalling());
+        let legs =
+            self.legs.values().filter(|leg| leg.party.origin == Origin::Account(peer) && leg.is_live() && !stays(leg));
         let moved: Vec<LegId> = legs.map(|leg| leg.id).collect();
         for id in moved {
             if let Some(dialog) = self.leg_mut(id).and_then(|leg| leg.dialog.as_mut()) {
@@ -114,7 +122,8 @@ impl Ua {
         let (now, method) = (self.now(), request.method());
         let name = if method == Method::Register { HeaderName::Authorization } else { HeaderName::ProxyAuthorization };
         let secret = |name: &str| password.filter(|_| name == user).map(str::to_owned);
-        let verdict = self.door.guard.challenger(now).verify(now, &method, request.request_uri(), request.headers(&name), secret);
+        let verdict =
+            self.door.guard.challenger(now).verify(now, &method, request.request_uri(), request.headers(&name), secret);
         match verdict {
             Ok(_) => Credentials::Right,
             Err(Refusal::Missing | Refusal::Malformed) => Credentials::Missing { stale: false },

@@ -29,7 +29,9 @@ pub(crate) fn session_body(message: &Message) -> Result<Option<Sdp>, Fault> {
     }
     let text = match message.content_type().as_str() {
         "" | SDP => Some(body),
-        kind if kind.starts_with("multipart/") => message.header(&HeaderName::ContentType).and_then(|value| sdp_part(value, &body)),
+        kind if kind.starts_with("multipart/") => {
+            message.header(&HeaderName::ContentType).and_then(|value| sdp_part(value, &body))
+        }
         _ => None,
     };
     let Some(text) = text else {
@@ -38,9 +40,11 @@ pub(crate) fn session_body(message: &Message) -> Result<Option<Sdp>, Fault> {
     match Sdp::parse(&text) {
         Ok(sdp) => Ok(Some(sdp)),
         Err(SdpError::Malformed(what)) => Err(Fault { status: 400, phrase: Some(what), header: None }),
-        Err(SdpError::NotAcceptable(what)) => {
-            Err(Fault { status: 488, phrase: None, header: Some((HeaderName::Warning, format!("304 medlytt \"{what}\""))) })
-        }
+        Err(SdpError::NotAcceptable(what)) => Err(Fault {
+            status: 488,
+            phrase: None,
+            header: Some((HeaderName::Warning, format!("304 medlytt \"{what}\""))),
+        }),
     }
 }
 
@@ -65,7 +69,8 @@ fn sdp_part(content_type: &str, body: &Bytes) -> Option<Bytes> {
         let is_sdp = head.lines().any(|line| {
             line.split_once(':').is_some_and(|(name, value)| {
                 let kind = value.split(';').next().unwrap_or_default().trim();
-                matches!(name.trim().to_ascii_lowercase().as_str(), "content-type" | "c") && kind.eq_ignore_ascii_case(SDP)
+                matches!(name.trim().to_ascii_lowercase().as_str(), "content-type" | "c")
+                    && kind.eq_ignore_ascii_case(SDP)
             })
         });
         is_sdp.then(|| body.slice(from + head_end + 4..end))

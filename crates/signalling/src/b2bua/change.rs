@@ -53,7 +53,14 @@ impl Ua {
     }
 
     /// Sends `from`'s offer (or the wish for one) on to `to`; the answer goes to `server`.
-    pub(crate) fn begin_change(&mut self, from: LegId, to: LegId, server: ServerId, method: &Method, offer: Option<Sdp>) {
+    pub(crate) fn begin_change(
+        &mut self,
+        from: LegId,
+        to: LegId,
+        server: ServerId,
+        method: &Method,
+        offer: Option<Sdp>,
+    ) {
         let body = match &offer {
             None => None,
             Some(offer) => {
@@ -75,7 +82,14 @@ impl Ua {
     }
 
     /// The other leg's answer to a change, or none (`None`: it never came).
-    pub(crate) fn change_answered(&mut self, client: ClientId, id: LegId, from: LegId, server: ServerId, response: Option<&Message>) {
+    pub(crate) fn change_answered(
+        &mut self,
+        client: ClientId,
+        id: LegId,
+        from: LegId,
+        server: ServerId,
+        response: Option<&Message>,
+    ) {
         if response.is_some_and(|response| response.status() < 200) {
             return;
         }
@@ -126,7 +140,8 @@ impl Ua {
 
     /// A re-INVITE without an offer was answered with one: it goes back, its answer comes in the ACK.
     fn late_change_offered(&mut self, id: LegId, from: LegId, server: ServerId, cseq: u32, offer: Option<Sdp>) {
-        let body = offer.as_ref().and_then(|offer| self.leg_mut(from)?.descriptions.offer_from(offer, effective(offer)));
+        let body =
+            offer.as_ref().and_then(|offer| self.leg_mut(from)?.descriptions.offer_from(offer, effective(offer)));
         let (Some(offer), Some(body)) = (offer, body) else {
             self.acknowledge(id, cseq, None);
             return self.refuse_change(from, server, 488, Vec::new());
@@ -181,7 +196,10 @@ impl Ua {
         self.clear_inbound(id);
         self.drop_offer(id);
         self.answer(server, 487, None, |response| response);
-        let passed = self.clients.iter().find(|(_, purpose)| matches!(purpose, Purpose::Change { server: of, .. } if *of == server));
+        let passed = self
+            .clients
+            .iter()
+            .find(|(_, purpose)| matches!(purpose, Purpose::Change { server: of, .. } if *of == server));
         if let Some(client) = passed.map(|(client, _)| *client) {
             self.cancel_change(client);
         }
@@ -203,7 +221,9 @@ impl Ua {
         let seconds = self.random.random_range(0..=10u32).to_string();
         match why {
             NotNow::Pending => self.answer(server, 491, None, |response| response),
-            NotNow::Unfinished => self.answer(server, 500, None, |response| response.header(HeaderName::RetryAfter, &seconds)),
+            NotNow::Unfinished => {
+                self.answer(server, 500, None, |response| response.header(HeaderName::RetryAfter, &seconds))
+            }
         }
     }
 }
@@ -213,7 +233,9 @@ impl Ua {
     fn change_alone(&mut self, id: LegId, server: ServerId, offer: Option<Sdp>) {
         let Some(offer) = offer else { return self.offer_alone(id, server) };
         let Some(leg) = self.leg_mut(id) else { return };
-        let Some((direction, only)) = alone(&leg.kind, &offer) else { return self.answer(server, 488, None, |response| response) };
+        let Some((direction, only)) = alone(&leg.kind, &offer) else {
+            return self.answer(server, 488, None, |response| response);
+        };
         leg.descriptions.receive_offer(offer.clone());
         let Some((body, told)) = leg.descriptions.write_answer(&offer, direction, &only) else {
             return self.answer(server, 488, None, |response| response);

@@ -26,7 +26,10 @@ impl Ua {
 
     /// A CANCEL came for a leg that was not answered (RFC 3261 §9.2).
     pub(crate) fn cancelled(&mut self, id: LegId, cancel: &Message) {
-        if !self.leg(id).is_some_and(|leg| matches!(leg.state, State::Offered(_) | State::Proceeding(_) | State::Answering { .. })) {
+        if !self
+            .leg(id)
+            .is_some_and(|leg| matches!(leg.state, State::Offered(_) | State::Proceeding(_) | State::Answering { .. }))
+        {
             return;
         }
         let peer = self.unlink(id);
@@ -134,7 +137,8 @@ impl Ua {
     pub(crate) fn take_place(&mut self, new: LegId, old: LegId) {
         let Some(peer) = self.peer_of(new) else { return };
         if !self.leg(peer).is_some_and(|leg| leg.is_live()) {
-            return self.clear_call(new, &Release::ours(&Reason { cause: 480, text: "The other party hung up".into() }));
+            return self
+                .clear_call(new, &Release::ours(&Reason { cause: 480, text: "The other party hung up".into() }));
         }
         if self.peer_of(old) == Some(peer) {
             self.unpair(old);

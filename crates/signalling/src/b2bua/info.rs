@@ -22,7 +22,8 @@ impl Ua {
         let package = info.header(&HeaderName::Other("info-package".into()));
         let content_type = info.header(&HeaderName::ContentType).unwrap_or("application/octet-stream");
         self.request_in(peer, &Method::Info, Purpose::Info { leg: peer, server }, |request| {
-            let request = package.into_iter().fold(request, |request, package| request.raw_header("Info-Package", package));
+            let request =
+                package.into_iter().fold(request, |request, package| request.raw_header("Info-Package", package));
             if body.is_empty() { request } else { request.body(content_type, body) }
         });
     }

@@ -29,7 +29,9 @@ impl Algorithm {
     /// From the `algorithm` parameter; none means MD5 (RFC 7616 §3.3).
     pub fn new(name: Option<&str>) -> Option<Self> {
         let Some(name) = name else { return Some(Self::Md5) };
-        [Self::Md5, Self::Sha256, Self::Sha512_256].into_iter().find(|algorithm| name.eq_ignore_ascii_case(algorithm.as_str()))
+        [Self::Md5, Self::Sha256, Self::Sha512_256]
+            .into_iter()
+            .find(|algorithm| name.eq_ignore_ascii_case(algorithm.as_str()))
     }
     /// As in a challenge.
     pub fn as_str(self) -> &'static str {
@@ -102,7 +104,14 @@ impl Question<'_> {
             None => hash(&[secret.as_bytes(), self.nonce.as_bytes(), request.as_bytes()]),
             Some(Quality { nc, cnonce, .. }) => {
                 let qop: &[u8] = if body.is_some() { b"auth-int" } else { b"auth" };
-                hash(&[secret.as_bytes(), self.nonce.as_bytes(), nc.as_bytes(), cnonce.as_bytes(), qop, request.as_bytes()])
+                hash(&[
+                    secret.as_bytes(),
+                    self.nonce.as_bytes(),
+                    nc.as_bytes(),
+                    cnonce.as_bytes(),
+                    qop,
+                    request.as_bytes(),
+                ])
             }
         }
     }
@@ -123,7 +132,9 @@ impl<'a> Fields<'a> {
             let (name, value) = piece.split_once('=')?;
             let (name, value) = (syntax::trim(name), syntax::trim(value));
             let value = value.strip_prefix('"').map_or(Some(value), |rest| rest.strip_suffix('"'))?;
-            if fields.len() >= PARAMS_MAX || fields.iter().any(|(other, _): &(&str, &str)| other.eq_ignore_ascii_case(name)) {
+            if fields.len() >= PARAMS_MAX
+                || fields.iter().any(|(other, _): &(&str, &str)| other.eq_ignore_ascii_case(name))
+            {
                 return None;
             }
             fields.push((name, value));
@@ -142,7 +153,11 @@ fn meant(value: &str) -> std::borrow::Cow<'_, str> {
 
 /// A value between quotes; quotes and line ends cannot leave it.
 fn quotable(value: &str) -> String {
-    value.chars().filter(|c| !c.is_control()).flat_map(|c| matches!(c, '"' | '\\').then_some('\\').into_iter().chain([c])).collect()
+    value
+        .chars()
+        .filter(|c| !c.is_control())
+        .flat_map(|c| matches!(c, '"' | '\\').then_some('\\').into_iter().chain([c]))
+        .collect()
 }
 
 #[cfg(test)]
@@ -158,28 +173,52 @@ mod tests {
             method: "GET",
             uri: "/dir/index.html",
             nonce: "7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v",
-            quality: Some(Quality { nc: "00000001", cnonce: "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ", body: None }),
+            quality: Some(Quality {
+                nc: "00000001",
+                cnonce: "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ",
+                body: None,
+            }),
         }
     }
 
     #[test]
     fn examples_of_rfc_7616_section_3_9_1() {
         assert_eq!(example(Algorithm::Md5).response(), "8ca523f5e9506fed4657c9700eebdbec");
-        assert_eq!(example(Algorithm::Sha256).response(), "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1");
+        assert_eq!(
+            example(Algorithm::Sha256).response(),
+            "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"
+        );
     }
 
     #[test]
     fn example_of_rfc_2069_with_its_erratum() {
-        let old = Question { realm: "testrealm@host.com", password: "CircleOfLife", nonce: "dcd98b7102dd2f0e8b11d0f600bfb0c093", quality: None, ..example(Algorithm::Md5) };
+        let old = Question {
+            realm: "testrealm@host.com",
+            password: "CircleOfLife",
+            nonce: "dcd98b7102dd2f0e8b11d0f600bfb0c093",
+            quality: None,
+            ..example(Algorithm::Md5)
+        };
         assert_eq!(old.response(), "1949323746fe6a43ef61f9606e7febea");
     }
 
     #[test]
     fn fields() {
         let fields = Fields::parse("digest realm=\"a, \\\"b\" ,nc=00000001,\tqop = auth ,,").unwrap();
-        assert_eq!((fields.value("Realm"), fields.value("nc"), fields.value("qop")), (Some("a, \\\"b"), Some("00000001"), Some("auth")));
+        assert_eq!(
+            (fields.value("Realm"), fields.value("nc"), fields.value("qop")),
+            (Some("a, \\\"b"), Some("00000001"), Some("auth"))
+        );
         assert_eq!(meant(fields.value("realm").unwrap()), "a, \"b");
-        for broken in ["", "Digest", "Basic YWJj", "Digest a=1,a=2", "Digest a", "Digest a=\"x", &format!("Digest {}", (0..40).map(|n| format!("p{n}=1,")).collect::<String>())] {
+        for broken in [
+            "",
+            "Digest",
+            "Basic YWJj",
+            "Digest a=1,a=2",
+            "Digest a",
+            "Digest a=\"x",
+            &format!("Digest {}", (0..40).map(|n| format!("p{n}=1,")).collect::<String>()),
+        ] {
             assert!(Fields::parse(broken).is_none(), "{broken}");
         }
     }

@@ -21,7 +21,11 @@ pub struct Terms {
 
 impl Default for Terms {
     fn default() -> Self {
-        Self { lifetime: Duration::from_secs(300), nonces_max: 10_000, algorithms: vec![Algorithm::Sha256, Algorithm::Md5] }
+        Self {
+            lifetime: Duration::from_secs(300),
+            nonces_max: 10_000,
+            algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
+        }
     }
 }
 
@@ -55,7 +59,11 @@ pub struct Challenger {
 
 impl std::fmt::Debug for Challenger {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Challenger").field("realm", &self.realm).field("used", &self.used.len()).field("forgotten", &self.forgotten).finish_non_exhaustive()
+        f.debug_struct("Challenger")
+            .field("realm", &self.realm)
+            .field("used", &self.used.len())
+            .field("forgotten", &self.forgotten)
+            .finish_non_exhaustive()
     }
 }
 
@@ -71,7 +79,12 @@ impl Challenger {
         let opaque = hex(self.sign(b"opaque").get(..8).unwrap_or_default());
         let realm = quotable(&self.realm);
         let stale = if stale { ", stale=true" } else { "" };
-        let line = |algorithm: &Algorithm| format!("Digest realm=\"{realm}\", nonce=\"{nonce}\", opaque=\"{opaque}\", algorithm={}, qop=\"auth\"{stale}", algorithm.as_str());
+        let line = |algorithm: &Algorithm| {
+            format!(
+                "Digest realm=\"{realm}\", nonce=\"{nonce}\", opaque=\"{opaque}\", algorithm={}, qop=\"auth\"{stale}",
+                algorithm.as_str()
+            )
+        };
         self.terms.algorithms.iter().map(line).collect()
     }
 
@@ -186,18 +199,35 @@ impl<'a> Claim<'a> {
         let quality = match fields.value("qop") {
             None => None,
             Some(qop) if qop.eq_ignore_ascii_case("auth") => {
-                let nc = fields.value("nc").filter(|nc| nc.len() == 8 && nc.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+                let nc =
+                    fields.value("nc").filter(|nc| nc.len() == 8 && nc.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
                 Some((nc, u32::from_str_radix(nc, 16).ok()?, fields.value("cnonce")?))
             }
             Some(_) => return None,
         };
         let username = fields.value("username").filter(|username| !username.is_empty())?;
-        Some(Self { algorithm: Algorithm::new(fields.value("algorithm"))?, username, nonce: fields.value("nonce")?, uri: fields.value("uri")?, response: fields.value("response")?, quality })
+        Some(Self {
+            algorithm: Algorithm::new(fields.value("algorithm"))?,
+            username,
+            nonce: fields.value("nonce")?,
+            uri: fields.value("uri")?,
+            response: fields.value("response")?,
+            quality,
+        })
     }
 
     fn is_right(&self, realm: &str, method: &Method, password: &str) -> bool {
         let quality = self.quality.map(|(nc, _, cnonce)| Quality { nc, cnonce, body: None });
-        let question = Question { algorithm: self.algorithm, username: self.username, realm, password, method: method.as_str(), uri: self.uri, nonce: self.nonce, quality };
+        let question = Question {
+            algorithm: self.algorithm,
+            username: self.username,
+            realm,
+            password,
+            method: method.as_str(),
+            uri: self.uri,
+            nonce: self.nonce,
+            quality,
+        };
         same(&question.response(), &self.response.to_ascii_lowercase())
     }
 }
@@ -213,7 +243,9 @@ fn same_resource(claimed: &str, request_uri: &str) -> bool {
         return true;
     }
     let (Some(claimed), Some(asked)) = (Uri::parse(claimed), Uri::parse(request_uri)) else { return false };
-    claimed.user_decoded() == asked.user_decoded() && claimed.host().eq_ignore_ascii_case(asked.host()) && claimed.port().unwrap_or(5060) == asked.port().unwrap_or(5060)
+    claimed.user_decoded() == asked.user_decoded()
+        && claimed.host().eq_ignore_ascii_case(asked.host())
+        && claimed.port().unwrap_or(5060) == asked.port().unwrap_or(5060)
 }
 
 #[cfg(test)]
@@ -246,7 +278,9 @@ mod tests {
         let now = start();
         let mut challenger = challenger(now);
         let lines = challenger.challenge(now, false);
-        assert!(lines[0].contains("algorithm=SHA-256") && lines[1].contains("algorithm=MD5") && !lines[0].contains("stale"));
+        assert!(
+            lines[0].contains("algorithm=SHA-256") && lines[1].contains("algorithm=MD5") && !lines[0].contains("stale")
+        );
         assert_eq!(verify(&mut challenger, now, &reply(&lines, &ANN, 1)), Ok("ann".into()));
         assert_eq!(verify(&mut challenger, now, &reply(&lines[1..], &ANN, 2)), Ok("ann".into()));
         assert!(challenger.challenge(now, true)[0].ends_with("stale=true"));
@@ -262,10 +296,16 @@ mod tests {
         assert_eq!(verify(&mut challenger, now, &value), Err(Refusal::Stale));
         assert_eq!(verify(&mut challenger, now, &reply(&lines, &ANN, 4)), Err(Refusal::Stale));
         assert_eq!(verify(&mut challenger, now + Duration::from_secs(299), &reply(&lines, &ANN, 6)), Ok("ann".into()));
-        assert_eq!(verify(&mut challenger, now + Duration::from_secs(301), &reply(&lines, &ANN, 7)), Err(Refusal::Stale));
+        assert_eq!(
+            verify(&mut challenger, now + Duration::from_secs(301), &reply(&lines, &ANN, 7)),
+            Err(Refusal::Stale)
+        );
         let foreign = Challenger::new("pbx", [8; 32], now, Terms::default()).challenge(now, false);
         assert_eq!(verify(&mut challenger, now, &reply(&foreign, &ANN, 1)), Err(Refusal::Stale));
-        assert_eq!(verify(&mut challenger, now, &reply(&foreign, &Credentials { password: "x", ..ANN }, 1)), Err(Refusal::Wrong));
+        assert_eq!(
+            verify(&mut challenger, now, &reply(&foreign, &Credentials { password: "x", ..ANN }, 1)),
+            Err(Refusal::Wrong)
+        );
     }
 
     #[test]
@@ -287,7 +327,10 @@ mod tests {
         let now = start();
         let mut challenger = challenger(now);
         let nonce = challenger.nonce(now);
-        let old = |uri: &str| answer([format!("Digest realm=\"pbx\", nonce=\"{nonce}\"").as_str()], &ANN, "INVITE", uri, b"", "", 1).unwrap();
+        let old = |uri: &str| {
+            answer([format!("Digest realm=\"pbx\", nonce=\"{nonce}\"").as_str()], &ANN, "INVITE", uri, b"", "", 1)
+                .unwrap()
+        };
         assert_eq!(verify(&mut challenger, now, &old(URI)), Ok("ann".into()));
         assert_eq!(verify(&mut challenger, now, &old(URI)), Err(Refusal::Stale));
     }
@@ -299,11 +342,27 @@ mod tests {
         let lines = challenger.challenge(now, false);
         let good = reply(&lines, &ANN, 1);
         assert_eq!(challenger.verify(now, &Method::Invite, URI, [], password), Err(Refusal::Missing));
-        assert_eq!(verify(&mut challenger, now, &good.replace("realm=\"pbx\"", "realm=\"other\"")), Err(Refusal::Missing));
-        assert_eq!(verify(&mut challenger, now, &reply(&lines, &Credentials { user: "bob", ..ANN }, 1)), Err(Refusal::Wrong));
-        assert_eq!(verify(&mut challenger, now, &reply(&lines, &Credentials { user: "bob", password: "" }, 1)), Err(Refusal::Wrong));
-        assert_eq!(challenger.verify(now, &Method::Bye, URI, [good.as_str()], password), Err(Refusal::Wrong), "of another method");
-        assert_eq!(challenger.verify(now, &Method::Invite, "sip:other@pbx.example", [good.as_str()], password), Err(Refusal::Malformed));
+        assert_eq!(
+            verify(&mut challenger, now, &good.replace("realm=\"pbx\"", "realm=\"other\"")),
+            Err(Refusal::Missing)
+        );
+        assert_eq!(
+            verify(&mut challenger, now, &reply(&lines, &Credentials { user: "bob", ..ANN }, 1)),
+            Err(Refusal::Wrong)
+        );
+        assert_eq!(
+            verify(&mut challenger, now, &reply(&lines, &Credentials { user: "bob", password: "" }, 1)),
+            Err(Refusal::Wrong)
+        );
+        assert_eq!(
+            challenger.verify(now, &Method::Bye, URI, [good.as_str()], password),
+            Err(Refusal::Wrong),
+            "of another method"
+        );
+        assert_eq!(
+            challenger.verify(now, &Method::Invite, "sip:other@pbx.example", [good.as_str()], password),
+            Err(Refusal::Malformed)
+        );
         for broken in [
             "Basic YW5uOnphbnppYmFy".to_owned(),
             good.replace("qop=auth", "qop=auth-int"),
@@ -317,6 +376,16 @@ mod tests {
         ] {
             assert_eq!(verify(&mut challenger, now, &broken), Err(Refusal::Malformed), "{broken}");
         }
-        assert!(challenger.verify(now, &Method::Invite, "sip:svc@PBX.example:5060;transport=udp", ["Digest realm=\"else\"", good.as_str()], password).is_ok());
+        assert!(
+            challenger
+                .verify(
+                    now,
+                    &Method::Invite,
+                    "sip:svc@PBX.example:5060;transport=udp",
+                    ["Digest realm=\"else\"", good.as_str()],
+                    password
+                )
+                .is_ok()
+        );
     }
 }

@@ -320,17 +320,31 @@ mod tests {
 
     #[test]
     fn a_response_copies_what_it_must() {
-        let request = message("INVITE sip:b@e SIP/2.0\r\nv: SIP/2.0/UDP p1;branch=z9hG4bK1 ,\r\n SIP/2.0/TCP p2\r\nMax-Forwards: 3\r\nRecord-Route: <sip:p1;lr>\r\nVia: SIP/2.0/UDP p3\r\nf: <sip:a@e>;tag=1\r\nt:   \"B\" <sip:b@e>\r\ni: 77@e\r\nCSeq: 0007   INVITE\r\nRecord-Route: <sip:p2;lr>\r\nTimestamp: 54\r\n\r\n");
-        let ringing = ResponseBuilder::new(&request, 180, None, Some("xyz")).header(HeaderName::Contact, "<sip:b@192.0.2.4>").finish();
+        let request = message(
+            "INVITE sip:b@e SIP/2.0\r\nv: SIP/2.0/UDP p1;branch=z9hG4bK1 ,\r\n SIP/2.0/TCP p2\r\nMax-Forwards: 3\r\nRecord-Route: <sip:p1;lr>\r\nVia: SIP/2.0/UDP p3\r\nf: <sip:a@e>;tag=1\r\nt:   \"B\" <sip:b@e>\r\ni: 77@e\r\nCSeq: 0007   INVITE\r\nRecord-Route: <sip:p2;lr>\r\nTimestamp: 54\r\n\r\n",
+        );
+        let ringing = ResponseBuilder::new(&request, 180, None, Some("xyz"))
+            .header(HeaderName::Contact, "<sip:b@192.0.2.4>")
+            .finish();
         assert_eq!(
             text(&ringing),
             "SIP/2.0 180 Ringing\r\nv: SIP/2.0/UDP p1;branch=z9hG4bK1 ,\r\n SIP/2.0/TCP p2\r\nRecord-Route: <sip:p1;lr>\r\nVia: SIP/2.0/UDP p3\r\nf: <sip:a@e>;tag=1\r\nt:   \"B\" <sip:b@e>;tag=xyz\r\ni: 77@e\r\nCSeq: 0007   INVITE\r\nRecord-Route: <sip:p2;lr>\r\nContact: <sip:b@192.0.2.4>\r\nContent-Length: 0\r\n\r\n"
         );
-        assert_eq!((ringing.status(), ringing.method(), ringing.to_tag(), ringing.reason()), (180, Method::Invite, "xyz", "Ringing"));
+        assert_eq!(
+            (ringing.status(), ringing.method(), ringing.to_tag(), ringing.reason()),
+            (180, Method::Invite, "xyz", "Ringing")
+        );
         let trying = ResponseBuilder::new(&request, 100, None, Some("xyz")).finish();
-        assert!(text(&trying).contains("Timestamp: 54") && trying.to_tag().is_empty() && trying.header(&HeaderName::RecordRoute).is_none());
-        let busy = ResponseBuilder::new(&request, 486, Some("Not\r\nnow"), Some("xyz")).body("text/plain", "no").finish();
-        assert!(busy.bytes().starts_with(b"SIP/2.0 486 Not  now\r\n") && busy.header(&HeaderName::RecordRoute).is_none());
+        assert!(
+            text(&trying).contains("Timestamp: 54")
+                && trying.to_tag().is_empty()
+                && trying.header(&HeaderName::RecordRoute).is_none()
+        );
+        let busy =
+            ResponseBuilder::new(&request, 486, Some("Not\r\nnow"), Some("xyz")).body("text/plain", "no").finish();
+        assert!(
+            busy.bytes().starts_with(b"SIP/2.0 486 Not  now\r\n") && busy.header(&HeaderName::RecordRoute).is_none()
+        );
         assert_eq!((busy.content_type().as_str(), &busy.body()[..]), ("text/plain", &b"no"[..]));
     }
 }

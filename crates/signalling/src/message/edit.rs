@@ -65,7 +65,11 @@ impl Edit<'_> {
     /// Replaces the body. An empty content type leaves the message without Content-Type.
     #[must_use]
     pub fn body(mut self, content_type: &str, body: Bytes) -> Self {
-        self = if content_type.is_empty() { self.remove(HeaderName::ContentType) } else { self.set(HeaderName::ContentType, content_type) };
+        self = if content_type.is_empty() {
+            self.remove(HeaderName::ContentType)
+        } else {
+            self.set(HeaderName::ContentType, content_type)
+        };
         self.body = Some(body);
         self
     }
@@ -109,7 +113,11 @@ impl Edit<'_> {
 impl Line {
     fn is(&self, message: &Message, name: &HeaderName) -> bool {
         match self {
-            Self::Kept(place) => message.index.entries.get(*place).is_some_and(|entry| super::scan::names(&message.raw, entry, name.id(), name.as_str())),
+            Self::Kept(place) => message
+                .index
+                .entries
+                .get(*place)
+                .is_some_and(|entry| super::scan::names(&message.raw, entry, name.id(), name.as_str())),
             Self::New(own, _) => own.id() == name.id() && own.as_str().eq_ignore_ascii_case(name.as_str()),
         }
     }
@@ -165,7 +173,11 @@ mod tests {
 
     #[test]
     fn set_replaces_all_lines_in_the_first_ones_place_and_injects_nothing() {
-        let after = message(REQUEST).edit().set(HeaderName::Via, "SIP/2.0/UDP c.example\r\nRoute: <sip:evil>\0").request_uri("sip:a@b c\r\nX: y").finish();
+        let after = message(REQUEST)
+            .edit()
+            .set(HeaderName::Via, "SIP/2.0/UDP c.example\r\nRoute: <sip:evil>\0")
+            .request_uri("sip:a@b c\r\nX: y")
+            .finish();
         assert_eq!(after.headers(&HeaderName::Via).collect::<Vec<_>>(), ["SIP/2.0/UDP c.example  Route: <sip:evil>"]);
         assert_eq!(after.header(&HeaderName::Route), None);
         assert_eq!(after.request_uri(), "sip:a@b%20c%0D%0AX:%20y");

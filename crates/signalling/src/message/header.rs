@@ -38,14 +38,19 @@ impl<'a> NameAddr<'a> {
         };
         let (uri, params) = syntax::cut(rest.strip_prefix('<')?, b'>')?;
         let (uri, params) = (syntax::trim(uri), syntax::trim(params));
-        (has_scheme(uri) && (params.is_empty() || params.starts_with(';')) && syntax::quotes_end(params)).then_some(Self { display, uri, params: Params { text: params } })
+        (has_scheme(uri) && (params.is_empty() || params.starts_with(';')) && syntax::quotes_end(params))
+            .then_some(Self { display, uri, params: Params { text: params } })
     }
 
     /// addr-spec without angle brackets: what follows `;` belongs to the header (RFC 3261 §20.10).
     fn bare(text: &'a str) -> Option<Self> {
         let (uri, params) = syntax::cut_before(text, b';');
         let uri = syntax::trim(uri);
-        (has_scheme(uri) && !uri.contains([' ', '\t', ',', '"']) && syntax::quotes_end(params)).then_some(Self { display: Cow::Borrowed(""), uri, params: Params { text: params } })
+        (has_scheme(uri) && !uri.contains([' ', '\t', ',', '"']) && syntax::quotes_end(params)).then_some(Self {
+            display: Cow::Borrowed(""),
+            uri,
+            params: Params { text: params },
+        })
     }
 
     /// The URI, parsed.
@@ -59,7 +64,11 @@ impl<'a> NameAddr<'a> {
 }
 
 fn has_scheme(uri: &str) -> bool {
-    syntax::cut(uri, b':').is_some_and(|(scheme, rest)| !scheme.is_empty() && !rest.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')))
+    syntax::cut(uri, b':').is_some_and(|(scheme, rest)| {
+        !scheme.is_empty()
+            && !rest.is_empty()
+            && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
+    })
 }
 
 /// A quoted string without its quotes and backslashes.
@@ -117,7 +126,8 @@ impl CSeq {
         let text = syntax::trim(text);
         let (number, method) = text.split_at_checked(text.bytes().position(syntax::is_white)?)?;
         let (number, method) = (syntax::number(number)?, syntax::trim(method));
-        (number < 1 << 31 && !method.is_empty() && method.bytes().all(syntax::is_token)).then_some((u32::try_from(number).ok()?, method))
+        (number < 1 << 31 && !method.is_empty() && method.bytes().all(syntax::is_token))
+            .then_some((u32::try_from(number).ok()?, method))
     }
 }
 
@@ -150,7 +160,12 @@ impl<'a> Via<'a> {
         let (transport, rest) = rest.split_at_checked(transport_end)?;
         let (sent_by, params) = syntax::cut_before(rest, b';');
         let (host, port) = syntax::host_port(sent_by)?;
-        (token(transport) && syntax::quotes_end(params)).then_some(Self { transport, host, port, params: Params { text: params } })
+        (token(transport) && syntax::quotes_end(params)).then_some(Self {
+            transport,
+            host,
+            port,
+            params: Params { text: params },
+        })
     }
     /// The branch, or empty.
     pub fn branch(&self) -> &'a str {
@@ -201,29 +216,71 @@ mod tests {
         let tight = NameAddr::parse("caller<sip:caller@example.com>;tag=323").unwrap();
         assert_eq!((&*tight.display, tight.uri, tight.tag()), ("caller", "sip:caller@example.com", Some("323")));
         let bare = NameAddr::parse("sip:+1650@ss1.example.net;user=phone;tag=\"a<b\"").unwrap();
-        assert_eq!((bare.uri, bare.params.value("user"), bare.tag()), ("sip:+1650@ss1.example.net", Some("phone"), Some("a<b")));
+        assert_eq!(
+            (bare.uri, bare.params.value("user"), bare.tag()),
+            ("sip:+1650@ss1.example.net", Some("phone"), Some("a<b"))
+        );
         assert_eq!(NameAddr::parse("<tel:+123>").unwrap().tag(), None);
-        for broken in ["*", "", "\"open <sip:a@b>", "<sip:a@b", "<sip:a@b> x", "Bell, A <sip:a@b>", "sip:a b", "<>", "<:>", "a \"b\" <sip:c@d>", "<sip:a@b>;x=\"y", "sip:a@b;x=\"y\\\""] {
+        for broken in [
+            "*",
+            "",
+            "\"open <sip:a@b>",
+            "<sip:a@b",
+            "<sip:a@b> x",
+            "Bell, A <sip:a@b>",
+            "sip:a b",
+            "<>",
+            "<:>",
+            "a \"b\" <sip:c@d>",
+            "<sip:a@b>;x=\"y",
+            "sip:a@b;x=\"y\\\"",
+        ] {
             assert!(NameAddr::parse(broken).is_none(), "{broken:?}");
         }
     }
 
     #[test]
     fn vias_with_spaces_and_ipv6() {
-        let via = Via::parse("SIP / 2.0 / TCP     spindle.example.com : 5070  ;  branch  =   z9hG4bK9ikj8 ;rport").unwrap();
-        assert_eq!((via.transport, via.host, via.port, via.branch()), ("TCP", "spindle.example.com", Some(5070), "z9hG4bK9ikj8"));
+        let via =
+            Via::parse("SIP / 2.0 / TCP     spindle.example.com : 5070  ;  branch  =   z9hG4bK9ikj8 ;rport").unwrap();
+        assert_eq!(
+            (via.transport, via.host, via.port, via.branch()),
+            ("TCP", "spindle.example.com", Some(5070), "z9hG4bK9ikj8")
+        );
         assert_eq!(via.params.value("rport"), Some(""));
         let v6 = Via::parse("SIP/2.0/UDP [2001:db8::9:1];received=[2001:db8::9:255];branch=z9hG4bKas3-111").unwrap();
-        assert_eq!((v6.host, v6.port, v6.params.value("received")), ("[2001:db8::9:1]", None, Some("[2001:db8::9:255]")));
-        for broken in ["", "SIP/2.0/UDP", "SIP/2.0/UDP ;branch=1", "SIP//UDP a", "SIP/2.0/UDP a:b", "SIP/2.0/UDP a:65536", "SIP/2.0/U,DP a", "SIP/2.0/UDP [::1", "X/2.0/UDP a"] {
+        assert_eq!(
+            (v6.host, v6.port, v6.params.value("received")),
+            ("[2001:db8::9:1]", None, Some("[2001:db8::9:255]"))
+        );
+        for broken in [
+            "",
+            "SIP/2.0/UDP",
+            "SIP/2.0/UDP ;branch=1",
+            "SIP//UDP a",
+            "SIP/2.0/UDP a:b",
+            "SIP/2.0/UDP a:65536",
+            "SIP/2.0/U,DP a",
+            "SIP/2.0/UDP [::1",
+            "X/2.0/UDP a",
+        ] {
             assert!(Via::parse(broken).is_none(), "{broken:?}");
         }
     }
 
     #[test]
     fn replaces_and_cseq() {
-        let replaces = ReplacesHeader::parse("98732@sip.example.com ;from-tag=r33th4x0r ; to-tag=ff87ff;early-only").unwrap();
-        assert_eq!(replaces, ReplacesHeader { call_id: "98732@sip.example.com".into(), to_tag: "ff87ff".into(), from_tag: "r33th4x0r".into(), early_only: true });
+        let replaces =
+            ReplacesHeader::parse("98732@sip.example.com ;from-tag=r33th4x0r ; to-tag=ff87ff;early-only").unwrap();
+        assert_eq!(
+            replaces,
+            ReplacesHeader {
+                call_id: "98732@sip.example.com".into(),
+                to_tag: "ff87ff".into(),
+                from_tag: "r33th4x0r".into(),
+                early_only: true
+            }
+        );
         assert!(ReplacesHeader::parse("a@b;to-tag=1").is_none());
         assert!(ReplacesHeader::parse(";to-tag=1;from-tag=2").is_none());
         assert_eq!(CSeq::parse("0009 \t INVITE"), Some(CSeq { number: 9, method: crate::message::Method::Invite }));

@@ -87,8 +87,13 @@ impl Message {
         let index = scan::scan(&raw, limits, Strictness::Lenient).ok()?;
         let message = Self { raw: scan::cut(&raw, &index), index: Arc::new(index) };
         let first = message.index.first;
-        let present = [first.via, first.from, first.to, first.call_id, first.cseq].iter().all(|place| message.index.entries.get(usize::from(*place)).is_some_and(|entry| entry.value.from < entry.value.to));
-        let answerable = message.is_request() && message.index.method != Method::Ack && present && Via::parse(message.top_via_text()).is_some();
+        let present = [first.via, first.from, first.to, first.call_id, first.cseq].iter().all(|place| {
+            message.index.entries.get(usize::from(*place)).is_some_and(|entry| entry.value.from < entry.value.to)
+        });
+        let answerable = message.is_request()
+            && message.index.method != Method::Ack
+            && present
+            && Via::parse(message.top_via_text()).is_some();
         answerable.then_some(message)
     }
     /// Ours, or an edit of a message that was parsed: nothing to refuse.
@@ -141,7 +146,9 @@ impl Message {
     }
     /// Every header line in order: name as written, value.
     pub fn lines(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.index.entries.iter().map(|entry| (std::str::from_utf8(entry.name.of(&self.raw)).unwrap_or_default(), self.index.value(&self.raw, entry)))
+        self.index.entries.iter().map(|entry| {
+            (std::str::from_utf8(entry.name.of(&self.raw)).unwrap_or_default(), self.index.value(&self.raw, entry))
+        })
     }
     /// From.
     pub fn from(&self) -> Result<NameAddr<'_>, ParseError> {
@@ -169,7 +176,12 @@ impl Message {
     }
     /// Topmost Via; checked at parse to be there.
     pub fn top_via(&self) -> Via<'_> {
-        Via::parse(self.top_via_text()).unwrap_or(Via { transport: "", host: "", port: None, params: Params::default() })
+        Via::parse(self.top_via_text()).unwrap_or(Via {
+            transport: "",
+            host: "",
+            port: None,
+            params: Params::default(),
+        })
     }
     /// First Contact's address; `*` and none give `None`.
     pub fn contact(&self) -> Option<NameAddr<'_>> {

@@ -106,8 +106,9 @@ impl HeaderName {
     /// From what stands in a message or in the configuration.
     pub fn new(text: &str) -> Self {
         let text = text.trim();
-        Self::known(id_of(text.as_bytes()))
-            .unwrap_or_else(|| Self::Other(long_form(text.as_bytes()).map_or_else(|| text.to_ascii_lowercase(), str::to_owned)))
+        Self::known(id_of(text.as_bytes())).unwrap_or_else(|| {
+            Self::Other(long_form(text.as_bytes()).map_or_else(|| text.to_ascii_lowercase(), str::to_owned))
+        })
     }
     /// Long form as written by us (`Call-ID`).
     pub fn as_str(&self) -> &str {
@@ -140,7 +141,11 @@ pub(super) fn id_of(name: &[u8]) -> NameId {
         if letter == 0 {
             break;
         }
-        if letter == first && LONG.get(usize::from(id)).is_some_and(|long| long.as_bytes() == name || long.as_bytes().eq_ignore_ascii_case(name)) {
+        if letter == first
+            && LONG
+                .get(usize::from(id))
+                .is_some_and(|long| long.as_bytes() == name || long.as_bytes().eq_ignore_ascii_case(name))
+        {
             return id;
         }
     }

@@ -132,8 +132,13 @@ pub(super) fn scan(raw: &[u8], limits: &Limits, strictness: Strictness) -> Resul
     let mut scanner = Scanner { raw, limits, strict: strictness == Strictness::Strict, crlf: true };
     let (line_end, next) = scanner.first_line()?;
     let start = start_line(raw.get(..line_end).unwrap_or_default(), scanner.strict)?;
-    let mut index =
-        Index { method: start.method, status: start.status, start: start.rest, headers_start: Span::new(next, next).from, ..Index::empty() };
+    let mut index = Index {
+        method: start.method,
+        status: start.status,
+        start: start.rest,
+        headers_start: Span::new(next, next).from,
+        ..Index::empty()
+    };
     let body_start = scanner.headers(next, &mut index)?;
     if scanner.strict && std::str::from_utf8(raw.get(..body_start).unwrap_or_default()).is_err() {
         return Err(ParseError::Malformed("header section is not UTF-8"));
@@ -193,12 +198,15 @@ fn status_line(line: &[u8]) -> Result<StartLine, ParseError> {
         return Err(ParseError::Version);
     }
     let digits = line.get(version_end + 1..version_end + 4).unwrap_or_default();
-    let status = std::str::from_utf8(digits).ok().and_then(syntax::number).and_then(|status| u16::try_from(status).ok());
+    let status =
+        std::str::from_utf8(digits).ok().and_then(syntax::number).and_then(|status| u16::try_from(status).ok());
     let ends = line.get(version_end + 4).is_none_or(|&byte| byte == b' ');
     match status {
-        Some(status @ 100..=699) if ends => {
-            Ok(StartLine { method: Method::Other(String::new()), status, rest: Span::new((version_end + 5).min(line.len()), line.len()) })
-        }
+        Some(status @ 100..=699) if ends => Ok(StartLine {
+            method: Method::Other(String::new()),
+            status,
+            rest: Span::new((version_end + 5).min(line.len()), line.len()),
+        }),
         _ => Err(ParseError::Malformed("status code is not 100 to 699")),
     }
 }
@@ -217,7 +225,9 @@ impl Scanner<'_> {
         let ends = match self.line_end(0) {
             Ok(ends) => ends,
             // A lone CR behind the request line: SIP, but broken.
-            Err(error) => return Err(if memchr::memmem::find(self.raw, b"SIP/").is_some() { error } else { ParseError::NotSip }),
+            Err(error) => {
+                return Err(if memchr::memmem::find(self.raw, b"SIP/").is_some() { error } else { ParseError::NotSip });
+            }
         };
         let (end, next) = ends.ok_or(ParseError::NotSip)?;
         self.crlf = next == end + 2;
@@ -285,14 +295,24 @@ impl Scanner<'_> {
         // HCOLON = *( SP / HTAB ) ":" SWS
         let white = rest.iter().position(|&byte| !syntax::is_white(byte)).unwrap_or(rest.len());
         if name_len == 0 || rest.get(white) != Some(&b':') {
-            return if self.strict { Err(ParseError::Malformed("header line without a name and a colon")) } else { Ok(()) };
+            return if self.strict {
+                Err(ParseError::Malformed("header line without a name and a colon"))
+            } else {
+                Ok(())
+            };
         }
         let name = line.get(..name_len).unwrap_or_default();
         let value = rest.get(white + 1..).unwrap_or_default();
         let value_start = end - value.trim_ascii_start().len();
         let value_end = value_start + value.trim_ascii().len();
         let id = name::id_of(name);
-        let mut entry = Entry { name: Span::new(from, from + name_len), value: Span::new(value_start, value_end), end: Span::new(next, next).from, unfolded: NONE, id };
+        let mut entry = Entry {
+            name: Span::new(from, from + name_len),
+            value: Span::new(value_start, value_end),
+            end: Span::new(next, next).from,
+            unfolded: NONE,
+            id,
+        };
         if folded {
             entry.unfolded = u16::try_from(index.unfolded.len()).unwrap_or(NONE);
             index.unfolded.push(unfold(entry.value.of(self.raw)));
@@ -345,7 +365,9 @@ impl Scanner<'_> {
             }
         }
         match length {
-            Some(length) if length > there && self.strict => Err(ParseError::Malformed("Content-Length is larger than the message")),
+            Some(length) if length > there && self.strict => {
+                Err(ParseError::Malformed("Content-Length is larger than the message"))
+            }
             Some(length) => Ok(Span::new(start, start + length.min(there))),
             None => Ok(Span::new(start, start + there)),
         }
@@ -356,7 +378,8 @@ impl Scanner<'_> {
 fn unfold(value: &[u8]) -> Box<str> {
     let text = std::str::from_utf8(value).unwrap_or_default();
     let mut out = String::with_capacity(text.len());
-    for piece in text.split(['\r', '\n']).map(|piece| piece.trim_matches([' ', '\t'])).filter(|piece| !piece.is_empty()) {
+    for piece in text.split(['\r', '\n']).map(|piece| piece.trim_matches([' ', '\t'])).filter(|piece| !piece.is_empty())
+    {
         if !out.is_empty() {
             out.push(' ');
         }
@@ -367,7 +390,9 @@ fn unfold(value: &[u8]) -> Box<str> {
 
 /// The five headers without which there is no transaction (RFC 3261 §8.1.1).
 fn check_required(raw: &[u8], index: &mut Index) -> Result<(), ParseError> {
-    let value = |place: u16, missing| index.entries.get(usize::from(place)).map(|entry| index.value(raw, entry)).ok_or(ParseError::Malformed(missing));
+    let value = |place: u16, missing| {
+        index.entries.get(usize::from(place)).map(|entry| index.value(raw, entry)).ok_or(ParseError::Malformed(missing))
+    };
     let via = value(index.first.via, "no Via")?;
     if Via::parse(first_of_list(via)).is_none() {
         return Err(ParseError::Malformed("Via is broken"));
@@ -381,7 +406,8 @@ fn check_required(raw: &[u8], index: &mut Index) -> Result<(), ParseError> {
     if value(index.first.call_id, "no Call-ID")?.is_empty() {
         return Err(ParseError::Malformed("Call-ID is empty"));
     }
-    let (number, method) = CSeq::split(value(index.first.cseq, "no CSeq")?).ok_or(ParseError::Malformed("CSeq is broken"))?;
+    let (number, method) =
+        CSeq::split(value(index.first.cseq, "no CSeq")?).ok_or(ParseError::Malformed("CSeq is broken"))?;
     if index.status > 0 {
         index.method = Method::new(method);
     } else if index.method.as_str() != method {

@@ -171,7 +171,8 @@ pub(super) fn host_port(text: &str) -> Option<(&str, Option<u16>)> {
         let end = text.find(']')? + 1;
         let inside = text.get(1..end - 1)?;
         // RFC 5118 §4.10: three colons come from a fault in RFC 3261's grammar and are let through.
-        let allowed = |byte: u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.' | b'%') || byte.is_ascii_alphanumeric();
+        let allowed =
+            |byte: u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.' | b'%') || byte.is_ascii_alphanumeric();
         if !inside.contains(':') || !inside.bytes().all(allowed) {
             return None;
         }

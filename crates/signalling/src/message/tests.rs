@@ -9,20 +9,29 @@ fn lenient(text: impl AsRef<[u8]>) -> Option<Message> {
 
 /// A request of these header lines besides the five that must be there.
 fn request(start: &str, lines: &str, body: &str) -> String {
-    format!("{start}\r\nVia: SIP/2.0/UDP 192.0.2.9:5062;branch=z9hG4bKnashds8\r\nMax-Forwards: 70\r\nFrom: \"Ann\" <sip:ann@a.example>;tag=a1\r\nTo: <sip:bob@b.example>\r\nCall-ID: 7a@a.example\r\nCSeq: 314 OPTIONS\r\n{lines}\r\n{body}")
+    format!(
+        "{start}\r\nVia: SIP/2.0/UDP 192.0.2.9:5062;branch=z9hG4bKnashds8\r\nMax-Forwards: 70\r\nFrom: \"Ann\" <sip:ann@a.example>;tag=a1\r\nTo: <sip:bob@b.example>\r\nCall-ID: 7a@a.example\r\nCSeq: 314 OPTIONS\r\n{lines}\r\n{body}"
+    )
 }
 const OPTIONS: &str = "OPTIONS sip:bob@b.example SIP/2.0";
 
 #[test]
 fn a_plain_request() {
-    let text = request(OPTIONS, "Contact: <sip:ann@192.0.2.9>;q=0.5, <sip:other@192.0.2.9>\r\nContent-Type: Application/SDP ;x=1\r\nContent-Length: 4\r\n", "v=0\nand more");
+    let text = request(
+        OPTIONS,
+        "Contact: <sip:ann@192.0.2.9>;q=0.5, <sip:other@192.0.2.9>\r\nContent-Type: Application/SDP ;x=1\r\nContent-Length: 4\r\n",
+        "v=0\nand more",
+    );
     let message = parse(&text).unwrap();
     assert!(message.is_request());
     assert_eq!((message.method(), message.request_uri(), message.status()), (Method::Options, "sip:bob@b.example", 0));
     assert_eq!(message.from().unwrap().display, "Ann");
     assert_eq!((message.from_tag(), message.to_tag(), message.call_id()), ("a1", "", "7a@a.example"));
     assert_eq!(message.cseq(), CSeq { number: 314, method: Method::Options });
-    assert_eq!((message.top_via().host, message.top_via().port, message.top_via().branch()), ("192.0.2.9", Some(5062), "z9hG4bKnashds8"));
+    assert_eq!(
+        (message.top_via().host, message.top_via().port, message.top_via().branch()),
+        ("192.0.2.9", Some(5062), "z9hG4bKnashds8")
+    );
     assert_eq!(message.contact().unwrap().uri, "sip:ann@192.0.2.9");
     assert_eq!(message.values(&HeaderName::Contact).count(), 2);
     assert_eq!((message.content_type().as_str(), &message.body()[..]), ("application/sdp", &b"v=0\n"[..]));
@@ -36,7 +45,10 @@ fn odd_but_valid_white_space() {
     let message = parse(text).unwrap();
     assert_eq!((message.from_tag(), message.to_tag()), ("98", "19n"));
     assert_eq!(message.from().unwrap().display, "J \\\"");
-    assert_eq!((message.top_via().transport, message.top_via().host, message.top_via().branch()), ("UDP", "192.0.2.2", "390"));
+    assert_eq!(
+        (message.top_via().transport, message.top_via().host, message.top_via().branch()),
+        ("UDP", "192.0.2.2", "390")
+    );
     let hosts: Vec<_> = message.values(&HeaderName::Via).map(|via| Via::parse(via).unwrap().host).collect();
     assert_eq!(hosts, ["192.0.2.2", "s.example", "192.168.255.111"]);
     assert_eq!(message.header(&HeaderName::new("new")), Some("one two"));
@@ -77,7 +89,10 @@ fn ipv6_everywhere() {
     let text = "OPTIONS sip:[2001:db8::10]:5070 SIP/2.0\r\nVia: SIP/2.0/UDP [2001:db8::9:1]:6050;received=2001:db8::9:255;branch=z9hG4bKas3\r\nVia: SIP/2.0/UDP 192.0.2.1\r\nFrom: <sip:[2001:db8::1]>;tag=1\r\nTo: <sip:[::ffff:192.0.2.1]>\r\nCall-ID: x@[2001:db8::9:1]\r\nCSeq: 1 OPTIONS\r\nContact: \"C\" <sip:caller@[2001:db8::1]>\r\n\r\n";
     let message = parse(text).unwrap();
     assert_eq!((message.top_via().host, message.top_via().port), ("[2001:db8::9:1]", Some(6050)));
-    assert_eq!(message.contact().unwrap().parsed_uri().unwrap().socket_addr(), Some("[2001:db8::1]:5060".parse().unwrap()));
+    assert_eq!(
+        message.contact().unwrap().parsed_uri().unwrap().socket_addr(),
+        Some("[2001:db8::1]:5060".parse().unwrap())
+    );
     let noted = message.with_source("[2001:db8::9:255]:6051".parse().unwrap());
     assert_eq!(noted.top_via().params.text, ";branch=z9hG4bKas3;received=2001:db8::9:255");
 }
@@ -129,7 +144,10 @@ fn what_cannot_be_answered() {
         assert!(matches!(parse(&text), Err(ParseError::Malformed(_))), "{missing}");
         assert!(lenient(&text).is_none(), "{missing}");
     }
-    assert!(lenient(request("ACK sip:b@c SIP/2.0", "l: -1\r\n", "").replace("OPTIONS", "ACK")).is_none(), "an ACK is never answered");
+    assert!(
+        lenient(request("ACK sip:b@c SIP/2.0", "l: -1\r\n", "").replace("OPTIONS", "ACK")).is_none(),
+        "an ACK is never answered"
+    );
     let response = request("SIP/2.0 200 OK", "l: 9\r\n", "");
     assert!(parse(&response).is_err() && lenient(&response).is_none());
     for silent in ["", "\r\n", "\r\n\r\n", "\0", "\0\0\0\0", "\0\u{1}\0\0!\u{12}"] {
@@ -144,10 +162,21 @@ fn what_cannot_be_answered() {
 #[test]
 fn responses() {
     let message = parse(request("SIP/2.0 183 = 2**3 * 5 но сто", "", "").replace("314 OPTIONS", "8 INVITE")).unwrap();
-    assert_eq!((message.status(), message.reason(), message.method(), message.request_uri()), (183, "= 2**3 * 5 но сто", Method::Invite, ""));
+    assert_eq!(
+        (message.status(), message.reason(), message.method(), message.request_uri()),
+        (183, "= 2**3 * 5 но сто", Method::Invite, "")
+    );
     assert_eq!(parse(request("SIP/2.0 200 ", "", "")).unwrap().reason(), "");
     assert_eq!(parse(request("SIP/2.0 200", "", "")).unwrap().status(), 200);
-    for line in ["SIP/2.0 000 X", "SIP/2.0 99 X", "SIP/2.0 -1 X", "SIP/2.0 4294967301 X", "SIP/2.0 700 X", "SIP/2.0 ", "SIP/2.0 20x X"] {
+    for line in [
+        "SIP/2.0 000 X",
+        "SIP/2.0 99 X",
+        "SIP/2.0 -1 X",
+        "SIP/2.0 4294967301 X",
+        "SIP/2.0 700 X",
+        "SIP/2.0 ",
+        "SIP/2.0 20x X",
+    ] {
         assert!(matches!(parse(request(line, "", "")), Err(ParseError::Malformed(_))), "{line}");
     }
     assert_eq!(parse(request("SIP/3.0 200 OK", "", "")).unwrap_err(), ParseError::Version);
@@ -157,14 +186,20 @@ fn responses() {
 fn line_ends_and_leading_ones() {
     let lf = parse(request(OPTIONS, "X: y\r\n z\r\n", "a\r\nb").replace("\r\n", "\n")).unwrap();
     assert_eq!((lf.header(&HeaderName::new("x")), &lf.body()[..]), (Some("y z"), &b"a\nb"[..]));
-    assert_eq!(parse(format!("\r\n\r\n{}", request(OPTIONS, "", ""))).unwrap().bytes(), request(OPTIONS, "", "").as_bytes());
+    assert_eq!(
+        parse(format!("\r\n\r\n{}", request(OPTIONS, "", ""))).unwrap().bytes(),
+        request(OPTIONS, "", "").as_bytes()
+    );
 }
 
 #[test]
 fn binary_bodies_stay() {
     let mut raw = request(OPTIONS, "Content-Length: 6\r\n", "").into_bytes();
     raw.extend([0, 0xff, b'\r', b'\n', 0xfe, 0x80]);
-    assert_eq!(&parse(&raw).unwrap().edit().set(HeaderName::CallId, "n").finish().body()[..], [0, 0xff, b'\r', b'\n', 0xfe, 0x80]);
+    assert_eq!(
+        &parse(&raw).unwrap().edit().set(HeaderName::CallId, "n").finish().body()[..],
+        [0, 0xff, b'\r', b'\n', 0xfe, 0x80]
+    );
     let header = [request(OPTIONS, "X: ", "").trim_end().as_bytes(), b"\xff\r\n\r\n"].concat();
     assert_eq!(parse(&header).unwrap_err(), ParseError::Malformed("header section is not UTF-8"));
     assert!(lenient(&header).is_some());
@@ -187,19 +222,33 @@ fn limits() {
 #[test]
 fn the_source_is_noted_in_the_topmost_via() {
     let via = |via: &str, source: &str| {
-        let message = parse(request(OPTIONS, "", "body").replace("SIP/2.0/UDP 192.0.2.9:5062;branch=z9hG4bKnashds8", via)).unwrap();
+        let message =
+            parse(request(OPTIONS, "", "body").replace("SIP/2.0/UDP 192.0.2.9:5062;branch=z9hG4bKnashds8", via))
+                .unwrap();
         let noted = message.with_source(source.parse().unwrap());
         // The shifted index says the same as a fresh one.
         let fresh = parse(noted.bytes()).unwrap();
         assert_eq!(noted.lines().collect::<Vec<_>>(), fresh.lines().collect::<Vec<_>>());
-        assert_eq!((noted.body(), noted.call_id(), noted.edit().finish().bytes()), (fresh.body(), fresh.call_id(), noted.bytes()));
+        assert_eq!(
+            (noted.body(), noted.call_id(), noted.edit().finish().bytes()),
+            (fresh.body(), fresh.call_id(), noted.bytes())
+        );
         noted.header(&HeaderName::Via).unwrap().to_owned()
     };
     assert_eq!(via("SIP/2.0/UDP 192.0.2.9;branch=1", "192.0.2.9:9"), "SIP/2.0/UDP 192.0.2.9;branch=1");
     assert_eq!(via("SIP/2.0/UDP 192.0.2.9;branch=1", "[::ffff:192.0.2.9]:9"), "SIP/2.0/UDP 192.0.2.9;branch=1");
-    assert_eq!(via("SIP/2.0/UDP 192.0.2.9;rport;branch=1", "192.0.2.9:9"), "SIP/2.0/UDP 192.0.2.9;branch=1;received=192.0.2.9;rport=9");
-    assert_eq!(via("SIP/2.0/UDP pc.example;branch=1", "198.51.100.1:9"), "SIP/2.0/UDP pc.example;branch=1;received=198.51.100.1");
-    assert_eq!(via("SIP/2.0/UDP h;received=192.0.2.77;rport=7;branch=1, SIP/2.0/UDP o;received=1.1.1.1", "198.51.100.1:9"), "SIP/2.0/UDP h;branch=1;received=198.51.100.1;rport=9, SIP/2.0/UDP o;received=1.1.1.1");
+    assert_eq!(
+        via("SIP/2.0/UDP 192.0.2.9;rport;branch=1", "192.0.2.9:9"),
+        "SIP/2.0/UDP 192.0.2.9;branch=1;received=192.0.2.9;rport=9"
+    );
+    assert_eq!(
+        via("SIP/2.0/UDP pc.example;branch=1", "198.51.100.1:9"),
+        "SIP/2.0/UDP pc.example;branch=1;received=198.51.100.1"
+    );
+    assert_eq!(
+        via("SIP/2.0/UDP h;received=192.0.2.77;rport=7;branch=1, SIP/2.0/UDP o;received=1.1.1.1", "198.51.100.1:9"),
+        "SIP/2.0/UDP h;branch=1;received=198.51.100.1;rport=9, SIP/2.0/UDP o;received=1.1.1.1"
+    );
     assert_eq!(via("SIP/2.0/UDP h\r\n ;branch=1", "[2001:db8::1]:9"), "SIP/2.0/UDP h;branch=1;received=2001:db8::1");
 }
 
@@ -217,10 +266,33 @@ impl Dice {
 #[test]
 fn mutated_messages_never_panic() {
     let seeds = [
-        request(OPTIONS, "Contact: <sip:a@[::1]>;q=1\r\nm: \"x\\\"\" <sips:b@c:1?x=%41>\r\nX: y\r\n z\r\nReplaces: a;to-tag=1;from-tag=2\r\nContent-Length : 4\r\n", "v=0\r"),
+        request(
+            OPTIONS,
+            "Contact: <sip:a@[::1]>;q=1\r\nm: \"x\\\"\" <sips:b@c:1?x=%41>\r\nX: y\r\n z\r\nReplaces: a;to-tag=1;from-tag=2\r\nContent-Length : 4\r\n",
+            "v=0\r",
+        ),
         request("SIP/2.0 200 OK", "Record-Route: <sip:p;lr>,<sip:q;lr>\r\nl: 0\r\n", ""),
     ];
-    let pieces: [&[u8]; 18] = [b"\r", b"\n", b"\r\n", b"\r\n ", b"\0", b"\"", b"<", b">", b";", b",", b":", b"=", b"[", b"]", b"@", b"\xff", b"%", b"9999999999"];
+    let pieces: [&[u8]; 18] = [
+        b"\r",
+        b"\n",
+        b"\r\n",
+        b"\r\n ",
+        b"\0",
+        b"\"",
+        b"<",
+        b">",
+        b";",
+        b",",
+        b":",
+        b"=",
+        b"[",
+        b"]",
+        b"@",
+        b"\xff",
+        b"%",
+        b"9999999999",
+    ];
     for seed in 1..=4_000_u64 {
         let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let mut raw = seeds[dice.roll(seeds.len())].clone().into_bytes();
@@ -237,23 +309,59 @@ fn mutated_messages_never_panic() {
         if let Ok(message) = Message::parse(raw.clone(), &Limits::default()) {
             let answer = ResponseBuilder::new(&message, 200, None, Some("t")).finish();
             let read = parse(answer.bytes()).unwrap();
-            assert_eq!((read.call_id(), read.cseq(), read.from_tag()), (message.call_id(), message.cseq(), message.from_tag()), "seed {seed}");
+            assert_eq!(
+                (read.call_id(), read.cseq(), read.from_tag()),
+                (message.call_id(), message.cseq(), message.from_tag()),
+                "seed {seed}"
+            );
             assert!(!read.to_tag().is_empty() || message.to().unwrap().params.value("tag").is_some(), "seed {seed}");
         }
-        for message in [Message::parse(raw.clone(), &Limits::default()).ok(), Message::parse_lenient(&raw, &Limits::default())].into_iter().flatten() {
+        for message in
+            [Message::parse(raw.clone(), &Limits::default()).ok(), Message::parse_lenient(&raw, &Limits::default())]
+                .into_iter()
+                .flatten()
+        {
             exercise(&message);
             exercise(&message.with_source("[2001:db8::1]:5060".parse().unwrap()));
-            exercise(&message.edit().set(HeaderName::Via, "SIP/2.0/UDP x").prepend(HeaderName::Route, "<sip:r>").request_uri("sip:x").body("a/b", Bytes::from_static(b"c")).finish());
+            exercise(
+                &message
+                    .edit()
+                    .set(HeaderName::Via, "SIP/2.0/UDP x")
+                    .prepend(HeaderName::Route, "<sip:r>")
+                    .request_uri("sip:x")
+                    .body("a/b", Bytes::from_static(b"c"))
+                    .finish(),
+            );
             exercise(&ResponseBuilder::new(&message, 200, None, Some("t")).body("a/b", "c").finish());
         }
     }
 }
 
 fn exercise(message: &Message) {
-    let _ = (message.method(), message.request_uri(), message.reason(), message.from_tag(), message.to_tag(), message.call_id(), message.cseq());
-    let _ = (message.top_via().branch(), message.contact().and_then(|contact| contact.parsed_uri()).map(|uri| (uri.user_decoded(), uri.without_headers(), uri.socket_addr(), uri.embedded_header("x"))));
+    let _ = (
+        message.method(),
+        message.request_uri(),
+        message.reason(),
+        message.from_tag(),
+        message.to_tag(),
+        message.call_id(),
+        message.cseq(),
+    );
+    let _ = (
+        message.top_via().branch(),
+        message
+            .contact()
+            .and_then(|contact| contact.parsed_uri())
+            .map(|uri| (uri.user_decoded(), uri.without_headers(), uri.socket_addr(), uri.embedded_header("x"))),
+    );
     for (name, value) in message.lines() {
-        let _ = (NameAddr::parse(value), Via::parse(value), ReplacesHeader::parse(value), CSeq::parse(value), Uri::parse(value));
+        let _ = (
+            NameAddr::parse(value),
+            Via::parse(value),
+            ReplacesHeader::parse(value),
+            CSeq::parse(value),
+            Uri::parse(value),
+        );
         let _ = message.values(&HeaderName::new(name)).count();
     }
     let _ = (message.body(), message.content_type());

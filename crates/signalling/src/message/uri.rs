@@ -176,7 +176,14 @@ impl<'a> Parts<'a> {
         }
         if scheme.eq_ignore_ascii_case("tel") {
             let (user, params) = rest.split_once(';').unwrap_or((rest, ""));
-            return (!user.is_empty()).then_some(Self { scheme: Scheme::Tel, user, host: "", port: None, params, headers: "" });
+            return (!user.is_empty()).then_some(Self {
+                scheme: Scheme::Tel,
+                user,
+                host: "",
+                port: None,
+                params,
+                headers: "",
+            });
         }
         Some(Self { scheme: Scheme::Other(scheme), user: "", host: "", port: None, params: "", headers: "" })
     }
@@ -198,7 +205,10 @@ mod tests {
 
     #[test]
     fn parts_of_a_sip_uri() {
-        let uri = Uri::parse("SIP:J%40ne;x=1:secret@[2001:db8::10]:5070;transport=tcp;lr?Replaces=a%40b%3Bto-tag%3D1&Subject=x").unwrap();
+        let uri = Uri::parse(
+            "SIP:J%40ne;x=1:secret@[2001:db8::10]:5070;transport=tcp;lr?Replaces=a%40b%3Bto-tag%3D1&Subject=x",
+        )
+        .unwrap();
         assert_eq!(uri.scheme(), "sip");
         assert_eq!(uri.user(), "J%40ne;x=1");
         assert_eq!(uri.user_decoded(), "J@ne;x=1");
@@ -228,7 +238,23 @@ mod tests {
 
     #[test]
     fn broken_uris() {
-        for broken in ["", "sip:", "sip", ":x", "sip:a@", "sip:a@b@c", "sip:a@b:99999", "sip:a@b:x", "sip:a b@c", "<sip:a@b>", "1ip:a@b", "sip:a@[::1", "sip:a@b\r\nX: y", "tel:", "sip:a@b c"] {
+        for broken in [
+            "",
+            "sip:",
+            "sip",
+            ":x",
+            "sip:a@",
+            "sip:a@b@c",
+            "sip:a@b:99999",
+            "sip:a@b:x",
+            "sip:a b@c",
+            "<sip:a@b>",
+            "1ip:a@b",
+            "sip:a@[::1",
+            "sip:a@b\r\nX: y",
+            "tel:",
+            "sip:a@b c",
+        ] {
             assert!(Uri::parse(broken).is_none(), "{broken:?}");
         }
     }

@@ -8,10 +8,22 @@ use bytes::Bytes;
 use super::{Direction, Payload};
 
 /// A description of our own with one audio stream (the listener's offer, an answer for Replaces).
-pub fn compose(media: SocketAddr, session_id: u64, version: u64, payloads: &[Payload], telephone_event: Option<u8>, direction: Direction) -> Bytes {
+pub fn compose(
+    media: SocketAddr,
+    session_id: u64,
+    version: u64,
+    payloads: &[Payload],
+    telephone_event: Option<u8>,
+    direction: Direction,
+) -> Bytes {
     let mut out = String::with_capacity(512);
     // Writing to a String cannot fail.
-    let _ = write!(out, "v=0\r\no=- {session_id} {version} {0}\r\ns=-\r\nc={0}\r\nt=0 0\r\nm=audio {1} RTP/AVP", address_of(media), media.port());
+    let _ = write!(
+        out,
+        "v=0\r\no=- {session_id} {version} {0}\r\ns=-\r\nc={0}\r\nt=0 0\r\nm=audio {1} RTP/AVP",
+        address_of(media),
+        media.port()
+    );
     for payload in payloads {
         let _ = write!(out, " {}", payload.pt);
     }

@@ -198,4 +198,3 @@ pub struct Rewrite<'a> {
     /// Only these payload types (an answer's restriction to what was offered); `None`: all.
     pub only: Option<&'a [u8]>,
 }
-

@@ -8,8 +8,14 @@ use super::{Audio, BYTES_MAX, Direction, LINES_MAX, Line, PAYLOADS_MAX, Payload,
 
 pub(super) fn parse(text: &Bytes) -> Result<Sdp, SdpError> {
     let lines = lines(text)?;
-    let content = |line: &Line| std::str::from_utf8(text.get(line.from as usize + 2..line.end as usize).unwrap_or_default()).unwrap_or_default();
-    let streams = lines.iter().filter(|line| line.kind == b'm').map(|line| Stream::parse(content(line), line.section)).collect::<Result<Vec<_>, _>>()?;
+    let content = |line: &Line| {
+        std::str::from_utf8(text.get(line.from as usize + 2..line.end as usize).unwrap_or_default()).unwrap_or_default()
+    };
+    let streams = lines
+        .iter()
+        .filter(|line| line.kind == b'm')
+        .map(|line| Stream::parse(content(line), line.section))
+        .collect::<Result<Vec<_>, _>>()?;
     let stream = chosen(&streams)?;
     let mut reading = Reading::new(stream);
     for line in &lines {
@@ -87,7 +93,8 @@ impl<'a> Stream<'a> {
         let formats = formats.trim();
         let (port, count) = ports.split_once('/').unwrap_or((ports, "1"));
         let port: u16 = digits(port).ok_or(SdpError::Malformed("port is not 0 to 65535"))?;
-        let count: u16 = digits(count).filter(|count| *count > 0).ok_or(SdpError::Malformed("number of ports is broken"))?;
+        let count: u16 =
+            digits(count).filter(|count| *count > 0).ok_or(SdpError::Malformed("number of ports is broken"))?;
         // Each of them takes an RTP and an RTCP port.
         if u32::from(port) + 2 * u32::from(count - 1) > u32::from(u16::MAX) {
             return Err(SdpError::Malformed("number of ports is too large"));
@@ -229,7 +236,9 @@ impl<'a> Reading<'a> {
 }
 
 fn direction(name: &str) -> Option<Direction> {
-    [Direction::SendRecv, Direction::SendOnly, Direction::RecvOnly, Direction::Inactive].into_iter().find(|direction| name.eq_ignore_ascii_case(direction.as_str()))
+    [Direction::SendRecv, Direction::SendOnly, Direction::RecvOnly, Direction::Inactive]
+        .into_iter()
+        .find(|direction| name.eq_ignore_ascii_case(direction.as_str()))
 }
 
 /// `PT rest`; a line that names no payload type says nothing.
@@ -243,7 +252,10 @@ fn payload_line(value: &str) -> Option<(u8, &str)> {
 fn encoding(text: &str) -> Result<(&str, u32, u8), SdpError> {
     let broken = SdpError::Malformed("rtpmap is broken");
     let mut parts = text.split('/').map(str::trim);
-    let name = parts.next().filter(|name| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic())).ok_or(broken.clone())?;
+    let name = parts
+        .next()
+        .filter(|name| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic()))
+        .ok_or(broken.clone())?;
     let clock: u32 = parts.next().and_then(digits).filter(|clock| *clock > 0).ok_or(broken.clone())?;
     let channels: u8 = match parts.next() {
         None | Some("") => 1,
@@ -280,7 +292,9 @@ fn static_payload(pt: u8) -> Option<(&'static str, u32, u8)> {
 fn address(text: &str) -> Result<Address, SdpError> {
     let broken = SdpError::Malformed("address is broken");
     let mut words = text.split_ascii_whitespace();
-    let (Some(net), Some(kind), Some(address), None) = (words.next(), words.next(), words.next(), words.next()) else { return Err(broken) };
+    let (Some(net), Some(kind), Some(address), None) = (words.next(), words.next(), words.next(), words.next()) else {
+        return Err(broken);
+    };
     if !net.eq_ignore_ascii_case("IN") {
         return Err(broken);
     }
@@ -294,9 +308,13 @@ fn address(text: &str) -> Result<Address, SdpError> {
 
 /// A name as in DNS; what looks like a number in some other form (`127.1`, `0x7f000001`) is none.
 fn host_name(host: &str) -> bool {
-    let label = |label: &str| !label.is_empty() && label.len() <= 63 && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let label = |label: &str| {
+        !label.is_empty() && label.len() <= 63 && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
     let host = host.strip_suffix('.').unwrap_or(host);
-    host.len() <= 253 && host.split('.').all(label) && host.rsplit('.').next().is_some_and(|last| last.starts_with(|c: char| c.is_ascii_alphabetic()))
+    host.len() <= 253
+        && host.split('.').all(label)
+        && host.rsplit('.').next().is_some_and(|last| last.starts_with(|c: char| c.is_ascii_alphabetic()))
 }
 
 /// Audio is sent to one host that a router would take it to.

@@ -104,7 +104,8 @@ impl Writing<'_> {
     }
 
     fn origin(&self, line: &Line, out: &mut BytesMut) {
-        let user = self.sdp.line(line).get(2..).unwrap_or_default().split(|&byte| byte == b' ').next().unwrap_or_default();
+        let user =
+            self.sdp.line(line).get(2..).unwrap_or_default().split(|&byte| byte == b' ').next().unwrap_or_default();
         let user = std::str::from_utf8(user).ok().filter(|user| !user.is_empty()).unwrap_or("-");
         self.put_origin(user, out);
     }
@@ -121,7 +122,10 @@ impl Writing<'_> {
     /// a=rtcp with our port, one above RTP's.
     fn rtcp(&self, out: &mut BytesMut) {
         if !self.refused {
-            put(out, format_args!("a=rtcp:{} {}\r\n", self.to.media.port().saturating_add(1), address_of(self.to.media)));
+            put(
+                out,
+                format_args!("a=rtcp:{} {}\r\n", self.to.media.port().saturating_add(1), address_of(self.to.media)),
+            );
         }
     }
 
@@ -158,7 +162,8 @@ impl Writing<'_> {
 
     /// RFC 8866 §5.7: a stream has a c= of its own where the session has none.
     fn missing_connection(&self, section: u16, own_is_written: bool, out: &mut BytesMut) {
-        let counts = |line: &&Line| line.kind == b'c' && (line.section == 0 || (own_is_written && line.section == section));
+        let counts =
+            |line: &&Line| line.kind == b'c' && (line.section == 0 || (own_is_written && line.section == section));
         if !self.sdp.lines.iter().any(|line| counts(&line)) {
             self.connection(out);
         }
@@ -174,8 +179,9 @@ impl Writing<'_> {
             "rtcp" => Fate::Rtcp,
             // Our legs are plain RTP on two ports each: no ICE (RFC 8839), no keys (RFC 4568, 5763), no multiplexing
             // (RFC 5761), no grouping with streams that are refused (RFC 5888), and no other configuration to choose (RFC 5939).
-            "candidate" | "remote-candidates" | "end-of-candidates" | "fingerprint" | "setup" | "tls-id" | "connection" | "crypto" | "key-mgmt"
-            | "rtcp-mux" | "rtcp-mux-only" | "group" | "bundle-only" | "acap" | "tcap" | "pcfg" | "acfg" | "csup" | "creq" => Fate::Goes,
+            "candidate" | "remote-candidates" | "end-of-candidates" | "fingerprint" | "setup" | "tls-id"
+            | "connection" | "crypto" | "key-mgmt" | "rtcp-mux" | "rtcp-mux-only" | "group" | "bundle-only"
+            | "acap" | "tcap" | "pcfg" | "acfg" | "csup" | "creq" => Fate::Goes,
             name if name.starts_with("ice-") => Fate::Goes,
             "rtpmap" | "fmtp" | "rtcp-fb" if line.section != 0 && !self.sdp.nothing_left(self.to.only) => {
                 let value = std::str::from_utf8(value).unwrap_or_default();

@@ -17,8 +17,15 @@ fn what_a_phone_offers() {
     let sdp = parse(&with("m=audio 49170 RTP/AVP 8 0 111 101 18\r\na=rtpmap:111 opus/48000/2\r\na=fmtp:111 useinbandfec=1\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=sendonly\r\n")).unwrap();
     assert_eq!(sdp.rtp(), Some("192.0.2.1:49170".parse().unwrap()));
     assert_eq!(sdp.rtcp(), Some("192.0.2.1:49171".parse().unwrap()));
-    assert_eq!((sdp.direction(), sdp.telephone_event(), sdp.rejected(), sdp.null_address()), (Direction::SendOnly, Some(101), false, false));
-    let names: Vec<_> = sdp.payloads().iter().map(|payload| (payload.pt, payload.name.as_str(), payload.clock, payload.channels)).collect();
+    assert_eq!(
+        (sdp.direction(), sdp.telephone_event(), sdp.rejected(), sdp.null_address()),
+        (Direction::SendOnly, Some(101), false, false)
+    );
+    let names: Vec<_> = sdp
+        .payloads()
+        .iter()
+        .map(|payload| (payload.pt, payload.name.as_str(), payload.clock, payload.channels))
+        .collect();
     assert_eq!(names, [(8, "PCMA", 8000, 1), (0, "PCMU", 8000, 1), (111, "opus", 48000, 2), (18, "G729", 8000, 1)]);
     assert_eq!(sdp.payloads()[2].fmtp, "useinbandfec=1");
 }
@@ -65,13 +72,31 @@ fn tolerated_forms() {
 fn refused_as_broken() {
     let long = format!("m=audio 5000 RTP/AVP{}\r\n", " 0".repeat(129));
     for lines in [
-        "m=audio 65536 RTP/AVP 0\r\n", "m=audio abc RTP/AVP 0\r\n", "m=audio +5 RTP/AVP 0\r\n", "m=audio 40000/65535 RTP/AVP 0\r\n", "m=audio 40000/0 RTP/AVP 0\r\n",
-        "m=audio 5000 RTP/AVP\r\n", "m=audio 5000\r\n", "m=\r\n", "m=audio 5000 RTP/AVP abc\r\n", "m=audio 5000 RTP/AVP 128\r\n",
-        "m=audio 5000 RTP/AVP 96\r\na=rtpmap:96 x/0\r\n", "m=audio 5000 RTP/AVP 96\r\na=rtpmap:96 x\r\n",
-        "m=audio 5000 RTP/AVP 0\r\nc=IN IP4 999.1.1.1\r\n", "m=audio 5000 RTP/AVP 0\r\nc=IN IP4 0x7f000001\r\n", "m=audio 5000 RTP/AVP 0\r\nc=IN IP4 127.1\r\n",
-        "m=audio 5000 RTP/AVP 0\r\nc=IN IP4 ::1\r\n", "m=audio 5000 RTP/AVP 0\r\nc=IN IP6 127.0.0.1\r\n", "m=audio 5000 RTP/AVP 0\r\nc=IN IP4 \r\n", "m=audio 5000 RTP/AVP 0\r\nc=\r\n",
-        "m=audio 5000 RTP/AVP 0\r\na=rtcp:x\r\n", "m=audio 5000 RTP/AVP 0\r\nbroken\r\n", "m=audio 5000 RTP/AVP 0\r\na=x\0y\r\n", &long,
-        &"a=x\r\n".repeat(2_000), &"m=audio 0 RTP/AVP 0\r\n".repeat(40),
+        "m=audio 65536 RTP/AVP 0\r\n",
+        "m=audio abc RTP/AVP 0\r\n",
+        "m=audio +5 RTP/AVP 0\r\n",
+        "m=audio 40000/65535 RTP/AVP 0\r\n",
+        "m=audio 40000/0 RTP/AVP 0\r\n",
+        "m=audio 5000 RTP/AVP\r\n",
+        "m=audio 5000\r\n",
+        "m=\r\n",
+        "m=audio 5000 RTP/AVP abc\r\n",
+        "m=audio 5000 RTP/AVP 128\r\n",
+        "m=audio 5000 RTP/AVP 96\r\na=rtpmap:96 x/0\r\n",
+        "m=audio 5000 RTP/AVP 96\r\na=rtpmap:96 x\r\n",
+        "m=audio 5000 RTP/AVP 0\r\nc=IN IP4 999.1.1.1\r\n",
+        "m=audio 5000 RTP/AVP 0\r\nc=IN IP4 0x7f000001\r\n",
+        "m=audio 5000 RTP/AVP 0\r\nc=IN IP4 127.1\r\n",
+        "m=audio 5000 RTP/AVP 0\r\nc=IN IP4 ::1\r\n",
+        "m=audio 5000 RTP/AVP 0\r\nc=IN IP6 127.0.0.1\r\n",
+        "m=audio 5000 RTP/AVP 0\r\nc=IN IP4 \r\n",
+        "m=audio 5000 RTP/AVP 0\r\nc=\r\n",
+        "m=audio 5000 RTP/AVP 0\r\na=rtcp:x\r\n",
+        "m=audio 5000 RTP/AVP 0\r\nbroken\r\n",
+        "m=audio 5000 RTP/AVP 0\r\na=x\0y\r\n",
+        &long,
+        &"a=x\r\n".repeat(2_000),
+        &"m=audio 0 RTP/AVP 0\r\n".repeat(40),
     ] {
         assert!(matches!(parse(&with(lines)), Err(SdpError::Malformed(_))), "{lines:?}");
     }
@@ -83,9 +108,16 @@ fn refused_as_broken() {
 #[test]
 fn refused_as_not_acceptable() {
     for lines in [
-        "", "m=video 5000 RTP/AVP 96\r\n", "m=image 5000 udptl t38\r\n", "m=audio 5000 RTP/SAVP 0\r\n", "m=audio 5000 UDP/TLS/RTP/SAVPF 0\r\n",
-        "m=audio 5000 RTP/AVP 0\r\nc=IN IP4 255.255.255.255\r\n", "m=audio 5000 RTP/AVP 0\r\nc=IN IP4 224.2.1.1/127\r\n", "m=audio 5000 RTP/AVP 0\r\nc=IN IP4 169.254.169.254\r\n",
-        "m=audio 5000 RTP/AVP 0\r\nc=IN IP6 fe80::1\r\n", "m=audio 5000 RTP/AVP 0\r\na=rtcp:9 IN IP4 224.0.0.1\r\n",
+        "",
+        "m=video 5000 RTP/AVP 96\r\n",
+        "m=image 5000 udptl t38\r\n",
+        "m=audio 5000 RTP/SAVP 0\r\n",
+        "m=audio 5000 UDP/TLS/RTP/SAVPF 0\r\n",
+        "m=audio 5000 RTP/AVP 0\r\nc=IN IP4 255.255.255.255\r\n",
+        "m=audio 5000 RTP/AVP 0\r\nc=IN IP4 224.2.1.1/127\r\n",
+        "m=audio 5000 RTP/AVP 0\r\nc=IN IP4 169.254.169.254\r\n",
+        "m=audio 5000 RTP/AVP 0\r\nc=IN IP6 fe80::1\r\n",
+        "m=audio 5000 RTP/AVP 0\r\na=rtcp:9 IN IP4 224.0.0.1\r\n",
     ] {
         assert!(matches!(parse(&with(lines)), Err(SdpError::NotAcceptable(_))), "{lines:?}");
     }
@@ -103,9 +135,16 @@ fn rewriting_keeps_the_rest() {
 
 #[test]
 fn rewriting_to_some_payloads() {
-    let text = with("m=audio 40000 RTP/AVPF 96 0 97\r\na=rtpmap:96 opus/48000/2\r\na=fmtp:96 x=1\r\na=rtcp-fb:96 nack\r\na=rtcp-fb:* ccm\r\na=rtpmap:97 telephone-event/8000\r\n");
+    let text = with(
+        "m=audio 40000 RTP/AVPF 96 0 97\r\na=rtpmap:96 opus/48000/2\r\na=fmtp:96 x=1\r\na=rtcp-fb:96 nack\r\na=rtcp-fb:* ccm\r\na=rtpmap:97 telephone-event/8000\r\n",
+    );
     let some = rewritten(&text, Direction::SendRecv, Some(&[97, 0]));
-    assert!(some.ends_with("m=audio 30000 RTP/AVPF 0 97\r\na=rtcp-fb:* ccm\r\na=rtpmap:97 telephone-event/8000\r\na=sendrecv\r\n"), "{some}");
+    assert!(
+        some.ends_with(
+            "m=audio 30000 RTP/AVPF 0 97\r\na=rtcp-fb:* ccm\r\na=rtpmap:97 telephone-event/8000\r\na=sendrecv\r\n"
+        ),
+        "{some}"
+    );
     let none = rewritten(&text, Direction::SendRecv, Some(&[8]));
     assert!(parse(&none).unwrap().rejected() && none.contains("m=audio 0 RTP/AVPF 96 0 97\r\n"), "{none}");
     let refused = rewritten(&with("m=audio 0 RTP/AVP 0\r\n"), Direction::SendRecv, None);
@@ -115,7 +154,13 @@ fn rewriting_to_some_payloads() {
 #[test]
 fn rewriting_across_families_and_gaps() {
     let text = "v=0\nm=image 9 udptl t38\nm=audio 40000 RTP/AVP 0\nc=IN IP4 192.0.2.1";
-    let to = Rewrite { media: "[2001:db8::7]:4000".parse().unwrap(), session_id: 1, version: 1, direction: Direction::RecvOnly, only: None };
+    let to = Rewrite {
+        media: "[2001:db8::7]:4000".parse().unwrap(),
+        session_id: 1,
+        version: 1,
+        direction: Direction::RecvOnly,
+        only: None,
+    };
     let out = parse(text).unwrap().rewrite(&to);
     assert_eq!(
         std::str::from_utf8(&out).unwrap(),
@@ -132,14 +177,19 @@ fn composing() {
     ];
     let text = compose("192.0.2.3:6000".parse().unwrap(), 5, 1, &payloads, Some(101), Direction::SendOnly);
     let sdp = Sdp::parse(&text).unwrap();
-    assert_eq!((sdp.rtp(), sdp.direction(), sdp.telephone_event()), (Some("192.0.2.3:6000".parse().unwrap()), Direction::SendOnly, Some(101)));
+    assert_eq!(
+        (sdp.rtp(), sdp.direction(), sdp.telephone_event()),
+        (Some("192.0.2.3:6000".parse().unwrap()), Direction::SendOnly, Some(101))
+    );
     assert_eq!(sdp.payloads()[0], payloads[0]);
     assert_eq!((sdp.payloads()[1].channels, sdp.payloads()[1].fmtp.as_str()), (2, "useinbandfec=1  a=evil"));
 }
 
 #[test]
 fn mutations_never_panic() {
-    let text = with("a=sendonly\r\nm=audio 40000/1 RTP/AVP 0 96\r\nc=IN IP6 2001:db8::1/3\r\na=rtcp:40001 IN IP4 192.0.2.1\r\na=rtpmap:96 opus/48000/2\r\na=fmtp:96 x=1\r\nm=video 1 RTP/AVP 31\r\n");
+    let text = with(
+        "a=sendonly\r\nm=audio 40000/1 RTP/AVP 0 96\r\nc=IN IP6 2001:db8::1/3\r\na=rtcp:40001 IN IP4 192.0.2.1\r\na=rtpmap:96 opus/48000/2\r\na=fmtp:96 x=1\r\nm=video 1 RTP/AVP 31\r\n",
+    );
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut roll = move |below: usize| {
         state ^= state << 13;
@@ -147,7 +197,8 @@ fn mutations_never_panic() {
         state ^= state << 17;
         (state % below.max(1) as u64) as usize
     };
-    let pieces: [&[u8]; 12] = [b"\r", b"\n", b"=", b"\0", b":", b"/", b" ", b"\xff", b"m=", b"c=", b"999999999999", b"a=sendrecv\n"];
+    let pieces: [&[u8]; 12] =
+        [b"\r", b"\n", b"=", b"\0", b":", b"/", b" ", b"\xff", b"m=", b"c=", b"999999999999", b"a=sendrecv\n"];
     let mut parsed = 0;
     for _ in 0..6_000 {
         let mut raw = text.clone().into_bytes();
@@ -161,7 +212,13 @@ fn mutations_never_panic() {
         }
         let Ok(sdp) = Sdp::parse(&Bytes::from(raw)) else { continue };
         parsed += 1;
-        let to = Rewrite { media: "203.0.113.5:30000".parse().unwrap(), session_id: 1, version: 1, direction: sdp.direction().reversed(), only: (parsed % 2 == 0).then_some(&[0_u8][..]) };
+        let to = Rewrite {
+            media: "203.0.113.5:30000".parse().unwrap(),
+            session_id: 1,
+            version: 1,
+            direction: sdp.direction().reversed(),
+            only: (parsed % 2 == 0).then_some(&[0_u8][..]),
+        };
         let again = Sdp::parse(&sdp.rewrite(&to)).unwrap();
         assert_eq!(again.direction(), to.direction);
         assert!(again.rejected() || again.rtp() == Some(to.media));

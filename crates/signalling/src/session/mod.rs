@@ -49,7 +49,14 @@ pub(crate) enum Offer {
 impl Descriptions {
     pub(crate) fn new(session_id: u64) -> Self {
         // RFC 8866 §5.2 wants numbers that 63 bits hold.
-        Self { media: None, session_id: session_id >> 1, version: 1, written: Bytes::new(), agreed: None, offer: Offer::Stable }
+        Self {
+            media: None,
+            session_id: session_id >> 1,
+            version: 1,
+            written: Bytes::new(),
+            agreed: None,
+            offer: Offer::Stable,
+        }
     }
 
     pub(crate) fn set_media(&mut self, media: SocketAddr) {
@@ -90,10 +97,17 @@ impl Descriptions {
     }
 
     /// An offer of our own making.
-    pub(crate) fn offer_codecs(&mut self, codecs: &[Payload], telephone_event: Option<u8>, direction: Direction) -> Option<Bytes> {
+    pub(crate) fn offer_codecs(
+        &mut self,
+        codecs: &[Payload],
+        telephone_event: Option<u8>,
+        direction: Direction,
+    ) -> Option<Bytes> {
         let media = self.media?;
-        let (session_id, codecs_told) = (self.session_id, codecs.iter().map(|codec| codec.pt).chain(telephone_event).collect());
-        let body = self.versioned(|version| sdp::compose(media, session_id, version, codecs, telephone_event, direction));
+        let (session_id, codecs_told) =
+            (self.session_id, codecs.iter().map(|codec| codec.pt).chain(telephone_event).collect());
+        let body =
+            self.versioned(|version| sdp::compose(media, session_id, version, codecs, telephone_event, direction));
         self.offer = Offer::Local(Told { direction, payloads: codecs_told });
         Some(body)
     }

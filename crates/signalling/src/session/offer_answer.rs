@@ -54,14 +54,20 @@ pub(crate) fn common(answer: &Sdp, offer: &Sdp) -> Option<Vec<u8>> {
 
 /// The payload types of an offer that one of these codecs serves, telephone-event included where there is one.
 pub(crate) fn served(offer: &Sdp, codecs: &[Payload]) -> Option<Vec<u8>> {
-    let audio: Vec<u8> =
-        offer.payloads().iter().filter(|payload| codecs.iter().any(|codec| same_codec(payload, codec))).map(|payload| payload.pt).collect();
+    let audio: Vec<u8> = offer
+        .payloads()
+        .iter()
+        .filter(|payload| codecs.iter().any(|codec| same_codec(payload, codec)))
+        .map(|payload| payload.pt)
+        .collect();
     (!audio.is_empty()).then(|| audio.into_iter().chain(offer.telephone_event()).collect())
 }
 
 /// Both mean the same encoding (RFC 8866 §6.6: names without case).
 pub(crate) fn same_codec(one: &Payload, other: &Payload) -> bool {
-    one.clock == other.clock && one.channels.max(1) == other.channels.max(1) && one.name.eq_ignore_ascii_case(&other.name)
+    one.clock == other.clock
+        && one.channels.max(1) == other.channels.max(1)
+        && one.name.eq_ignore_ascii_case(&other.name)
 }
 
 /// RFC 3389: no codec by itself.

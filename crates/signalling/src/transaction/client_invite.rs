@@ -56,8 +56,8 @@ impl ClientInvite {
             (Accepted, 2) => told(turn, response, Accepted),                    // RFC 6026 §7.2
             (Accepted, _) => Accepted,                                          // RFC 6026 §7.2
             (Completed { ack }, 3..) => acknowledged_again(turn, ack),          // §17.1.1.2
-            (Completed { ack }, 2) => late_fork(turn, response, ack), // §13.2.2.4: every 2xx gets its ACK
-            (state @ Completed { .. }, _) => state,                   // §17.1.1.2
+            (Completed { ack }, 2) => late_fork(turn, response, ack),           // §13.2.2.4: every 2xx gets its ACK
+            (state @ Completed { .. }, _) => state,                             // §17.1.1.2
         };
         Self { request, state }
     }
@@ -176,7 +176,9 @@ fn timed_out(turn: &mut Turn<'_>) -> Option<ClientInvite> {
 /// (RFC 3261 §9.1, §17.1.1.3).
 fn hop_request(invite: &Message, method: &Method, to: &str) -> RequestBuilder {
     let via = invite.values(&HeaderName::Via).next().unwrap_or_default();
-    let mut request = RequestBuilder::new(method, invite.request_uri()).header(HeaderName::Via, via).header(HeaderName::MaxForwards, "70");
+    let mut request = RequestBuilder::new(method, invite.request_uri())
+        .header(HeaderName::Via, via)
+        .header(HeaderName::MaxForwards, "70");
     for route in invite.headers(&HeaderName::Route) {
         request = request.header(HeaderName::Route, route);
     }

@@ -54,9 +54,9 @@ impl ClientNonInvite {
         use State::{Completed, Proceeding, Trying};
         let state = match (self.state, timer) {
             (Trying { interval }, Timer::E) => repeated(turn, &self.request, turn.timing.backoff(interval)), // §17.1.2.2
-            (Proceeding, Timer::E) => repeated_slowly(turn, &self.request),                                  // §17.1.2.2
-            (Trying { .. } | Proceeding, Timer::F) => return timed_out(turn),                                // §17.1.2.2
-            (Completed, Timer::K) => return None,                                                            // §17.1.2.2
+            (Proceeding, Timer::E) => repeated_slowly(turn, &self.request), // §17.1.2.2
+            (Trying { .. } | Proceeding, Timer::F) => return timed_out(turn), // §17.1.2.2
+            (Completed, Timer::K) => return None,                           // §17.1.2.2
             (state, _) => state,
         };
         Some(Self { state, ..self })

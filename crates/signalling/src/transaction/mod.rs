@@ -44,26 +44,66 @@ pub struct ServerId(pub u64);
 #[derive(Debug)]
 pub enum Happening {
     /// A new request, not ACK and not CANCEL. Retransmissions are absorbed. INVITE has been answered 100 by the layer.
-    Request { #[allow(missing_docs)] id: ServerId, #[allow(missing_docs)] flow: Flow, #[allow(missing_docs)] message: Message },
+    Request {
+        #[allow(missing_docs)]
+        id: ServerId,
+        #[allow(missing_docs)]
+        flow: Flow,
+        #[allow(missing_docs)]
+        message: Message,
+    },
     /// An ACK that is not for a 3xx–6xx of ours: for a 2xx, by its dialog.
-    Ack { #[allow(missing_docs)] flow: Flow, #[allow(missing_docs)] message: Message },
+    Ack {
+        #[allow(missing_docs)]
+        flow: Flow,
+        #[allow(missing_docs)]
+        message: Message,
+    },
     /// A CANCEL (already answered 200) for this INVITE that has no final answer yet; the user answers the INVITE 487.
-    Cancelled { #[allow(missing_docs)] id: ServerId, #[allow(missing_docs)] cancel: Message },
+    Cancelled {
+        #[allow(missing_docs)]
+        id: ServerId,
+        #[allow(missing_docs)]
+        cancel: Message,
+    },
     /// A response: each provisional one above 100, the first final one; of an INVITE every 2xx, forked and repeated ones too.
-    Response { #[allow(missing_docs)] id: ClientId, #[allow(missing_docs)] flow: Flow, #[allow(missing_docs)] message: Message },
+    Response {
+        #[allow(missing_docs)]
+        id: ClientId,
+        #[allow(missing_docs)]
+        flow: Flow,
+        #[allow(missing_docs)]
+        message: Message,
+    },
     /// A 2xx to an INVITE whose transaction is gone: the user sends its ACK again, or ACK and BYE for an unknown one.
-    StrayOk { #[allow(missing_docs)] flow: Flow, #[allow(missing_docs)] message: Message },
+    StrayOk {
+        #[allow(missing_docs)]
+        flow: Flow,
+        #[allow(missing_docs)]
+        message: Message,
+    },
     /// Timer B or F, or the flow is dead: like 408 (or 503).
-    TimedOut { #[allow(missing_docs)] id: ClientId },
+    TimedOut {
+        #[allow(missing_docs)]
+        id: ClientId,
+    },
     /// Our 2xx to an INVITE was repeated for 64·T1 without [`Transactions::acknowledged`] (RFC 3261 §13.3.1.4).
-    NoAck { #[allow(missing_docs)] id: ServerId },
+    NoAck {
+        #[allow(missing_docs)]
+        id: ServerId,
+    },
 }
 
 /// What a call into the layer leads to, in order.
 #[derive(Debug)]
 pub enum Step {
     /// Send these bytes.
-    Transmit { #[allow(missing_docs)] flow: Flow, #[allow(missing_docs)] data: Bytes },
+    Transmit {
+        #[allow(missing_docs)]
+        flow: Flow,
+        #[allow(missing_docs)]
+        data: Bytes,
+    },
     /// Tell the user.
     Happening(Happening),
 }
@@ -203,7 +243,9 @@ impl Transactions {
         let Some(entry) = self.entries.get_mut(index(id.0)).filter(|entry| entry.id == id.0) else { return };
         let before = entry.deadlines.next();
         entry.machine = match entry.machine.take() {
-            Some(Machine::ServerInvite(machine)) => Some(Machine::ServerInvite(machine.acknowledged(&mut entry.deadlines))),
+            Some(Machine::ServerInvite(machine)) => {
+                Some(Machine::ServerInvite(machine.acknowledged(&mut entry.deadlines)))
+            }
             machine => machine,
         };
         self.schedule.moved(id.0, before, entry.deadlines.next());
@@ -326,7 +368,11 @@ impl Transactions {
             self.count("requests_merged");
             return self.answer(flow, &request, 482, steps); // RFC 3261 §8.2.2.2
         }
-        let limit = self.timing.max_transactions.saturating_add(if outside_dialog { 0 } else { self.timing.max_transactions / 4 });
+        let limit = self.timing.max_transactions.saturating_add(if outside_dialog {
+            0
+        } else {
+            self.timing.max_transactions / 4
+        });
         if self.entries.len() >= limit.min(INDEX_MASK as usize) {
             self.count("transactions_refused");
             return self.answer(flow, &request, 503, steps);

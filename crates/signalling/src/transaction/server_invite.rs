@@ -38,7 +38,9 @@ impl ServerInvite {
     /// The INVITE, until a 3xx–6xx went or the 2xx was acknowledged.
     pub(super) fn request(&self) -> Option<&Message> {
         match self {
-            Self::Proceeding { request, .. } | Self::Cancelled { request, .. } | Self::Accepted { request, .. } => Some(request),
+            Self::Proceeding { request, .. } | Self::Cancelled { request, .. } | Self::Accepted { request, .. } => {
+                Some(request)
+            }
             _ => None,
         }
     }
@@ -66,9 +68,11 @@ impl ServerInvite {
     pub(super) fn respond(self, turn: &mut Turn<'_>, response: Message) -> Self {
         match (self, response.status() / 100) {
             (Self::Proceeding { request, .. }, 1) => Self::Proceeding { request, last: provisional(turn, &response) }, // §17.2.1
-            (Self::Cancelled { request, .. }, 1) => Self::Cancelled { request, last: provisional(turn, &response) },   // §17.2.1
-            (Self::Proceeding { request, .. } | Self::Cancelled { request, .. }, 2) => accepted(turn, request, &response), // RFC 6026 §7.1
-            (Self::Proceeding { .. } | Self::Cancelled { .. }, _) => completed(turn, response),                        // §17.2.1
+            (Self::Cancelled { request, .. }, 1) => Self::Cancelled { request, last: provisional(turn, &response) }, // §17.2.1
+            (Self::Proceeding { request, .. } | Self::Cancelled { request, .. }, 2) => {
+                accepted(turn, request, &response)
+            } // RFC 6026 §7.1
+            (Self::Proceeding { .. } | Self::Cancelled { .. }, _) => completed(turn, response), // §17.2.1
             (state, _) => late(turn, state),
         }
     }
@@ -76,9 +80,9 @@ impl ServerInvite {
     /// An ACK came that matches.
     pub(super) fn ack(self, turn: &mut Turn<'_>, ack: Message) -> Self {
         match self {
-            Self::Completed { .. } => confirmed(turn),                                      // §17.2.1
-            Self::Accepted { .. } | Self::Acknowledged => acknowledging(turn, ack, self),   // RFC 6026 §7.1
-            Self::Confirmed | Self::Proceeding { .. } | Self::Cancelled { .. } => self,     // §17.2.1
+            Self::Completed { .. } => confirmed(turn), // §17.2.1
+            Self::Accepted { .. } | Self::Acknowledged => acknowledging(turn, ack, self), // RFC 6026 §7.1
+            Self::Confirmed | Self::Proceeding { .. } | Self::Cancelled { .. } => self, // §17.2.1
         }
     }
 
@@ -107,13 +111,17 @@ impl ServerInvite {
     /// A timer is due.
     pub(super) fn fire(self, turn: &mut Turn<'_>, timer: Timer) -> Option<Self> {
         match (self, timer) {
-            (Self::Proceeding { request, last }, Timer::Ringing) => Some(Self::Proceeding { request, last: ringing_again(turn, last) }), // §13.3.1.1
-            (Self::Accepted { request, response, interval }, Timer::Ok) => Some(accepted_again(turn, request, response, interval)), // §13.3.1.4
+            (Self::Proceeding { request, last }, Timer::Ringing) => {
+                Some(Self::Proceeding { request, last: ringing_again(turn, last) })
+            } // §13.3.1.1
+            (Self::Accepted { request, response, interval }, Timer::Ok) => {
+                Some(accepted_again(turn, request, response, interval))
+            } // §13.3.1.4
             (Self::Completed { response, interval }, Timer::G) => Some(completed_again(turn, response, interval)), // §17.2.1
-            (Self::Accepted { .. }, Timer::L) => no_ack(turn),                                                     // §13.3.1.4
-            (Self::Acknowledged, Timer::L) => None,                                                                // RFC 6026 §7.1
-            (Self::Completed { .. }, Timer::H) => unconfirmed(turn),                                               // §17.2.1
-            (Self::Confirmed, Timer::I) => None,                                                                   // §17.2.1
+            (Self::Accepted { .. }, Timer::L) => no_ack(turn), // §13.3.1.4
+            (Self::Acknowledged, Timer::L) => None,            // RFC 6026 §7.1
+            (Self::Completed { .. }, Timer::H) => unconfirmed(turn), // §17.2.1
+            (Self::Confirmed, Timer::I) => None,               // §17.2.1
             (state, _) => Some(state),
         }
     }

@@ -56,8 +56,8 @@ impl ServerNonInvite {
     pub(super) fn respond(self, turn: &mut Turn<'_>, response: &Message) -> Self {
         match (self, response.status() / 100) {
             (Self::Trying { request } | Self::Proceeding { request, .. }, 1) => proceeding(turn, request, response), // §17.2.2
-            (Self::Trying { .. } | Self::Proceeding { .. }, _) => completed(turn, response),                         // §17.2.2
-            (state @ Self::Completed { .. }, _) => late(turn, state),                                                // §17.2.2
+            (Self::Trying { .. } | Self::Proceeding { .. }, _) => completed(turn, response), // §17.2.2
+            (state @ Self::Completed { .. }, _) => late(turn, state),                        // §17.2.2
         }
     }
 

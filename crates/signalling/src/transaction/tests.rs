@@ -200,7 +200,15 @@ mod client_invite {
         let (_, _, sent) = story.send(Method::Invite);
         assert_eq!(sent, ["> INVITE"]);
         let lines = story.pass(Duration::from_secs(60));
-        let expected = ["500 > INVITE", "1500 > INVITE", "3500 > INVITE", "7500 > INVITE", "15500 > INVITE", "31500 > INVITE", "32000 timed out"];
+        let expected = [
+            "500 > INVITE",
+            "1500 > INVITE",
+            "3500 > INVITE",
+            "7500 > INVITE",
+            "15500 > INVITE",
+            "31500 > INVITE",
+            "32000 timed out",
+        ];
         assert_eq!(lines, expected);
         assert!(story.layer.is_empty());
         assert_eq!((story.counter("transactions_timed_out"), story.counter("retransmissions_sent")), (1, 6));
@@ -269,7 +277,11 @@ mod client_invite {
         assert_eq!(story.cancel(id), [""; 0], "once is enough");
         assert_eq!(story.layer.len(), 2);
         assert_eq!(story.receive(&answer(&request, 180, "b")), ["told 180 INVITE"], "it may ring on for a moment");
-        let cancel = parse(&format!("SIP/2.0 200 OK\r\nVia: {}\r\nFrom: <sip:us@10.0.0.1>;tag=us\r\nTo: <sip:bob@10.0.0.2>;tag=b\r\nCall-ID: {}\r\nCSeq: 3 CANCEL\r\n\r\n", request.header(&HeaderName::Via).unwrap(), request.call_id()));
+        let cancel = parse(&format!(
+            "SIP/2.0 200 OK\r\nVia: {}\r\nFrom: <sip:us@10.0.0.1>;tag=us\r\nTo: <sip:bob@10.0.0.2>;tag=b\r\nCall-ID: {}\r\nCSeq: 3 CANCEL\r\n\r\n",
+            request.header(&HeaderName::Via).unwrap(),
+            request.call_id()
+        ));
         assert_eq!(story.receive(&cancel), [""; 0], "the CANCEL's own answer interests nobody");
         assert_eq!(story.receive(&answer(&request, 487, "b")), ["> ACK", "told 487 INVITE"]);
         story.gone_after(Duration::from_secs(32));
@@ -319,7 +331,11 @@ mod client_invite {
         story.receive(&answer(&request, 180, "b"));
         story.cancel(id);
         let lines = story.pass(Duration::from_secs(33));
-        assert_eq!(lines.iter().filter(|line| line.contains("timed out")).collect::<Vec<_>>(), ["32000 timed out"], "and the CANCEL's own end is not told");
+        assert_eq!(
+            lines.iter().filter(|line| line.contains("timed out")).collect::<Vec<_>>(),
+            ["32000 timed out"],
+            "and the CANCEL's own end is not told"
+        );
         assert!(story.layer.is_empty());
     }
 
@@ -333,7 +349,11 @@ mod client_invite {
         story.layer.send_failed(story.now, flow_from("10.0.0.99:5060"), &mut story.steps);
         assert_eq!(story.heard(), [""; 0], "another flow");
         story.layer.send_failed(story.now, peer(), &mut story.steps);
-        let ended: Vec<u64> = story.steps.iter().filter_map(|step| if let Step::Happening(Happening::TimedOut { id }) = step { Some(id.0) } else { None }).collect();
+        let ended: Vec<u64> = story
+            .steps
+            .iter()
+            .filter_map(|step| if let Step::Happening(Happening::TimedOut { id }) = step { Some(id.0) } else { None })
+            .collect();
         assert_eq!(ended, [asking.0, options.0]);
         story.steps.clear();
         assert_eq!(story.receive(&answer(&ringing, 200, "b")), ["told 200 INVITE"]);
@@ -349,7 +369,10 @@ mod client_non_invite {
         story.send(Method::Options);
         let lines = story.pass(Duration::from_secs(60));
         let times: Vec<&str> = lines.iter().map(|line| line.split(' ').next().unwrap()).collect();
-        assert_eq!(times, ["500", "1500", "3500", "7500", "11500", "15500", "19500", "23500", "27500", "31500", "32000"]);
+        assert_eq!(
+            times,
+            ["500", "1500", "3500", "7500", "11500", "15500", "19500", "23500", "27500", "31500", "32000"]
+        );
         assert_eq!(lines.last().unwrap(), "32000 timed out");
         assert!(story.layer.is_empty());
     }
@@ -380,7 +403,10 @@ mod client_non_invite {
         let (_, request, _) = story.send(Method::Bye);
         let good = String::from_utf8(answer(&request, 200, "b").bytes().to_vec()).unwrap();
         assert_eq!(story.receive(&parse(&good.replace("3 BYE", "3 INFO"))), [""; 0]);
-        assert_eq!(story.receive(&parse(&good.replace("\r\nFrom:", "\r\nVia: SIP/2.0/UDP 10.9.9.9;branch=z9hG4bKx\r\nFrom:"))), [""; 0]);
+        assert_eq!(
+            story.receive(&parse(&good.replace("\r\nFrom:", "\r\nVia: SIP/2.0/UDP 10.9.9.9;branch=z9hG4bKx\r\nFrom:"))),
+            [""; 0]
+        );
         assert_eq!(story.counter("responses_stray"), 2);
         assert_eq!(story.receive(&parse(&good)), ["told 200 BYE"]);
     }
@@ -399,7 +425,11 @@ mod server_invite {
         assert_eq!(story.respond(id, &invite, 180), ["> 180 INVITE"]);
         assert_eq!(story.receive(&invite), ["> 180 INVITE"]);
         assert_eq!(story.layer.server_request(id).unwrap().call_id(), invite.call_id());
-        assert_eq!(story.pass(Duration::from_secs(150)), ["60000 > 180 INVITE", "120000 > 180 INVITE"], "RFC 3261 13.3.1.1");
+        assert_eq!(
+            story.pass(Duration::from_secs(150)),
+            ["60000 > 180 INVITE", "120000 > 180 INVITE"],
+            "RFC 3261 13.3.1.1"
+        );
     }
 
     #[test]
@@ -410,7 +440,10 @@ mod server_invite {
         let id = server_id(&mut story, &message);
         assert_eq!(story.respond(id, &message, 200), ["> 200 INVITE"]);
         let lines = story.pass(Duration::from_millis(12_000));
-        assert_eq!(lines, ["500 > 200 INVITE", "1500 > 200 INVITE", "3500 > 200 INVITE", "7500 > 200 INVITE", "11500 > 200 INVITE"]);
+        assert_eq!(
+            lines,
+            ["500 > 200 INVITE", "1500 > 200 INVITE", "3500 > 200 INVITE", "7500 > 200 INVITE", "11500 > 200 INVITE"]
+        );
         assert_eq!(story.receive(&message), [""; 0], "RFC 6026 absorbs it");
         let ack = invite.method("ACK").via("SIP/2.0/UDP 10.0.0.2:5060;branch=z9hG4bKack").to_tag("bob").message();
         assert_eq!(story.receive(&ack), ["told ACK"]);
@@ -454,7 +487,10 @@ mod server_invite {
         assert_eq!(story.respond(id, &message, 486), ["> 486 INVITE"]);
         assert_eq!(story.receive(&message), ["> 486 INVITE"]);
         let lines = story.pass(Duration::from_millis(11_600));
-        assert_eq!(lines, ["500 > 486 INVITE", "1500 > 486 INVITE", "3500 > 486 INVITE", "7500 > 486 INVITE", "11500 > 486 INVITE"]);
+        assert_eq!(
+            lines,
+            ["500 > 486 INVITE", "1500 > 486 INVITE", "3500 > 486 INVITE", "7500 > 486 INVITE", "11500 > 486 INVITE"]
+        );
         let ack = invite.method("ACK").to_tag("bob").message();
         assert_eq!(story.receive(&ack), [""; 0]);
         assert_eq!(story.receive(&ack), [""; 0]);
@@ -539,12 +575,24 @@ mod server_invite {
         let invite = incoming("INVITE", "z9hG4bK1");
         server_id(&mut story, &invite.message());
         let cancel = invite.method("CANCEL").via(other_name).message();
-        assert_eq!(story.receive_from(flow_from("10.0.0.77:5060"), &cancel), ["> 200 CANCEL", "cancelled"], "by its branch");
+        assert_eq!(
+            story.receive_from(flow_from("10.0.0.77:5060"), &cancel),
+            ["> 200 CANCEL", "cancelled"],
+            "by its branch"
+        );
         let second = incoming("INVITE", "z9hG4bK2");
         server_id(&mut story, &second.message());
         let cancel = second.method("CANCEL").via("SIP/2.0/UDP proxy.example.com;branch=z9hG4bKother").message();
-        assert_eq!(story.receive_from(flow_from("10.0.0.77:5060"), &cancel), ["> 481 CANCEL"], "a stranger who knows the Call-ID");
-        assert_eq!(story.receive_from(flow_from("10.0.0.2:5099"), &cancel), ["> 200 CANCEL", "cancelled"], "by call and source");
+        assert_eq!(
+            story.receive_from(flow_from("10.0.0.77:5060"), &cancel),
+            ["> 481 CANCEL"],
+            "a stranger who knows the Call-ID"
+        );
+        assert_eq!(
+            story.receive_from(flow_from("10.0.0.2:5099"), &cancel),
+            ["> 200 CANCEL", "cancelled"],
+            "by call and source"
+        );
     }
 
     #[test]
@@ -630,7 +678,8 @@ mod matching_rules {
     #[test]
     fn host_names_are_compared_without_case() {
         let mut story = story();
-        let via = |host: &str| incoming("OPTIONS", "z9hG4bK1").via(&format!("SIP/2.0/UDP {host};branch=z9hG4bK1")).message();
+        let via =
+            |host: &str| incoming("OPTIONS", "z9hG4bK1").via(&format!("SIP/2.0/UDP {host};branch=z9hG4bK1")).message();
         assert_eq!(story.receive(&via("PBX.example.com")), ["told OPTIONS"]);
         assert_eq!(story.receive(&via("pbx.EXAMPLE.com")), [""; 0]);
         assert_eq!(story.counter("retransmissions_received"), 1);
@@ -638,7 +687,11 @@ mod matching_rules {
 
     #[test]
     fn without_the_cookie_rfc_2543_compares_the_call() {
-        for via in ["SIP/2.0/UDP 10.0.0.2:5060", "SIP/2.0/UDP 10.0.0.2:5060;branch=1", "SIP/2.0/UDP 10.0.0.2:5060;branch=z9hG4bK"] {
+        for via in [
+            "SIP/2.0/UDP 10.0.0.2:5060",
+            "SIP/2.0/UDP 10.0.0.2:5060;branch=1",
+            "SIP/2.0/UDP 10.0.0.2:5060;branch=z9hG4bK",
+        ] {
             let mut story = story();
             let invite = incoming("INVITE", "old").via(via);
             let id = server_id(&mut story, &invite.message());
@@ -648,7 +701,11 @@ mod matching_rules {
             story.respond(id, &invite.message(), 486);
             assert_eq!(story.receive(&invite.method("ACK").to_tag("bob").message()), [""; 0], "{via}");
             assert_eq!(story.receive(&invite.message()), [""; 0], "confirmed: {via}");
-            assert_eq!(story.receive(&invite.call("another").method("CANCEL").message()), ["> 200 CANCEL", "cancelled"], "{via}");
+            assert_eq!(
+                story.receive(&invite.call("another").method("CANCEL").message()),
+                ["> 200 CANCEL", "cancelled"],
+                "{via}"
+            );
         }
     }
 
@@ -664,7 +721,11 @@ mod matching_rules {
         assert_eq!((refusal.status(), story.layer.len()), (482, 1));
         let ack = other_way.method("ACK").to_tag(refusal.to_tag());
         assert_eq!(story.receive(&ack.message()), [""; 0], "its ACK is nobody's");
-        assert_eq!(story.receive(&other_way.to_tag("bob").message()), ["> 100 INVITE", "told INVITE"], "not in a dialog");
+        assert_eq!(
+            story.receive(&other_way.to_tag("bob").message()),
+            ["> 100 INVITE", "told INVITE"],
+            "not in a dialog"
+        );
         assert_eq!(story.counter("requests_merged"), 1);
     }
 
@@ -686,7 +747,8 @@ mod matching_rules {
     #[test]
     fn requests_are_marked_with_their_source() {
         let mut story = story();
-        let options = incoming("OPTIONS", "z9hG4bK1").via("SIP/2.0/UDP 192.168.1.5:5060;branch=z9hG4bK1;rport").message();
+        let options =
+            incoming("OPTIONS", "z9hG4bK1").via("SIP/2.0/UDP 192.168.1.5:5060;branch=z9hG4bK1;rport").message();
         story.layer.receive(story.now, flow_from("203.0.113.9:40123"), options, &mut story.steps);
         let Some(Step::Happening(Happening::Request { message, .. })) = story.steps.pop() else { panic!("a request") };
         assert_eq!(message.top_via().params.value("received"), Some("203.0.113.9"));

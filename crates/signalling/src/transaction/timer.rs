@@ -95,7 +95,11 @@ impl Deadlines {
     }
     /// Takes the earliest one that is due.
     pub(super) fn take_due(&mut self, now: Instant) -> Option<Timer> {
-        let slot = self.slots.iter_mut().filter(|slot| slot.is_some_and(|(at, _)| at <= now)).min_by_key(|slot| slot.map(|(at, _)| at))?;
+        let slot = self
+            .slots
+            .iter_mut()
+            .filter(|slot| slot.is_some_and(|(at, _)| at <= now))
+            .min_by_key(|slot| slot.map(|(at, _)| at))?;
         slot.take().map(|(_, timer)| timer)
     }
 }

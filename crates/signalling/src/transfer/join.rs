@@ -1,13 +1,13 @@
 //! Joining the survivors of a transfer: they are re-INVITEd in turn until each sends what the other reads.
 
 use super::{Stage, Transfer, Transfers};
+use crate::b2bua::description;
 use crate::interface::{Event, LegId, Reason, TransferId};
 use crate::leg::{Kind, Purpose, Timer};
 use crate::message::{Message, Method};
 use crate::sdp::Direction;
 use crate::session::glare;
 use crate::session::offer_answer::effective;
-use crate::b2bua::description;
 use crate::transaction::ClientId;
 use crate::ua::{Release, Ua};
 
@@ -84,7 +84,14 @@ impl Transfers {
     }
 
     /// The answer to a joining re-INVITE; `None`: it never came.
-    pub(crate) fn join_answered(&mut self, ua: &mut Ua, client: ClientId, leg: LegId, id: TransferId, response: Option<&Message>) {
+    pub(crate) fn join_answered(
+        &mut self,
+        ua: &mut Ua,
+        client: ClientId,
+        leg: LegId,
+        id: TransferId,
+        response: Option<&Message>,
+    ) {
         if response.is_some_and(|response| response.status() < 200) {
             return;
         }
@@ -137,7 +144,8 @@ impl Transfers {
         let Some(transfer) = self.all.get(&id) else { return };
         let Stage::Joining(Joining { target, .. }) = transfer.stage else { return };
         let (kept, leaving) = (transfer.kept, [Some(transfer.transferor), transfer.consultation]);
-        let released: Vec<LegId> = leaving.into_iter().flatten().filter(|leg| ua.leg(*leg).is_some_and(|leg| leg.is_live())).collect();
+        let released: Vec<LegId> =
+            leaving.into_iter().flatten().filter(|leg| ua.leg(*leg).is_some_and(|leg| leg.is_live())).collect();
         for leg in &released {
             ua.unpair(*leg);
         }
@@ -179,8 +187,10 @@ fn fits(ua: &Ua, one: LegId, other: LegId) -> bool {
     let agreed = |leg| ua.leg(leg).and_then(|leg| leg.descriptions.agreed());
     let (Some(one), Some(other)) = (agreed(one), agreed(other)) else { return false };
     let types = |payloads: Vec<crate::sdp::Payload>| {
-        let mut types: Vec<(u8, String, u32)> =
-            payloads.into_iter().map(|payload| (payload.pt, payload.name.to_ascii_lowercase(), payload.clock)).collect();
+        let mut types: Vec<(u8, String, u32)> = payloads
+            .into_iter()
+            .map(|payload| (payload.pt, payload.name.to_ascii_lowercase(), payload.clock))
+            .collect();
         types.sort();
         types
     };

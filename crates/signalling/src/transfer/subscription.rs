@@ -26,7 +26,8 @@ impl Transfers {
             transfer.subscription = None;
             return;
         }
-        let state = if status < 200 { format!("active;expires={EXPIRES}") } else { "terminated;reason=noresource".to_owned() };
+        let state =
+            if status < 200 { format!("active;expires={EXPIRES}") } else { "terminated;reason=noresource".to_owned() };
         if status >= 200 {
             transfer.subscription = None;
         }

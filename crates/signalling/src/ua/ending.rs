@@ -39,7 +39,12 @@ impl Release {
 
     /// Because its peer left with this Reason.
     pub(crate) fn after_peer(reason: String, status: u16, text: &str) -> Self {
-        Self { reason, status, kept: Vec::new(), end: End { by: EndedBy::Local, status: Some(status), text: text.to_owned() } }
+        Self {
+            reason,
+            status,
+            kept: Vec::new(),
+            end: End { by: EndedBy::Local, status: Some(status), text: text.to_owned() },
+        }
     }
 }
 
@@ -56,7 +61,8 @@ impl Ua {
                 let tag = leg.local_tag.clone();
                 self.answer(server, how.status, Some(&tag), |response| {
                     let reason = (how.end.by == EndedBy::Local && how.kept.is_empty()).then_some(&how.reason);
-                    let response = how.kept.iter().fold(response, |response, (name, value)| response.header(name.clone(), value));
+                    let response =
+                        how.kept.iter().fold(response, |response, (name, value)| response.header(name.clone(), value));
                     reason.into_iter().fold(response, |response, reason| response.header(HeaderName::Reason, reason))
                 });
                 end.status.get_or_insert(how.status);
@@ -159,7 +165,10 @@ impl Ua {
 
     /// A leg that never came to be: the engine still gets its end.
     pub(crate) fn unborn(&mut self, id: LegId, status: u16, text: &str) {
-        self.emit(Event::Ended { leg: id, end: End { by: EndedBy::Local, status: Some(status), text: text.to_owned() } });
+        self.emit(Event::Ended {
+            leg: id,
+            end: End { by: EndedBy::Local, status: Some(status), text: text.to_owned() },
+        });
     }
 
     /// A 2xx that crossed our CANCEL.

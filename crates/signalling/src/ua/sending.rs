@@ -57,7 +57,13 @@ impl Ua {
     }
 
     /// Sends an INVITE or UPDATE that changes a leg's session, with this description or (late offer) none.
-    pub(crate) fn change(&mut self, id: LegId, method: &Method, body: Option<Bytes>, purpose: Purpose) -> Option<ClientId> {
+    pub(crate) fn change(
+        &mut self,
+        id: LegId,
+        method: &Method,
+        body: Option<Bytes>,
+        purpose: Purpose,
+    ) -> Option<ClientId> {
         let client = self.request_in(id, method, purpose, |request| {
             let request = request.header(HeaderName::Allow, ALLOW).header(HeaderName::Supported, SUPPORTED);
             match body {
@@ -118,7 +124,14 @@ impl Ua {
     }
 
     /// Answers with a Contact, Allow and Supported: the 2xx (and 18x) of INVITE and UPDATE on a leg.
-    pub(crate) fn answer_on(&mut self, id: LegId, server: ServerId, status: u16, reason: Option<&str>, body: Option<Bytes>) {
+    pub(crate) fn answer_on(
+        &mut self,
+        id: LegId,
+        server: ServerId,
+        status: u16,
+        reason: Option<&str>,
+        body: Option<Bytes>,
+    ) {
         let Some(leg) = self.legs.get(&id) else { return };
         let Some(contact) = leg.dialog.as_ref().map(|dialog| dialog.local().contact()) else { return };
         let Some(request) = self.transactions.server_request(server) else { return };

@@ -14,7 +14,10 @@ use signalling::message::{HeaderName, Limits, Message, Method};
 use signalling::peers::{Account, FixedContact, PeerId, Peers, Trunk, TrunkId};
 use signalling::sdp::{Direction, Payload};
 use signalling::transport::{Flow, Transport};
-use signalling::{Command, Destination, Event, Input, LegId, NewLeg, Output, PlanId, Reason, Session, Settings, Signalling, TransferId};
+use signalling::{
+    Command, Destination, Event, Input, LegId, NewLeg, Output, PlanId, Reason, Session, Settings, Signalling,
+    TransferId,
+};
 
 pub const US: &str = "192.0.2.1:5060";
 
@@ -98,7 +101,11 @@ impl Net {
                 let (leg, target, replaces, from_user) = (*leg, target.user_decoded(), *replaces, from_user.clone());
                 Some(match replaces {
                     Some(old) => Command::Replace { new: leg, old, media: self.media() },
-                    None => Command::Connect { caller: leg, caller_media: self.media(), callee: self.new_leg(&target, &from_user) },
+                    None => Command::Connect {
+                        caller: leg,
+                        caller_media: self.media(),
+                        callee: self.new_leg(&target, &from_user),
+                    },
                 })
             }
             Event::MediaPlanned { plan: Some(plan), .. } => {
@@ -222,7 +229,8 @@ impl Net {
     #[track_caller]
     pub fn expect(&mut self, phone: Phone, what: &str) -> Message {
         let message = self.next(phone).unwrap_or_else(|| panic!("{} waits for {what} and gets nothing", phone.user));
-        let got = if message.is_request() { message.method().as_str().to_owned() } else { message.status().to_string() };
+        let got =
+            if message.is_request() { message.method().as_str().to_owned() } else { message.status().to_string() };
         assert_eq!(got, what, "{} got\n{}", phone.user, String::from_utf8_lossy(message.bytes()));
         message
     }
@@ -269,15 +277,22 @@ impl Net {
 
     /// Legs in the order in which they were offered or made known.
     pub fn offered(&self) -> Vec<LegId> {
-        self.events.iter().filter_map(|event| if let Event::Offered { leg, .. } = event { Some(*leg) } else { None }).collect()
+        self.events
+            .iter()
+            .filter_map(|event| if let Event::Offered { leg, .. } = event { Some(*leg) } else { None })
+            .collect()
     }
 
     pub fn answered(&self) -> Vec<LegId> {
-        self.events.iter().filter_map(|event| if let Event::Answered { leg } = event { Some(*leg) } else { None }).collect()
+        self.events
+            .iter()
+            .filter_map(|event| if let Event::Answered { leg } = event { Some(*leg) } else { None })
+            .collect()
     }
 
     pub fn ended(&self) -> Vec<(LegId, signalling::End)> {
-        let ended = |event: &Event| if let Event::Ended { leg, end } = event { Some((*leg, end.clone())) } else { None };
+        let ended =
+            |event: &Event| if let Event::Ended { leg, end } = event { Some((*leg, end.clone())) } else { None };
         self.events.iter().filter_map(ended).collect()
     }
 
@@ -289,7 +304,9 @@ impl Net {
     }
 
     pub fn transfer(&self) -> Option<TransferId> {
-        self.events.iter().find_map(|event| if let Event::Referred { transfer, .. } = event { Some(*transfer) } else { None })
+        self.events
+            .iter()
+            .find_map(|event| if let Event::Referred { transfer, .. } = event { Some(*transfer) } else { None })
     }
 
     /// Every table is empty once the transactions have run out, and every leg has ended exactly once.
@@ -318,13 +335,21 @@ fn peers() -> Peers {
     let account = |id, phone: Phone, password: Option<&str>, may_transfer| Account {
         id: PeerId(id),
         user: phone.user.into(),
-        contact: password.is_none().then(|| FixedContact { uri: format!("sip:{}@{}", phone.user, phone.addr), addr: phone.addr.parse().unwrap() }),
+        contact: password.is_none().then(|| FixedContact {
+            uri: format!("sip:{}@{}", phone.user, phone.addr),
+            addr: phone.addr.parse().unwrap(),
+        }),
         password: password.map(str::to_owned),
         nat: false,
         may_transfer,
     };
     Peers {
-        accounts: vec![account(1, ANNA, None, true), account(2, BO, None, true), account(3, SUE, None, false), account(4, REX, Some("secret"), true)],
+        accounts: vec![
+            account(1, ANNA, None, true),
+            account(2, BO, None, true),
+            account(3, SUE, None, false),
+            account(4, REX, Some("secret"), true),
+        ],
         trunks: vec![Trunk {
             name: "platform".into(),
             host: TRUNK.addr.into(),
@@ -359,7 +384,10 @@ pub fn line(message: &Message, start: &str) -> String {
 pub fn direction(message: &Message) -> &'static str {
     let body = message.body();
     let text = String::from_utf8_lossy(&body).into_owned();
-    ["sendonly", "recvonly", "inactive"].into_iter().find(|direction| text.contains(&format!("a={direction}\r\n"))).unwrap_or("sendrecv")
+    ["sendonly", "recvonly", "inactive"]
+        .into_iter()
+        .find(|direction| text.contains(&format!("a={direction}\r\n")))
+        .unwrap_or("sendrecv")
 }
 
 pub fn header<'a>(message: &'a Message, name: &str) -> &'a str {
@@ -448,7 +476,18 @@ impl Call {
     }
 
     pub fn ack(&self, net: &mut Net, cseq: u32, body: Option<String>) {
-        let text = request_text(net, self.phone, "ACK", &self.target, &self.local, &self.remote, &self.call_id, cseq, "", body.as_deref());
+        let text = request_text(
+            net,
+            self.phone,
+            "ACK",
+            &self.target,
+            &self.local,
+            &self.remote,
+            &self.call_id,
+            cseq,
+            "",
+            body.as_deref(),
+        );
         net.send(self.phone, text);
     }
 
@@ -467,8 +506,18 @@ impl Call {
     /// A request inside the dialog.
     pub fn request(&mut self, net: &mut Net, method: &str, extra: &str, body: Option<String>) {
         self.cseq += 1;
-        let text =
-            request_text(net, self.phone, method, &self.target, &self.local, &self.remote, &self.call_id, self.cseq, extra, body.as_deref());
+        let text = request_text(
+            net,
+            self.phone,
+            method,
+            &self.target,
+            &self.local,
+            &self.remote,
+            &self.call_id,
+            self.cseq,
+            extra,
+            body.as_deref(),
+        );
         net.send(self.phone, text);
     }
 
@@ -551,10 +600,20 @@ impl Call {
 
 #[allow(clippy::too_many_arguments, reason = "a request has as many parts")]
 pub fn request_text(
-    net: &mut Net, phone: Phone, method: &str, uri: &str, from: &str, to: &str, call_id: &str, cseq: u32, extra: &str, body: Option<&str>,
+    net: &mut Net,
+    phone: Phone,
+    method: &str,
+    uri: &str,
+    from: &str,
+    to: &str,
+    call_id: &str,
+    cseq: u32,
+    extra: &str,
+    body: Option<&str>,
 ) -> String {
     let branch = net.branch();
-    let content = if body.is_some() && !extra.contains("Content-Type") { "Content-Type: application/sdp\r\n" } else { "" };
+    let content =
+        if body.is_some() && !extra.contains("Content-Type") { "Content-Type: application/sdp\r\n" } else { "" };
     let body = body.unwrap_or_default();
     format!(
         "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {};branch={branch};rport\r\nMax-Forwards: 70\r\nFrom: {from}\r\nTo: {to}\r\n\
@@ -566,7 +625,14 @@ pub fn request_text(
     )
 }
 
-pub fn response_text(request: &Message, status: u16, tag: &str, phone: Phone, extra: &str, body: Option<&str>) -> String {
+pub fn response_text(
+    request: &Message,
+    status: u16,
+    tag: &str,
+    phone: Phone,
+    extra: &str,
+    body: Option<&str>,
+) -> String {
     let mut text = format!("SIP/2.0 {status} Whatever\r\n");
     for via in request.headers(&HeaderName::Via) {
         text.push_str(&format!("Via: {via}\r\n"));

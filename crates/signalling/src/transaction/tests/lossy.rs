@@ -67,7 +67,14 @@ impl World {
     fn new(seed: u8, loss: u32) -> Self {
         let network = Network { random: StdRng::from_seed([seed; 32]), loss, packets: Vec::new(), sent: 0 };
         let layer = |seed| Transactions::new(timing(100_000), [seed; 32]);
-        Self { network, client: layer(seed), server: layer(seed + 1), open: HashMap::new(), seen: Seen::default(), now: start() }
+        Self {
+            network,
+            client: layer(seed),
+            server: layer(seed + 1),
+            open: HashMap::new(),
+            seen: Seen::default(),
+            now: start(),
+        }
     }
 
     fn call(&mut self, method: &Method, number: u32) -> ClientId {
@@ -151,7 +158,9 @@ impl World {
 
     /// Until nothing is under way and no timer runs.
     fn run(&mut self) {
-        while let Some(next) = [self.network.next(), self.client.wake_at(), self.server.wake_at()].into_iter().flatten().min() {
+        while let Some(next) =
+            [self.network.next(), self.client.wake_at(), self.server.wake_at()].into_iter().flatten().min()
+        {
             self.now = self.now.max(next);
             for (_, _, to_server, data) in self.network.arrivals(self.now) {
                 let message = Message::parse(data, &Limits::default()).expect("we wrote it");
@@ -201,7 +210,9 @@ fn loss_doubling_and_delay_are_not_seen_above() {
 #[test]
 fn on_a_dead_line_every_request_times_out_once() {
     let mut world = World::new(9, 100);
-    let ids: HashSet<u64> = (0..CALLS).map(|number| world.call(if number % 2 == 0 { &Method::Invite } else { &Method::Bye }, number).0).collect();
+    let ids: HashSet<u64> = (0..CALLS)
+        .map(|number| world.call(if number % 2 == 0 { &Method::Invite } else { &Method::Bye }, number).0)
+        .collect();
     world.run();
     assert_eq!(world.seen.timeouts.len(), ids.len());
     assert_eq!(world.seen.timeouts.iter().copied().collect::<HashSet<_>>(), ids);
