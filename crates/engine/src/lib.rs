@@ -9,22 +9,7 @@
 //! use engine::directory::{AgentSeed, PhoneSeed, Seed};
 //! use engine::{Engine, Input, Now, Output, Settings, View};
 //! # use std::time::Duration;
-//! # let signalling = signalling::Settings {
-//! #     domain: "pbx.example.com".into(),
-//! #     advertised: None,
-//! #     user_agent: "medlytt".into(),
-//! #     t1: Duration::from_millis(500),
-//! #     t2: Duration::from_secs(4),
-//! #     t4: Duration::from_secs(5),
-//! #     registration_max: Duration::from_secs(3600),
-//! #     registration_min: Duration::from_secs(60),
-//! #     media_deadline: Duration::from_secs(1),
-//! #     transferor_bye_wait: Duration::from_secs(2),
-//! #     transfer_ring_timeout: Duration::from_secs(60),
-//! #     invite_timeout: Duration::from_secs(180),
-//! #     max_legs: 100,
-//! #     max_transactions: 100,
-//! # };
+//! let signalling = signalling::Settings::for_domain("pbx.example.com");
 //! let phone = PhoneSeed { contact: Some(("sip:anna@10.0.1.5:5060".into(), "10.0.1.5:5060".parse()?)), ..PhoneSeed::default() };
 //! let anna = AgentSeed { id: "anna".into(), name: "Anna Berg".into(), number: "1001".into(), phone, group: None, skills: vec![], monitorable: true };
 //! let seed = Seed { agents: vec![anna], ..Seed::default() };

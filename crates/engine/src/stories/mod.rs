@@ -138,22 +138,7 @@ pub(super) struct Bench {
 }
 
 pub(super) fn settings() -> Settings {
-    let signalling = signalling::Settings {
-        domain: "pbx.test".into(),
-        advertised: None,
-        user_agent: "medlytt".into(),
-        t1: Duration::from_millis(500),
-        t2: Duration::from_secs(4),
-        t4: Duration::from_secs(5),
-        registration_max: Duration::from_secs(3600),
-        registration_min: Duration::from_secs(60),
-        media_deadline: Duration::from_secs(1),
-        transferor_bye_wait: Duration::from_secs(2),
-        transfer_ring_timeout: Duration::from_secs(60),
-        invite_timeout: Duration::from_secs(180),
-        max_legs: 1000,
-        max_transactions: 1000,
-    };
+    let signalling = signalling::Settings::for_domain("pbx.test");
     Settings {
         access_number: Some("+4721000000".into()),
         header_queue: Some("X-Queue".into()),
