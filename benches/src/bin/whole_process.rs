@@ -127,7 +127,7 @@ fn held_memory(calls: usize) {
     let mut peak = 0;
     until("every call is up", Duration::from_secs(40), || {
         peak = peak.max(resident_kb(rig.engine.pid()));
-        rig.engine.get("/v1/status")["calls"].as_u64().is_some_and(|n| n as usize >= calls)
+        rig.engine.get("/v1/status")["gauges"]["calls"].as_f64().is_some_and(|n| n >= calls as f64)
     });
     peak = peak.max(resident_kb(rig.engine.pid()));
     println!(

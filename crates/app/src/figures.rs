@@ -24,7 +24,7 @@ pub(crate) fn figures(from: &Sources) -> api::Figures {
     api::Figures { counters, gauges: gauges(from).into_iter().map(|(name, n)| (name.to_owned(), n)).collect() }
 }
 
-fn media_counters(from: &Sources) -> [(&'static str, u64); 26] {
+fn media_counters(from: &Sources) -> [(&'static str, u64); 28] {
     let (shard, sockets) = (&from.media.shard, &from.media.sockets);
     [
         ("rtp_relayed", shard.relayed_rtp),
@@ -35,6 +35,7 @@ fn media_counters(from: &Sources) -> [(&'static str, u64); 26] {
         ("rtp_unbridged", shard.rtp_unbridged),
         ("rtcp_malformed", shard.rtcp_malformed),
         ("rtcp_foreign", shard.rtcp_foreign),
+        ("rtcp_unbridged", shard.rtcp_unbridged),
         ("listener_rtp_dropped", shard.listener_rtp_dropped),
         ("listener_rtcp_received", shard.listener_rtcp_received),
         ("listener_rtcp_dropped", shard.listener_rtcp_dropped),
@@ -42,6 +43,7 @@ fn media_counters(from: &Sources) -> [(&'static str, u64); 26] {
         ("fork_frames_concealed", shard.frames_concealed),
         ("fork_frames_late", shard.frames_late),
         ("fork_ring_overflow", shard.ring_overflow),
+        ("fork_ticks_skipped", shard.ticks_skipped),
         ("fork_undecodable", shard.tap_undecodable),
         ("media_unknown_port", shard.unknown_port),
         ("media_commands_refused", shard.commands_refused),

@@ -14,6 +14,7 @@ const SKILLS_MAX: usize = 100;
 
 impl Core {
     pub(crate) fn command(&mut self, reply: ReplyId, actor: &str, command: Command) {
+        let told = told(&command);
         let result = match command {
             Command::Order { order, dry_run } => self.order(reply, actor, &order, dry_run),
             Command::ChangeRequest { id, calls, until } => self.change_request(reply, actor, &id, calls, until),
@@ -25,6 +26,9 @@ impl Core {
             Command::Shield { call, on } => self.put_shield(actor, &call, on).map(Some),
             Command::HangUp { listening } => self.hang_up(actor, &listening).map(Some),
         };
+        if let (Ok(_), Some((what, key, id))) = (&result, told) {
+            self.out.log("info", what.to_owned(), vec![("user", actor.to_owned()), (key, id)]);
+        }
         match result {
             Ok(Some(answer)) => self.out.replies.push((reply, Ok(answer))),
             Ok(None) => {} // the store speaks first
@@ -191,4 +195,20 @@ impl Core {
         self.judge_rights();
         self.out.log("info", "the directory was read again".into(), Vec::new());
     }
+}
+
+/// Who ended or silenced what stands in the log; the rest is seen in its resource or event.
+fn told(command: &Command) -> Option<(&'static str, &'static str, String)> {
+    let (what, key, id) = match command {
+        Command::DeleteRequest { id } => ("request deleted", "request", id),
+        Command::ResumeRequest { id } => ("request resumed", "request", id),
+        Command::ChangeRequest { id, .. } => ("request changed", "request", id),
+        Command::HangUp { listening } => ("listening hung up", "listening", listening),
+        Command::Shield { call, on: true } => ("shield on", "call", call),
+        Command::Shield { call, on: false } => ("shield off", "call", call),
+        Command::DeleteAgent { id } => ("agent deleted", "agent", id),
+        Command::PutAgent { id, .. } => ("agent put", "agent", id),
+        Command::Order { .. } | Command::PutStatus { .. } => return None,
+    };
+    Some((what, key, id.clone()))
 }

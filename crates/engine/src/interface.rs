@@ -64,8 +64,6 @@ pub struct Settings {
     pub max_active_requests_admin: Option<usize>,
     /// Directions that trigger where an order names none: inbound.
     pub default_directions: Vec<crate::view::CallDirection>,
-    /// A listener that stays silent and answers no OPTIONS is hung up after this; media reports it: 60 s.
-    pub listener_lost_after: Duration,
     /// Active requests at most, in all (503 above).
     pub max_requests: usize,
     /// Ended calls, listenings and requests kept in the views until the store has them, at most.
@@ -98,7 +96,6 @@ impl Settings {
             max_active_requests_supervisor: Some(1),
             max_active_requests_admin: None,
             default_directions: vec![crate::view::CallDirection::Inbound],
-            listener_lost_after: Duration::from_secs(60),
             max_requests: 10_000,
             max_ended_views: 10_000,
         }

@@ -37,6 +37,8 @@ pub struct Settings {
     pub rtp_timeout_held: Duration,
     /// One side sends nothing for so long while the other does: [`Event::OneWay`]. 10 s.
     pub one_way_after: Duration,
+    /// A listener sends neither RTP nor RTCP for so long: [`Event::ListenerSilent`]. 60 s.
+    pub listener_lost_after: Duration,
     /// Tones and events of RFC 4733 reach the listener. Default false.
     pub dtmf_to_listener: bool,
     /// Streams at most.
@@ -53,6 +55,7 @@ impl Default for Settings {
             rtp_timeout: Duration::from_secs(60),
             rtp_timeout_held: Duration::from_secs(3600),
             one_way_after: Duration::from_secs(10),
+            listener_lost_after: Duration::from_secs(60),
             dtmf_to_listener: false,
             max_streams: 20_000,
             max_listeners: 5_000,

@@ -19,8 +19,6 @@ use crate::relay::Source;
 use crate::rtcp::{self, Cname, SenderReport};
 use crate::rtp;
 
-/// A listener that sends neither RTP nor RTCP for so long is reported, and again each time.
-const SILENT_AFTER: Duration = Duration::from_secs(60);
 /// Sender reports are so far apart on average (RFC 3550 §6.2); each is drawn from half to one and a half of it.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 /// [`Event::Heard`] is told each time so much more was heard; 3 s, the default of what counts, is a multiple.
@@ -251,10 +249,10 @@ impl ListenerLeg {
         }
     }
 
-    /// Reports a listener that sends nothing.
-    pub(crate) fn watch(&mut self, now: Instant, sink: &mut impl Sink) {
+    /// Reports a listener that sent nothing for `limit`.
+    pub(crate) fn watch(&mut self, now: Instant, limit: Duration, sink: &mut impl Sink) {
         if let Some(stream) = &mut self.stream
-            && now.saturating_duration_since(stream.silent_since) >= SILENT_AFTER
+            && now.saturating_duration_since(stream.silent_since) >= limit
         {
             stream.silent_since = now;
             sink.event(Event::ListenerSilent { listener: self.id });

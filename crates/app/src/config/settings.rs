@@ -31,7 +31,6 @@ impl Config {
             max_active_requests_supervisor: monitoring.max_active_requests_supervisor,
             max_active_requests_admin: monitoring.max_active_requests_admin,
             default_directions: monitoring.directions.clone(),
-            listener_lost_after: monitoring.listener_lost_after,
             max_requests: monitoring.max_requests,
             max_ended_views: MAX_ENDED_VIEWS,
         }
@@ -43,6 +42,7 @@ impl Config {
             rtp_timeout: self.media.rtp_timeout,
             rtp_timeout_held: self.media.rtp_timeout_held,
             one_way_after: self.media.one_way_after,
+            listener_lost_after: self.monitoring.listener_lost_after,
             dtmf_to_listener: self.monitoring.dtmf_to_listener,
             max_streams: self.sip.max_calls.saturating_mul(2),
             ..media::Settings::default()
@@ -58,6 +58,10 @@ impl Config {
             ("store.url", self.store_url != running.store_url),
             ("log", format!("{:?}", self.log) != format!("{:?}", running.log)),
             ("monitoring.dtmf_to_listener", self.monitoring.dtmf_to_listener != running.monitoring.dtmf_to_listener),
+            (
+                "monitoring.listener_lost_after",
+                self.monitoring.listener_lost_after != running.monitoring.listener_lost_after,
+            ),
         ];
         sections.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
     }

@@ -57,7 +57,7 @@ impl Shard {
         }
         for key in (slice..self.listeners.capacity()).step_by(SLICES) {
             if let Some(seat) = self.listeners.get_mut(key) {
-                seat.leg.watch(now, sink);
+                seat.leg.watch(now, self.settings.listener_lost_after, sink);
             }
         }
     }
