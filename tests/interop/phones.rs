@@ -60,10 +60,13 @@ fn baresip_as_agent_is_heard_by_a_listener() {
     let _ = std::fs::remove_dir_all(folder);
 }
 
+/// baresip 1.0 decodes nothing of a stream that is offered `sendonly`, whoever offers it; so its user is offered
+/// `sendrecv`, and what it then sends is dropped.
 #[test]
 fn baresip_as_listener_hears_both_and_is_never_heard() {
     let (folder, port) = (folder("baresip-listener"), free_port("127.0.0.2"));
-    let sue = "[[user]]\nid = \"sue\"\nname = \"Sue\"\nrole = \"supervisor\"\nsoftphone = \"sue\"\npassword = \"sue-secret\"\n";
+    let sue = "[[user]]\nid = \"sue\"\nname = \"Sue\"\nrole = \"supervisor\"\nsoftphone = \"sue\"\npassword = \"sue-secret\"\n\
+         listener_offer = \"sendrecv\"\n";
     let engine = Engine::start("listener", &parties(port, sue));
     let agent = Baresip::start(&folder, &anna(&engine));
     let listener = Baresip::start(
