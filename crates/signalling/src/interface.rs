@@ -76,7 +76,7 @@ impl Settings {
             t4: Duration::from_secs(5),
             registration_max: Duration::from_secs(3600),
             registration_min: Duration::from_secs(60),
-            media_deadline: Duration::from_millis(500),
+            media_deadline: Duration::from_secs(2),
             transferor_bye_wait: Duration::from_secs(2),
             transfer_ring_timeout: Duration::from_secs(60),
             invite_timeout: Duration::from_secs(180),

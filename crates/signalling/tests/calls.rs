@@ -256,7 +256,7 @@ fn no_media_no_call() {
         Call::out(&mut net, TRUNK, "anna", Some(sdp(4000, "0", "sendrecv")));
         let callee = Call::incoming(&mut net, ANNA);
         callee.answer(&mut net, Some(sdp(5000, "0", "sendrecv")));
-        net.seconds(1);
+        net.seconds(3);
         net.expect(TRUNK, "503");
         net.expect(ANNA, "ACK");
         callee.byed(&mut net);
