@@ -170,7 +170,7 @@ impl Core {
                 }
             }
             Happening::Response { id, flow, message } => self.response(id, flow, &message),
-            Happening::StrayOk { flow, message } => self.ua.repeated_ok(flow, &message),
+            Happening::StrayOk { flow, message } => self.ua.stray_ok(flow, &message),
             Happening::TimedOut { id } => self.timed_out(id),
             Happening::NoAck { id } => {
                 if let Some(leg) = self.ua.servers.remove(&id) {

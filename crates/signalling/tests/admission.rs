@@ -212,6 +212,21 @@ fn an_invented_2xx_gets_nothing_from_us() {
 }
 
 #[test]
+fn a_2xx_to_somebody_elses_invite_gets_nothing_from_us() {
+    let mut net = Net::new();
+    for (serial, via) in ["198.51.100.20:5060", "192.0.2.1:5099", "pbx.example"].into_iter().enumerate() {
+        let text = format!(
+            "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP {via};branch=z9hG4bKelse{serial}\r\nFrom: <sip:a@x>;tag=1\r\nTo: <sip:b@x>;tag=2\r\n\
+             Call-ID: elsewhere{serial}\r\nCSeq: 1 INVITE\r\nContact: <sip:b@10.0.0.9>\r\nContent-Length: 0\r\n\r\n"
+        );
+        net.send(TRUNK, text);
+        net.nothing(TRUNK);
+    }
+    assert_eq!((net.counter("responses_misdirected"), net.counter("stray_ok")), (3, 0));
+    net.assert_clean();
+}
+
+#[test]
 fn a_merged_request_is_refused() {
     let mut net = Net::new();
     let mut call = Call::out(&mut net, TRUNK, "anna", Some(sdp(4000, "0", "sendrecv")));

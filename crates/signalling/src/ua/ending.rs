@@ -178,6 +178,17 @@ impl Ua {
         self.settle(id);
     }
 
+    /// A 2xx to an INVITE that no transaction knows. One that we cannot have sent is dropped: its Via is not ours
+    /// (RFC 3261 §18.1.2).
+    pub(crate) fn stray_ok(&mut self, flow: Flow, ok: &Message) {
+        let (via, ours) = (ok.top_via(), self.local(flow, "").sent_by);
+        let theirs = format!("{}:{}", via.host, via.port.unwrap_or(5060));
+        if !theirs.eq_ignore_ascii_case(&ours) {
+            return self.count("responses_misdirected");
+        }
+        self.repeated_ok(flow, ok);
+    }
+
     /// A 2xx to an INVITE that had one already: its ACK was lost, or the INVITE forked and another party answered too.
     pub(crate) fn repeated_ok(&mut self, flow: Flow, ok: &Message) {
         let leg = self.by_tag(ok.from_tag()).filter(|leg| leg.call_id == ok.call_id());
