@@ -25,6 +25,7 @@ pub(crate) async fn pass(State(api): State<Api>, request: Request, next: Next) -
         let headers = response.headers_mut();
         headers.remove(header::CONTENT_LENGTH);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+        api.inner.counts.refused(refusal.code);
         let body = refusal.render(&id);
         *response.body_mut() = Body::from(body);
     }

@@ -23,6 +23,8 @@ pub(crate) struct Counts {
     pub(crate) subscribers_refused: Counter,
     /// By class of the answer's status: `2xx` …
     pub(crate) answers: Family<[(&'static str, &'static str); 1], Counter>,
+    /// By the problem's `code`, of which there is a closed list.
+    pub(crate) refusals: Family<[(&'static str, &'static str); 1], Counter>,
 }
 
 impl Counts {
@@ -36,6 +38,10 @@ impl Counts {
         };
         self.answers.get_or_create(&[("class", class)]).inc();
     }
+
+    pub(crate) fn refused(&self, code: &'static str) {
+        self.refusals.get_or_create(&[("code", code)]).inc();
+    }
 }
 
 /// The exposition text (OpenMetrics 1.0).
@@ -44,6 +50,7 @@ pub(crate) fn render(api: &Api) -> Result<String, fmt::Error> {
     let inner = &api.inner;
     registry.register("build", "What runs here", Info::new([("version", inner.status.load().version.clone())]));
     registry.register("http_requests", "Requests by class of answer", inner.counts.answers.clone());
+    registry.register("http_refusals", "Requests refused, by the problem's code", inner.counts.refusals.clone());
     registry.register("http_unauthenticated", "Requests without a valid token", inner.counts.unauthenticated.clone());
     registry.register("http_busy", "Orders refused because the engine's queue was full", inner.counts.busy.clone());
     registry.register("events_resyncs", "Subscribers told to read everything again", inner.counts.resyncs.clone());

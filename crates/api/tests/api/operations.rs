@@ -59,6 +59,7 @@ async fn metrics_are_open_and_name_nobody() {
     stage.api.figures(figures());
     stage.get("", "/v1/agents").await;
     stage.get("ada", "/v1/agents?search=Anna").await;
+    stage.get("ada", "/v1/agents/nobody").await.problem(404, "agent-not-found");
     let got = stage.get("", "/metrics").await;
     assert_eq!(got.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
     let text = String::from_utf8(got.body.clone()).unwrap();
@@ -69,7 +70,9 @@ async fn metrics_are_open_and_name_nobody() {
         "medlytt_calls_up 2.5",
         "medlytt_build_info{version=\"1.2.3\"} 1",
         "medlytt_http_unauthenticated_total 1",
-        "medlytt_http_requests_total{class=\"4xx\"} 1",
+        "medlytt_http_requests_total{class=\"4xx\"} 2",
+        "medlytt_http_refusals_total{code=\"unauthenticated\"} 1",
+        "medlytt_http_refusals_total{code=\"agent-not-found\"} 1",
         "medlytt_http_requests_total{class=\"2xx\"} 1",
         "medlytt_events_subscribers 0.0",
         "# EOF",
