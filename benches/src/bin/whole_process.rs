@@ -25,25 +25,26 @@ fn main() {
     first_packet(20);
 }
 
-fn parties(trunk: u16, agents: u16) -> String {
+/// Agents whose id begins with `m` send RTP (the scenario's rule), others do not.
+fn parties(prefix: char, trunk: u16, agents: u16) -> String {
     let mut text =
         format!("[[trunk]]\nname = \"platform\"\nuri = \"sip:127.0.0.2:{trunk}\"\nallow = [\"127.0.0.2/32\"]\n\n");
     for n in 0..AGENTS {
         let _ = write!(
             text,
-            "[[agent]]\nid = \"m{n:03}\"\nname = \"Agent {n}\"\nnumber = \"{}\"\ncontact = \"sip:m{n:03}@127.0.0.3:{agents}\"\n\n",
+            "[[agent]]\nid = \"{prefix}{n:03}\"\nname = \"Agent {n}\"\nnumber = \"{}\"\ncontact = \"sip:{prefix}{n:03}@127.0.0.3:{agents}\"\n\n",
             1000 + n
         );
     }
     text
 }
 
-fn files(folder: &Path) {
+fn files(folder: &Path, prefix: char) {
     for (name, hz) in [("caller.alaw", 800.0), ("agent.alaw", 440.0)] {
         let audio: Vec<u8> = tone::sine(hz, 8000.0).into_iter().map(tone::to_alaw).collect();
         std::fs::write(folder.join(name), audio).expect("the folder can be written");
     }
-    let rows: String = (0..AGENTS).map(|n| format!("m{n:03}\n")).collect();
+    let rows: String = (0..AGENTS).map(|n| format!("{prefix}{n:03}\n")).collect();
     std::fs::write(folder.join("who.csv"), format!("SEQUENTIAL\n{rows}")).expect("the folder can be written");
 }
 
@@ -69,11 +70,11 @@ struct Rig {
 }
 
 impl Rig {
-    fn start(name: &str, extra: &str) -> Self {
+    fn start(name: &str, prefix: char, extra: &str) -> Self {
         let folder = folder(name);
-        files(&folder);
+        files(&folder, prefix);
         let (trunk, agents) = (free_port("127.0.0.2"), free_port("127.0.0.3"));
-        let engine = Engine::start(&format!("{name}-engine"), &(parties(trunk, agents) + extra));
+        let engine = Engine::start(&format!("{name}-engine"), &(parties(prefix, trunk, agents) + extra));
         let answering = Sipp::start(&folder, "agents-rtp.xml", "127.0.0.3", agents, 31_000, &[]);
         std::thread::sleep(Duration::from_millis(500));
         Self { folder, trunk, engine, _agents: answering }
@@ -107,7 +108,7 @@ impl Drop for Rig {
 }
 
 fn set_up_cost(rate: usize) {
-    let rig = Rig::start("bench-setup", "");
+    let rig = Rig::start("bench-setup", 'p', "");
     rig.call("trunk.xml", rate, rate * 2, 200).finish();
     let (calls, before) = (rate * 15, cpu_seconds(rig.engine.pid()));
     let (ok, failed, retransmissions) = rig.call("trunk.xml", rate, calls, 200).finish();
@@ -120,7 +121,7 @@ fn set_up_cost(rate: usize) {
 }
 
 fn held_memory(calls: usize) {
-    let rig = Rig::start("bench-memory", "");
+    let rig = Rig::start("bench-memory", 'p', "");
     rig.call("trunk.xml", 100, 100, 100).finish();
     let before = resident_kb(rig.engine.pid());
     let held = rig.call("trunk.xml", 200, calls, 15_000);
@@ -143,7 +144,7 @@ fn first_packet(rounds: usize) {
         "[[user]]\nid = \"sam\"\nname = \"Sam\"\nrole = \"supervisor\"\nsoftphone = \"sam\"\ncontact = \"sip:sam@{}\"\n",
         ear.address
     );
-    let rig = Rig::start("bench-first", &user);
+    let rig = Rig::start("bench-first", 'm', &user);
     rig.engine.order("m000", &serde_json::json!({"user": "sam"}));
     std::fs::write(rig.folder.join("who.csv"), "SEQUENTIAL\nm000\n").expect("the folder can be written");
     for _ in 0..rounds {

@@ -34,7 +34,7 @@ pub fn free_port(ip: &str) -> u16 {
 
 /// A free, even port with a free block of `size` above it, for media.
 pub fn media_range(size: u16) -> String {
-    for base in (20_000..60_000).step_by(usize::from(size)) {
+    for base in (10_000..45_000).step_by(usize::from(size / 4)) {
         let sockets = [base, base + size - 2].map(|p| UdpSocket::bind(("127.0.0.1", p)));
         if sockets.iter().all(Result::is_ok) {
             return format!("{base}-{}", base + size - 1);
@@ -52,7 +52,7 @@ impl Engine {
              [api]\nlisten = \"127.0.0.1:0\"\n\n[store]\nurl = \"sqlite:{}\"\n\n\
              [monitoring]\naccess_number = \"+4721000000\"\nheaders = {{ queue = \"X-Queue\" }}\n\n\
              [[user]]\nid = \"admin\"\nname = \"Admin\"\nrole = \"admin\"\ntoken_hash = \"sha256:{TOKEN_SHA256}\"\n\n{parties}",
-            media_range(6000),
+            media_range(20_000),
             folder.join("medlytt.db").display(),
         );
         let path = folder.join("medlytt.toml");
