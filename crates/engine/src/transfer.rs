@@ -238,6 +238,8 @@ impl Core {
                 .any(|leg| self.legs.get(leg).is_some_and(|leg| matches!(leg.party, Party::Outside { .. })))
         });
         if let Some(call) = self.calls.get_mut(&key) {
+            // who left by the transfer did not end the call
+            call.ends.clear();
             call.agent = new_agent.clone().or_else(|| agents.first().map(|(_, agent)| agent.clone()));
             if new_agent.is_some() {
                 call.direction = if others_outside { CallDirection::Inbound } else { CallDirection::Internal };

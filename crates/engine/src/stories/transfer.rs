@@ -66,7 +66,8 @@ fn bye_right_after_202_lingers_in_silence_until_the_outcome() {
     b.joined(transfer, call.caller, target.leg, &[]);
     assert_eq!(b.reasons(), vec![EndReason::AgentTransferred]);
     assert_eq!(b.call_view(Pair { caller: call.caller, callee: target.leg }).state, CallState::Up);
-    b.bye(target.leg);
+    b.bye(call.caller);
+    assert_eq!(b.last_call().end.as_ref().unwrap().by, "caller", "not the agent, who left by the transfer");
     b.is_quiet();
 }
 
