@@ -40,6 +40,21 @@ fn lines(text: &str) -> Vec<String> {
 
 const SHIPPED: &str = include_str!("../../../../config/medlytt.toml");
 
+/// The defaults stand in the cores, which the simulator takes, and here, where `medlytt check` reads them: one fact.
+#[test]
+fn the_cores_have_the_same_defaults() {
+    let config = Config::default();
+    let engine = config.engine();
+    let core = engine::Settings::new(engine.signalling.clone());
+    assert_eq!(format!("{engine:#?}"), format!("{core:#?}"));
+    let shard = config.shard();
+    let core = media::Settings { max_streams: shard.max_streams, ..media::Settings::default() };
+    assert_eq!(format!("{shard:#?}"), format!("{core:#?}"));
+    let sip = signalling::Settings::for_domain(&config.sip.domain);
+    let core = signalling::Settings { user_agent: engine.signalling.user_agent.clone(), ..sip };
+    assert_eq!(format!("{:#?}", engine.signalling), format!("{core:#?}"));
+}
+
 #[test]
 fn the_shipped_file_holds_the_defaults() {
     assert_eq!(format!("{:#?}", good(SHIPPED)), format!("{:#?}", Config::default()));
