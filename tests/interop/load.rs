@@ -55,8 +55,8 @@ fn sipp_on_both_sides_a_minute_at_100_calls_per_second() {
         engine.order(&format!("m{n:03}"), &json!({"user": format!("l{n:03}")}));
     }
 
-    let _agents = Sipp::start(&folder, "agents-rtp.xml", "127.0.0.3", agents_port, 31_000, &[]);
-    std::thread::sleep(Duration::from_millis(500));
+    let _agents = Sipp::start(&folder, "agents-rtp.xml", "127.0.0.3", agents_port, 31_000, &[])
+        .listening("127.0.0.3", agents_port);
     let monitored_calls = seconds * CALLS_PER_SECOND / 20;
     let plain_calls = seconds * CALLS_PER_SECOND - monitored_calls;
     let call = |file, csv, port, media: u16, rate: usize, calls: usize| {

@@ -75,8 +75,8 @@ impl Rig {
         files(&folder, prefix);
         let (trunk, agents) = (free_port("127.0.0.2"), free_port("127.0.0.3"));
         let engine = Engine::start(&format!("{name}-engine"), &(parties(prefix, trunk, agents) + extra));
-        let answering = Sipp::start(&folder, "agents-rtp.xml", "127.0.0.3", agents, 31_000, &[]);
-        std::thread::sleep(Duration::from_millis(500));
+        let answering =
+            Sipp::start(&folder, "agents-rtp.xml", "127.0.0.3", agents, 31_000, &[]).listening("127.0.0.3", agents);
         Self { folder, trunk, engine, _agents: answering }
     }
 

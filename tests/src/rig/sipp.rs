@@ -1,10 +1,12 @@
 //! SIPp processes and their figures.
 
 use std::collections::HashMap;
+use std::net::UdpSocket;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use super::engine::scenario;
+use super::engine::{scenario, until};
 
 /// A running SIPp; killed when dropped.
 pub struct Sipp {
@@ -48,6 +50,12 @@ impl Sipp {
             .spawn()
             .expect("sipp is installed (Debian package sip-tester); `cargo xtask test` installs it");
         Self { process, stat, name }
+    }
+
+    /// Waits until a SIPp that answers has bound its port.
+    pub fn listening(self, ip: &str, port: u16) -> Self {
+        until("SIPp listens", Duration::from_secs(5), || UdpSocket::bind((ip, port)).is_err());
+        self
     }
 
     /// Waits for the end (SIPp stops by itself after `-m` calls) and gives (successful, failed, retransmissions).
