@@ -301,8 +301,8 @@ impl Task {
                 }
             }
             Output::Media(command) => self.outside.media.send(command),
-            Output::Persist { persist, change } => {
-                if self.outside.writer.send(persist.0, change).is_err() {
+            Output::Persist { persist, changes } => {
+                if self.outside.writer.send(persist.0, changes).is_err() {
                     self.store_ok = false;
                     self.pending.push_back(Input::Persisted { persist, ok: false });
                 }

@@ -312,8 +312,8 @@ pub enum Output {
     Persist {
         /// For the answer.
         persist: PersistId,
-        /// What.
-        change: Change,
+        /// What: all of it or nothing, in one transaction.
+        changes: Vec<Change>,
     },
     /// Answer to a command, after the store has it.
     Reply {

@@ -17,7 +17,7 @@ pub(crate) struct Outbox {
     pub(crate) requests: BTreeSet<String>,
     pub(crate) listenings: BTreeSet<String>,
     pub(crate) views: Vec<View>,
-    pub(crate) persists: Vec<(PersistId, Change)>,
+    pub(crate) persists: Vec<(PersistId, Vec<Change>)>,
     pub(crate) events: Vec<Event>,
     pub(crate) replies: Vec<(ReplyId, Result<Reply, Problem>)>,
     pub(crate) removed: Vec<View>,
@@ -37,7 +37,7 @@ impl Outbox {
     pub(crate) fn hand_out(&mut self, outputs: &mut Vec<Output>) {
         outputs.append(&mut self.direct);
         outputs.extend(self.views.drain(..).map(Output::View));
-        outputs.extend(self.persists.drain(..).map(|(persist, change)| Output::Persist { persist, change }));
+        outputs.extend(self.persists.drain(..).map(|(persist, changes)| Output::Persist { persist, changes }));
         outputs.extend(self.events.drain(..).map(Output::Event));
         outputs.extend(self.removed.drain(..).map(Output::View));
         outputs.extend(self.replies.drain(..).map(|(reply, result)| Output::Reply { reply, result }));

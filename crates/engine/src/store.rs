@@ -56,7 +56,7 @@ impl Core {
     /// Asks the store to keep something.
     pub(crate) fn persist(&mut self, change: Change, after: Vec<After>) {
         let persist = PersistId(self.ids.next());
-        self.out.persists.push((persist, change.clone()));
+        self.out.persists.push((persist, vec![change.clone()]));
         self.books.waiting.insert(persist, (change, after));
     }
 
@@ -98,6 +98,11 @@ impl Core {
             Change::AgentRemoved(id) => drop(self.books.agents.insert(id)),
             // its next state, or its end, is written as it comes
             Change::Listening(_) | Change::Call(_) => return,
+            Change::Audit(_)
+            | Change::Answer(_)
+            | Change::Registrations { .. }
+            | Change::Dialog(_)
+            | Change::DialogEnded(_) => return,
         }
         while self.books.ended() > self.settings.max_ended_views {
             let Some((_, after)) = self.books.refused.pop_front() else { break };

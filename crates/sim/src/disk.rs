@@ -39,13 +39,19 @@ impl Disk {
         }
     }
 
-    /// Writes one change, or not.
-    pub(crate) fn write(&mut self, change: Change) -> bool {
+    /// Writes changes as one, or not.
+    pub(crate) fn write(&mut self, changes: Vec<Change>) -> bool {
         self.store.set_available(!self.full);
-        if self.store.apply(std::slice::from_ref(&change)).is_err() {
+        if self.store.apply(&changes).is_err() {
             return false;
         }
-        match &change {
+        changes.iter().for_each(|change| self.keep(change));
+        self.written.extend(changes);
+        true
+    }
+
+    fn keep(&mut self, change: &Change) {
+        match change {
             Change::Request(r) => self.keep_request(r),
             Change::Listening(l) => self.keep_listening(l),
             Change::Heard(l, r) => {
@@ -55,10 +61,8 @@ impl Disk {
             Change::Call(c) => {
                 self.calls.insert(c.id.clone(), c.clone());
             }
-            Change::Agent(_) | Change::AgentRemoved(_) => {}
+            _ => {}
         }
-        self.written.push(change);
-        true
     }
 
     fn keep_request(&mut self, record: &RequestRecord) {

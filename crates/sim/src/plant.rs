@@ -94,9 +94,8 @@ impl World {
                 Output::Media(command) => {
                     self.queue.push(self.now + self.shard_delay, Happening::MediaCommand(command));
                 }
-                Output::Persist { persist, change } => {
-                    self.queue
-                        .push(self.now + self.disk.delay, Happening::Persist { persist, change: Box::new(change) });
+                Output::Persist { persist, changes } => {
+                    self.queue.push(self.now + self.disk.delay, Happening::Persist { persist, changes });
                 }
                 Output::Reply { reply, result } => {
                     let twice = self.replies.insert(reply, result);

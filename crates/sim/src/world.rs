@@ -22,7 +22,7 @@ pub(crate) enum Happening {
     Datagram { from: SocketAddr, to: SocketAddr, data: Bytes },
     MediaCommand(media::Command),
     MediaEvent(media::Event),
-    Persist { persist: PersistId, change: Box<Change> },
+    Persist { persist: PersistId, changes: Vec<Change> },
 }
 
 /// A phone in the world.
@@ -237,8 +237,8 @@ impl World {
             Happening::Datagram { from, to, data } => self.deliver_to_phone(from, to, data),
             Happening::MediaCommand(command) => self.command_shard(command),
             Happening::MediaEvent(event) => self.drive_engine(Input::Media(event)),
-            Happening::Persist { persist, change } => {
-                let ok = self.disk.write(*change);
+            Happening::Persist { persist, changes } => {
+                let ok = self.disk.write(changes);
                 self.drive_engine(Input::Persisted { persist, ok });
             }
         }

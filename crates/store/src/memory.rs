@@ -65,6 +65,7 @@ impl Store for MemoryStore {
             listenings: tables.listenings.values().filter(|l| l.state != ListeningState::Ended).cloned().collect(),
             agents: tables.agents.values().flatten().cloned().collect(),
             agents_removed: tables.agents.iter().filter(|(_, a)| a.is_none()).map(|(id, _)| id.clone()).collect(),
+            ..Restored::default()
         })
     }
 
@@ -121,6 +122,11 @@ impl Tables {
             Change::AgentRemoved(id) => {
                 self.agents.insert(id, None);
             }
+            Change::Audit(_)
+            | Change::Answer(_)
+            | Change::Registrations { .. }
+            | Change::Dialog(_)
+            | Change::DialogEnded(_) => {}
         }
     }
 }

@@ -134,6 +134,7 @@ impl Store for SqliteStore {
                     .prepare_cached(removed)?
                     .query_map([], |row| row.get(0))?
                     .collect::<Result<_, _>>()?,
+                ..Restored::default()
             })
         })
     }
@@ -244,6 +245,11 @@ fn write(connection: &Connection, change: &Change) -> Result<(), StoreError> {
         }
         Change::Agent(agent) => write_agent(connection, &agent.id, Some(agent)),
         Change::AgentRemoved(id) => write_agent(connection, id, None),
+        Change::Audit(_)
+        | Change::Answer(_)
+        | Change::Registrations { .. }
+        | Change::Dialog(_)
+        | Change::DialogEnded(_) => Ok(()),
     }
 }
 

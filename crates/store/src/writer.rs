@@ -38,7 +38,7 @@ pub struct WriterFigures {
 /// The writing thread's door. Dropped, the thread writes what waits and ends; [`Writer::close`] waits for that.
 #[derive(Debug)]
 pub struct Writer {
-    queue: SyncSender<(u64, Change)>,
+    queue: SyncSender<(u64, Vec<Change>)>,
     counts: Arc<Counts>,
     /// `None`: the system had no thread to give; the queue is closed and refuses everything.
     thread: Option<JoinHandle<()>>,
@@ -69,13 +69,13 @@ impl Writer {
         Self { queue: sender, counts, thread }
     }
 
-    /// Hands a change over; never blocks.
+    /// Hands changes over that share a fate, all of them written or none; never blocks.
     ///
     /// # Errors
     /// [`Full`]: it was not taken and `done` will not be called for it.
-    pub fn send(&self, token: u64, change: Change) -> Result<(), Full> {
+    pub fn send(&self, token: u64, changes: Vec<Change>) -> Result<(), Full> {
         self.counts.sent.fetch_add(1, Ordering::Relaxed);
-        self.queue.try_send((token, change)).map_err(|_| {
+        self.queue.try_send((token, changes)).map_err(|_| {
             self.counts.sent.fetch_sub(1, Ordering::Relaxed);
             self.counts.refused.fetch_add(1, Ordering::Relaxed);
             Full
@@ -114,11 +114,12 @@ struct Desk<F> {
 }
 
 impl<F: Fn(Vec<u64>, bool)> Desk<F> {
-    fn work(&self, queue: &Receiver<(u64, Change)>) {
+    fn work(&self, queue: &Receiver<(u64, Vec<Change>)>) {
         while let Ok(first) = queue.recv() {
-            let (tokens, changes): (Vec<u64>, Vec<Change>) =
+            let (tokens, changes): (Vec<u64>, Vec<Vec<Change>>) =
                 std::iter::once(first).chain(queue.try_iter().take(BATCH - 1)).unzip();
-            if self.write(&changes) {
+            let all: Vec<Change> = changes.iter().flatten().cloned().collect();
+            if self.write(&all) {
                 self.answer(tokens, true);
             } else if tokens.len() == 1 {
                 self.answer(tokens, false);
@@ -130,10 +131,10 @@ impl<F: Fn(Vec<u64>, bool)> Desk<F> {
 
     /// One bad record must not take its neighbours along; but when two fail in a row the disk is what is wrong, and
     /// waiting for it once per change would hold everybody up.
-    fn write_alone(&self, tokens: &[u64], changes: &[Change]) {
+    fn write_alone(&self, tokens: &[u64], changes: &[Vec<Change>]) {
         let mut failed_in_a_row = 0;
         for (token, change) in tokens.iter().zip(changes) {
-            let ok = failed_in_a_row < 2 && self.write(std::slice::from_ref(change));
+            let ok = failed_in_a_row < 2 && self.write(change);
             failed_in_a_row = if ok { 0 } else { failed_in_a_row + 1 };
             self.answer(vec![*token], ok);
         }
@@ -223,8 +224,8 @@ mod tests {
         Stage { writer, store, begun, go, done }
     }
 
-    fn removed(id: &str) -> Change {
-        Change::AgentRemoved(id.to_owned())
+    fn removed(id: &str) -> Vec<Change> {
+        vec![Change::AgentRemoved(id.to_owned())]
     }
 
     #[test]
@@ -294,7 +295,7 @@ mod tests {
         let store = Arc::new(MemoryStore::new());
         let writer = Writer::spawn(store.clone(), |_, _| {});
         for n in 0..100 {
-            writer.send(n, Change::Call(call(&format!("call_{n:03}"), "anna"))).unwrap();
+            writer.send(n, vec![Change::Call(call(&format!("call_{n:03}"), "anna"))]).unwrap();
         }
         writer.close();
         assert_eq!(store.calls(&CallQuery { limit: 200, ..CallQuery::default() }).unwrap().items.len(), 100);

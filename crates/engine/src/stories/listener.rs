@@ -35,8 +35,8 @@ fn the_listening_is_live_with_the_first_packet_and_counts_after_three_seconds() 
     b.hold_store = true;
     b.heard(3_000);
     assert_eq!(b.request(&id).calls.used, 0, "not before it is stored");
-    let (persist, change) = b.held_back.remove(0);
-    let Change::Heard(listening, request) = change else { panic!("{change:?}") };
+    let (persist, changes) = b.held_back.remove(0);
+    let [Change::Heard(listening, request)] = &changes[..] else { panic!("{changes:?}") };
     assert!(listening.counted && request.view.calls.used == 1);
     b.hold_store = false;
     b.drive(Input::Persisted { persist, ok: true });

@@ -115,7 +115,7 @@ pub(super) struct Bench {
     pub(super) media_live: bool,
     pub(super) media: Vec<media::Command>,
     pub(super) persisted: Vec<Change>,
-    pub(super) held_back: Vec<(PersistId, Change)>,
+    pub(super) held_back: Vec<(PersistId, Vec<Change>)>,
     pub(super) hold_store: bool,
     pub(super) agents: BTreeMap<String, AgentView>,
     pub(super) users: BTreeMap<String, UserView>,
@@ -325,10 +325,10 @@ impl Bench {
                     }
                     self.media.push(command);
                 }
-                Output::Persist { persist, change } if self.hold_store => self.held_back.push((persist, change)),
-                Output::Persist { persist, change } => {
+                Output::Persist { persist, changes } if self.hold_store => self.held_back.push((persist, changes)),
+                Output::Persist { persist, changes } => {
                     if self.store_up {
-                        self.persisted.push(change);
+                        self.persisted.extend(changes);
                     }
                     inputs.push(Input::Persisted { persist, ok: self.store_up });
                 }

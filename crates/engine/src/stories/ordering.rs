@@ -269,8 +269,8 @@ fn the_answer_waits_for_the_store_and_so_does_the_listener() {
     b.drive(Input::Persisted { persist, ok: true });
     assert!(b.replies.contains_key(&99));
     assert!(b.listeners().is_empty(), "the listening has no record yet");
-    let (persist, change) = b.held_back.remove(0);
-    assert!(matches!(change, Change::Listening(_)));
+    let (persist, changes) = b.held_back.remove(0);
+    assert!(matches!(changes[..], [Change::Listening(_)]));
     b.drive(Input::Persisted { persist, ok: true });
     assert_eq!(b.listeners().len(), 1);
 }
