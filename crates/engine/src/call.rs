@@ -38,6 +38,8 @@ pub(crate) struct Call {
     pub(crate) state: CallState,
     pub(crate) held: bool,
     pub(crate) shielded: bool,
+    /// Grows whenever somebody closes the shield; an older order to open it is void.
+    pub(crate) shield_turn: u64,
     pub(crate) started_at: Timestamp,
     pub(crate) answered_at: Option<Timestamp>,
     pub(crate) ended_at: Option<Timestamp>,

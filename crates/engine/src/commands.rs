@@ -1,10 +1,13 @@
 //! Orders over the API, each judged by who asks; the answer leaves when the store has it.
 
+use crate::audit::{Action, ENGINE};
+use crate::call::CallKey;
 use crate::directory::{MAX_AGENTS, contact_addr};
 use crate::engine::Core;
 use crate::interface::{AgentChange, Command, Problem, Reply, ReplyId};
 use crate::persist::{AgentRecord, Change};
-use crate::store::After;
+use crate::store::{After, unwritten};
+use crate::terms::Terms;
 use crate::view::{AgentStatus, CallState, EndReason, Role};
 
 /// Longest id, name, number or group that the API may put.
@@ -14,17 +17,27 @@ const SKILLS_MAX: usize = 100;
 
 impl Core {
     pub(crate) fn command(&mut self, reply: ReplyId, actor: &str, command: Command) {
-        let told = told(&command);
+        let (terms, command) = match command {
+            Command::Under { terms, command } => (terms, *command),
+            command => (Terms::default(), command),
+        };
+        let (told, target) = (told(&command), target(&command));
         let result = match command {
-            Command::Order { order, dry_run } => self.order(reply, actor, &order, dry_run),
-            Command::ChangeRequest { id, calls, until } => self.change_request(reply, actor, &id, calls, until),
-            Command::ResumeRequest { id } => self.resume_request(reply, actor, &id),
-            Command::DeleteRequest { id } => self.delete_request(reply, actor, &id),
-            Command::PutAgent { id, agent } => self.put_agent(reply, actor, &id, agent),
-            Command::DeleteAgent { id } => self.delete_agent(reply, actor, &id),
+            // a shield closes whatever happens; a status is not in the trail
+            Command::Shield { call, on: true } => self.shield_on(reply, actor, &call),
             Command::PutStatus { id, status } => self.put_status(actor, &id, status).map(Some),
-            Command::Shield { call, on } => self.put_shield(actor, &call, on).map(Some),
-            Command::HangUp { listening } => self.hang_up(actor, &listening).map(Some),
+            _ if self.books.are_full() => Err(unwritten("audit-unavailable")),
+            Command::Order { order, dry_run } => self.order(reply, actor, &order, dry_run, terms),
+            Command::ChangeRequest { id, calls, until } => {
+                self.change_request(reply, actor, &id, calls, until, &terms.expect)
+            }
+            Command::ResumeRequest { id } => self.resume_request(reply, actor, &id, terms),
+            Command::DeleteRequest { id } => self.delete_request(reply, actor, &id, &terms.expect),
+            Command::PutAgent { id, agent } => self.put_agent(reply, actor, &id, agent, &terms),
+            Command::DeleteAgent { id } => self.delete_agent(reply, actor, &id, &terms),
+            Command::Shield { call, on: false } => self.shield_off(reply, actor, &call),
+            Command::HangUp { listening } => self.hang_up(reply, actor, &listening),
+            Command::Under { .. } => Err(Problem::new(422, "invalid-request", "terms under terms")),
         };
         if let (Ok(_), Some((what, key, id))) = (&result, told) {
             self.out.log("info", what.to_owned(), vec![("user", actor.to_owned()), (key, id)]);
@@ -35,6 +48,7 @@ impl Core {
             Err(problem) => {
                 if problem.status == 403 {
                     self.counters.count("commands_denied");
+                    self.audit_denial(actor, problem.code, target);
                     self.out.log("warn", format!("denied: {}", problem.code), vec![("user", actor.to_owned())]);
                 }
                 self.out.replies.push((reply, Err(problem)));
@@ -59,9 +73,11 @@ impl Core {
         actor: &str,
         id: &str,
         change: AgentChange,
+        terms: &Terms,
     ) -> Result<Option<Reply>, Problem> {
         self.may_keep_directory(actor)?;
         let record = self.judge_agent(id, change)?;
+        terms.expect.judge(self.agent_view(id).map(|agent| agent.etag()))?;
         let new = self.directory.put_agent(record.clone(), self.now.wall);
         self.peers_changed = true;
         self.out.agents.insert(id.to_owned());
@@ -69,7 +85,20 @@ impl Core {
         self.judge_rights();
         self.mark_consulted(id);
         let view = self.agent_view(id).ok_or_else(Problem::agent_not_found)?;
-        self.persist(Change::Agent(record), vec![After::Reply(reply, Reply::Agent(view, new), "store-unavailable")]);
+        let entry = self
+            .entry(actor, Action::AgentPut)
+            .about(id, Some(id))
+            .with("new", new)
+            .with("name", &record.name)
+            .with("number", &record.number)
+            .with("group", record.group.as_ref())
+            .with("skills", &record.skills)
+            .with("monitorable", record.monitorable)
+            .with("contact", record.contact.as_ref());
+        self.persist_all(
+            vec![Change::Agent(record), Change::Audit(entry)],
+            vec![After::Reply(reply, Reply::Agent(view, new), "store-unavailable")],
+        );
         Ok(None)
     }
 
@@ -123,8 +152,10 @@ impl Core {
         }
     }
 
-    fn delete_agent(&mut self, reply: ReplyId, actor: &str, id: &str) -> Result<Option<Reply>, Problem> {
+    fn delete_agent(&mut self, reply: ReplyId, actor: &str, id: &str, terms: &Terms) -> Result<Option<Reply>, Problem> {
         self.may_keep_directory(actor)?;
+        let current = self.agent_view(id).ok_or_else(Problem::agent_not_found)?.etag();
+        terms.expect.judge(Some(current))?;
         if !self.directory.remove_agent(id) {
             return Err(Problem::agent_not_found());
         }
@@ -132,8 +163,9 @@ impl Core {
         self.out.agents.insert(id.to_owned());
         self.judge_rights();
         self.mark_consulted(id);
-        self.persist(
-            Change::AgentRemoved(id.to_owned()),
+        let entry = self.entry(actor, Action::AgentDeleted).about(id, Some(id));
+        self.persist_all(
+            vec![Change::AgentRemoved(id.to_owned()), Change::Audit(entry)],
             vec![After::Reply(reply, Reply::Nothing, "store-unavailable")],
         );
         Ok(None)
@@ -154,23 +186,50 @@ impl Core {
         Ok(Reply::Agent(view, false))
     }
 
-    fn put_shield(&mut self, actor: &str, call: &str, on: bool) -> Result<Reply, Problem> {
+    fn shieldable(&self, actor: &str, call: &str) -> Result<CallKey, Problem> {
         self.may_keep_directory(actor)?;
         let key = *self.call_ids.get(call).ok_or_else(Problem::call_not_found)?;
-        if self.calls.get(&key).is_none_or(|call| call.state == CallState::Ended) {
-            return Err(Problem::call_not_found());
-        }
-        self.shield(key, on);
-        self.out.log(
-            "info",
-            format!("shield {}", if on { "on" } else { "off" }),
-            vec![("call", call.to_owned()), ("user", actor.to_owned())],
-        );
-        let call = self.calls.get(&key).ok_or_else(Problem::call_not_found)?;
-        Ok(Reply::Call(call.view()))
+        let live = self.calls.get(&key).is_some_and(|call| call.state != CallState::Ended);
+        if live { Ok(key) } else { Err(Problem::call_not_found()) }
     }
 
-    fn hang_up(&mut self, actor: &str, id: &str) -> Result<Reply, Problem> {
+    /// Silence comes at once, whether it can be recorded or not.
+    fn shield_on(&mut self, reply: ReplyId, actor: &str, id: &str) -> Result<Option<Reply>, Problem> {
+        let key = self.shieldable(actor, id)?;
+        self.shield(key, true);
+        let call = self.calls.get(&key).ok_or_else(Problem::call_not_found)?;
+        let (view, agent) = (call.view(), call.agent.clone());
+        let entry = self.entry(actor, Action::ShieldOn).about(id, agent.as_deref());
+        let after = vec![After::Reply(reply, Reply::Call(view), "audit-unavailable")];
+        self.persist(Change::Audit(entry), after);
+        Ok(None)
+    }
+
+    /// Nobody hears more before it is recorded who wanted it.
+    fn shield_off(&mut self, reply: ReplyId, actor: &str, id: &str) -> Result<Option<Reply>, Problem> {
+        let key = self.shieldable(actor, id)?;
+        let call = self.calls.get(&key).ok_or_else(Problem::call_not_found)?;
+        let (turn, agent) = (call.shield_turn, call.agent.clone());
+        let entry = self.entry(actor, Action::ShieldOff).about(id, agent.as_deref());
+        self.persist(Change::Audit(entry), vec![After::Unshield(reply, key, turn)]);
+        Ok(None)
+    }
+
+    /// The store has it, or not: then the shield stays closed.
+    pub(crate) fn unshield_stored(&mut self, reply: ReplyId, key: CallKey, turn: u64, ok: bool) {
+        // one who closed it meanwhile wins
+        if ok && self.calls.get(&key).is_some_and(|call| call.shield_turn == turn) {
+            self.shield(key, false);
+        }
+        let result = match self.calls.get(&key) {
+            _ if !ok => Err(unwritten("audit-unavailable")),
+            Some(call) => Ok(Reply::Call(call.view())),
+            None => Err(Problem::call_not_found()),
+        };
+        self.out.replies.push((reply, result));
+    }
+
+    fn hang_up(&mut self, reply: ReplyId, actor: &str, id: &str) -> Result<Option<Reply>, Problem> {
         let role = self
             .role(actor)
             .filter(|role| *role != Role::Integrator)
@@ -179,8 +238,10 @@ impl Core {
         if role != Role::Admin && listening.view.ordered_by != actor {
             return Err(Problem::listening_not_found());
         }
-        self.end_listening(id, EndReason::Deleted);
-        Ok(Reply::Nothing)
+        let entry = self.entry(actor, Action::ListeningHungUp).about(id, Some(&listening.view.agent.id));
+        let after = After::Reply(reply, Reply::Nothing, "store-unavailable");
+        self.end_listening_by(id, EndReason::Deleted, vec![Change::Audit(entry)], vec![after]);
+        Ok(None)
     }
 
     /// The configuration was read again.
@@ -193,6 +254,12 @@ impl Core {
         self.dirty_desks.extend(self.desks.keys().cloned());
         self.peers_changed = true;
         self.judge_rights();
+        let entry = self
+            .entry(ENGINE, Action::ConfigReloaded)
+            .with("agents", self.directory.agents.len())
+            .with("users", self.directory.users.len())
+            .with("trunks", self.directory.trunks.len());
+        self.audit(entry);
         self.out.log("info", "the directory was read again".into(), Vec::new());
     }
 }
@@ -208,7 +275,16 @@ fn told(command: &Command) -> Option<(&'static str, &'static str, String)> {
         Command::Shield { call, on: false } => ("shield off", "call", call),
         Command::DeleteAgent { id } => ("agent deleted", "agent", id),
         Command::PutAgent { id, .. } => ("agent put", "agent", id),
-        Command::Order { .. } | Command::PutStatus { .. } => return None,
+        Command::Order { .. } | Command::PutStatus { .. } | Command::Under { .. } => return None,
     };
     Some((what, key, id.clone()))
+}
+
+/// What a command is about, for the record of its denial.
+fn target(command: &Command) -> Option<String> {
+    match command {
+        Command::Order { order, .. } => Some(order.agent.chars().take(TEXT_MAX).collect()),
+        Command::PutStatus { id, .. } => Some(id.clone()),
+        command => told(command).map(|(_, _, id)| id),
+    }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use media::{Port, StreamId};
 use signalling::{Counters, LegId, PlanId, Signalling, TransferId};
 
+use crate::audit::{Action, ENGINE, Folded};
 use crate::call::{Call, CallKey, Leg};
 use crate::directory::{Directory, Seed};
 use crate::ids::Ids;
@@ -48,6 +49,7 @@ pub(crate) struct Core {
     pub(crate) closed_ears: BTreeMap<EarKey, ClosedEar>,
     pub(crate) timers: Timers,
     pub(crate) books: Books,
+    pub(crate) folded: Folded,
     pub(crate) counters: Counters,
     pub(crate) out: Outbox,
     /// Agents whose ears, focus and status must be judged again before the input is done.
@@ -123,6 +125,7 @@ impl Core {
             closed_ears: BTreeMap::new(),
             timers: Timers::default(),
             books: Books::default(),
+            folded: Folded::default(),
             counters: Counters::default(),
             out: Outbox::default(),
             dirty_desks: BTreeSet::new(),
@@ -143,6 +146,8 @@ impl Core {
         }
         core.out.agents.extend(core.directory.agents.keys().cloned());
         core.out.users.extend(core.directory.users.keys().cloned());
+        let started = core.entry(ENGINE, Action::EngineStarted).with("version", env!("CARGO_PKG_VERSION"));
+        core.audit(started);
         core.restore(restored.requests, restored.listenings);
         core.settle();
         core.flush(outputs);
@@ -165,6 +170,7 @@ impl Core {
             Input::Persisted { persist, ok } => self.persisted(persist, ok),
             Input::Reload(seed) => self.reload(seed),
             Input::Settings(settings) => self.settings = *settings,
+            Input::Note(note) => self.note(note),
             Input::Drain => self.drain(),
             Input::Stop => self.stop(),
         }
@@ -263,6 +269,9 @@ impl Core {
             && self.calls.is_empty()
             && self.ears.is_empty()
         {
+            if self.closing == Closing::Draining {
+                self.stopped();
+            }
             self.closing = Closing::Drained;
             self.out.drained = true;
         }
@@ -340,6 +349,7 @@ impl Core {
             E::Registered { peer, bindings } => self.registered(peer, bindings),
             E::Denied { source, method, why } => {
                 self.counters.count("sip_denied");
+                self.audit_stranger(source.ip(), &method, why);
                 self.out.log("warn", format!("refused {method} from {source}: {why}"), Vec::new());
             }
         }
@@ -386,12 +396,15 @@ impl Core {
             Timer::Until => self.judge_until(),
             Timer::Record(call) => self.record_call(call),
             Timer::Unsaved => self.save_again(),
+            Timer::Unfold => self.unfold(),
         }
     }
 
     fn drain(&mut self) {
         if self.closing == Closing::Open {
             self.closing = Closing::Draining;
+            let entry = self.entry(ENGINE, Action::EngineDraining).with("calls", self.calls.len());
+            self.audit(entry);
             self.out.log("info", format!("draining: {} calls go on, no new ones", self.calls.len()), Vec::new());
         }
     }
@@ -400,13 +413,23 @@ impl Core {
         if self.closing == Closing::Drained {
             return;
         }
-        self.closing = Closing::Stopping;
+        let again = std::mem::replace(&mut self.closing, Closing::Stopping) == Closing::Stopping;
         for listening in self.listenings.keys().cloned().collect::<Vec<_>>() {
             self.end_listening(&listening, crate::view::EndReason::EngineStopped);
         }
         for call in self.calls.keys().copied().collect::<Vec<_>>() {
             self.force_end(call, "engine-stopped", "Engine stopped", 503);
         }
+        if !again {
+            self.stopped();
+        }
+    }
+
+    /// The last words of the trail.
+    fn stopped(&mut self) {
+        self.unfold();
+        let entry = self.entry(ENGINE, Action::EngineStopped);
+        self.audit(entry);
     }
 
     /// Ends a call on the engine's own account.

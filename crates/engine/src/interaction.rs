@@ -3,9 +3,12 @@
 
 use signalling::LegId;
 
+use crate::audit::{Action, ENGINE};
 use crate::call::CallKey;
 use crate::directory::Party;
 use crate::engine::Core;
+use crate::persist::Change;
+use crate::store::{After, SAVE_AGAIN};
 use crate::timers::Timer;
 use crate::view::{CallDirection, CallState, EndReason, EventName, Focus};
 
@@ -401,15 +404,36 @@ impl Core {
         calls.sort_unstable();
         calls.dedup();
         for key in calls {
-            let Some(call) = self.calls.get_mut(&key).filter(|call| call.shielded != on) else { continue };
+            let Some(call) = self.calls.get_mut(&key) else { continue };
+            call.shield_turn += u64::from(on);
+            if call.shielded == on {
+                continue;
+            }
             call.shielded = on;
             self.call_event(EventName::CallShielded, key);
         }
     }
 
+    /// The shield ends by itself, once that is recorded.
     pub(crate) fn shield_timeout(&mut self, key: InteractionKey) {
-        if let Some(primary) = self.interactions.get(&key).map(|interaction| interaction.primary) {
+        let Some(interaction) = self.interactions.get(&key).filter(|interaction| interaction.shielded) else { return };
+        let Some(call) = self.calls.get(&interaction.primary) else { return };
+        let entry =
+            self.entry(ENGINE, Action::ShieldOff).about(&call.id, Some(&interaction.agent)).with("reason", "timeout");
+        self.persist(Change::Audit(entry), vec![After::ShieldOver(key)]);
+    }
+
+    /// The store has it, or not: then it is tried again. A shield that was closed anew meanwhile has its own time.
+    pub(crate) fn shield_over(&mut self, key: InteractionKey, ok: bool) {
+        let Some(primary) = self.interactions.get(&key).map(|interaction| interaction.primary) else { return };
+        if self.timers.is_set(&Timer::Shield(key)) {
+            return;
+        }
+        if ok {
             self.shield(primary, false);
+        } else {
+            let at = self.after(SAVE_AGAIN);
+            self.timers.set(Timer::Shield(key), at);
         }
     }
 }

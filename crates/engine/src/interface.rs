@@ -8,6 +8,7 @@ use signalling::transport::Flow;
 
 use crate::directory::Seed;
 use crate::persist::{Change, Restored};
+use crate::terms::Terms;
 use crate::view::{AgentView, CallView, EventBody, EventName, ListenerRef, ListeningView, RequestView, UserView};
 
 /// Both clocks, as the shell read them: `until` and records are wall-clock time, every timer is monotonic.
@@ -150,15 +151,56 @@ pub enum Input {
     /// The configuration was read again: limits, timeouts, headers and the access number from now on. What signalling
     /// was set up with stays.
     Settings(Box<Settings>),
+    /// For the audit trail: something that the API noticed by itself.
+    Note(Note),
     /// SIGTERM: no new calls (503 with Retry-After); [`Output::Drained`] when the last call is over.
     Drain,
     /// Ends everything at once: BYE to all, listenings end `engine-stopped`; [`Output::Drained`] follows.
     Stop,
 }
 
+/// What the API noticed by itself: nobody waits for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// When, the last time.
+    pub at: Timestamp,
+    /// User id, or `http:ADDRESS` of a stranger.
+    pub actor: String,
+    /// What.
+    pub kind: NoteKind,
+    /// How often since the note before.
+    pub count: u64,
+}
+
+/// See [`Note`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoteKind {
+    /// A user's token was used for the first time, or again after an hour.
+    SignedIn {
+        /// Whence.
+        source: Option<String>,
+    },
+    /// A request with a token that nobody has.
+    SignInFailed,
+    /// 403 that the engine was not asked about.
+    Denied {
+        /// The problem's code.
+        code: String,
+        /// Method and path template.
+        what: String,
+    },
+}
+
 /// Orders over the API.
 #[derive(Clone, Debug)]
 pub enum Command {
+    /// A command with what the client said besides: `If-Match`, `Idempotency-Key`.
+    Under {
+        /// That.
+        terms: Terms,
+        /// Any other command.
+        command: Box<Command>,
+    },
     /// `POST /v1/requests`.
     Order {
         /// The body.
@@ -293,6 +335,8 @@ pub struct Problem {
     pub field: Option<&'static str>,
     /// Id of the thing in the way (the active request), for 409.
     pub related: Option<String>,
+    /// The resource's entity tag as it is now, for 412.
+    pub etag: Option<String>,
 }
 
 /// What comes out.
@@ -326,7 +370,7 @@ pub enum Output {
     View(View),
     /// To the event stream.
     Event(Event),
-    /// For the log and, later, the audit trail; no personal data but what `pii` holds.
+    /// For the log; no personal data but what `pii` holds.
     Log {
         /// Level by name: `info`, `warn`.
         level: &'static str,

@@ -261,6 +261,7 @@ impl Core {
             state: CallState::Ringing,
             held: false,
             shielded: false,
+            shield_turn: 0,
             started_at: self.now.wall,
             answered_at: None,
             ended_at: None,

@@ -28,6 +28,7 @@ pub mod directory;
 pub mod persist;
 pub mod view;
 
+mod audit;
 mod call;
 mod commands;
 mod engine;
@@ -42,6 +43,7 @@ mod problem;
 mod sip;
 mod status;
 mod store;
+mod terms;
 mod timers;
 mod transfer;
 
@@ -49,3 +51,4 @@ mod transfer;
 mod stories;
 
 pub use interface::*;
+pub use terms::{Key, Precondition, Terms, etag};

@@ -4,7 +4,7 @@ use crate::interface::Problem;
 
 impl Problem {
     pub(crate) fn new(status: u16, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), field: None, related: None }
+        Self { status, code, detail: detail.into(), field: None, related: None, etag: None }
     }
 
     pub(crate) fn invalid(field: &'static str, detail: impl Into<String>) -> Self {

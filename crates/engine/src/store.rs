@@ -4,13 +4,19 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use crate::call::CallKey;
 use crate::engine::Core;
+use crate::interaction::InteractionKey;
 use crate::interface::{PersistId, Problem, Reply, ReplyId, View};
-use crate::persist::Change;
+use crate::persist::{AuditEntry, Change};
 use crate::timers::Timer;
 
 /// Refused records are offered again so often.
-const SAVE_AGAIN: Duration = Duration::from_secs(5);
+pub(crate) const SAVE_AGAIN: Duration = Duration::from_secs(5);
+/// Entries of the audit trail that the store refused, at most; with so many, no command is taken that needs one more.
+pub(crate) const UNWRITTEN_ENTRIES: usize = 10_000;
+/// Entries without a record of their own that are offered again in one write.
+const ENTRIES_A_WRITE: usize = 500;
 
 /// What the store's answer sets off.
 #[derive(Debug)]
@@ -30,19 +36,40 @@ pub(crate) enum After {
     Listened(String),
     /// An ended request is kept.
     Request(String),
+    /// The shield of a call may be opened, unless it was closed anew since this turn.
+    Unshield(ReplyId, CallKey, u64),
+    /// The shield of an interaction has been closed long enough.
+    ShieldOver(InteractionKey),
+}
+
+impl After {
+    /// Without the store nothing of it comes about, and nothing of it is kept.
+    fn needs_the_store(&self) -> bool {
+        matches!(self, Self::Order(..) | Self::Listening(_) | Self::Unshield(..) | Self::ShieldOver(_))
+    }
 }
 
 /// What is out at the store.
 #[derive(Debug, Default)]
 pub(crate) struct Books {
-    waiting: BTreeMap<PersistId, (Change, Vec<After>)>,
+    waiting: BTreeMap<PersistId, (Vec<Change>, Vec<After>)>,
     /// Final records that the store refused.
-    refused: VecDeque<(Change, Vec<After>)>,
+    refused: VecDeque<(Vec<Change>, Vec<After>)>,
     /// Requests whose last change it refused, with their heard calls that are not confirmed; they are offered as they
     /// are then, so that no older record overwrites a newer one.
     requests: BTreeMap<String, usize>,
     /// Agents likewise.
     agents: BTreeSet<String>,
+    /// What it refused of the audit trail, with whose record it belongs to.
+    entries: VecDeque<(Subject, AuditEntry)>,
+}
+
+/// With whose record an entry is written.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Subject {
+    Request(String),
+    Agent(String),
+    Nobody,
 }
 
 impl Books {
@@ -50,60 +77,71 @@ impl Books {
     fn ended(&self) -> usize {
         self.waiting.len() + self.refused.len()
     }
+
+    /// There is no room for one more entry of the audit trail.
+    pub(crate) fn are_full(&self) -> bool {
+        self.entries.len() >= UNWRITTEN_ENTRIES
+    }
+
+    fn take_entries(&mut self) -> BTreeMap<Subject, Vec<Change>> {
+        let mut by_subject: BTreeMap<Subject, Vec<Change>> = BTreeMap::new();
+        for (subject, entry) in std::mem::take(&mut self.entries) {
+            by_subject.entry(subject).or_default().push(Change::Audit(entry));
+        }
+        by_subject
+    }
 }
 
 impl Core {
     /// Asks the store to keep something.
     pub(crate) fn persist(&mut self, change: Change, after: Vec<After>) {
+        self.persist_all(vec![change], after);
+    }
+
+    /// Asks the store to keep all of it or nothing.
+    pub(crate) fn persist_all(&mut self, changes: Vec<Change>, after: Vec<After>) {
         let persist = PersistId(self.ids.next());
-        self.out.persists.push((persist, vec![change.clone()]));
-        self.books.waiting.insert(persist, (change, after));
+        self.out.persists.push((persist, changes.clone()));
+        self.books.waiting.insert(persist, (changes, after));
     }
 
     /// The store answered.
     pub(crate) fn persisted(&mut self, persist: PersistId, ok: bool) {
-        let Some((change, after)) = self.books.waiting.remove(&persist) else { return };
+        let Some((changes, after)) = self.books.waiting.remove(&persist) else { return };
         if !ok {
             self.counters.count("persists_failed");
         }
+        let void = !ok && after.iter().any(After::needs_the_store);
         let mut again = Vec::new();
         let mut uncounted = 0;
         for next in after {
             match next {
                 After::Reply(reply, answer, code) => {
-                    let result =
-                        if ok { Ok(answer) } else { Err(Problem::new(503, code, "the store cannot be written now")) };
+                    let result = if ok { Ok(answer) } else { Err(unwritten(code)) };
                     self.out.replies.push((reply, result));
                 }
                 After::Order(reply, request) => self.ordered(reply, &request, ok),
                 After::Listening(listening) => self.listening_stored(&listening, ok),
+                After::Unshield(reply, call, turn) => self.unshield_stored(reply, call, turn, ok),
+                After::ShieldOver(interaction) => self.shield_over(interaction, ok),
                 After::Counted(request) if ok => self.count_stored(&request),
                 After::Counted(_) => uncounted += 1,
                 ended if ok => self.gone(&ended),
                 ended => again.push(ended),
             }
         }
-        if !ok {
-            self.keep_for_later(change, again, uncounted);
+        if !ok && !void {
+            self.keep_for_later(changes, again, uncounted);
         }
     }
 
-    fn keep_for_later(&mut self, change: Change, after: Vec<After>, uncounted: usize) {
-        match change {
-            change if !after.is_empty() => self.books.refused.push_back((change, after)),
-            Change::Request(record) | Change::Heard(_, record) => {
-                *self.books.requests.entry(record.view.id).or_default() += uncounted
-            }
-            Change::Agent(record) => drop(self.books.agents.insert(record.id)),
-            Change::AgentRemoved(id) => drop(self.books.agents.insert(id)),
-            // its next state, or its end, is written as it comes
-            Change::Listening(_) | Change::Call(_) => return,
-            Change::Audit(_)
-            | Change::Answer(_)
-            | Change::Registrations { .. }
-            | Change::Dialog(_)
-            | Change::DialogEnded(_) => return,
-        }
+    fn keep_for_later(&mut self, changes: Vec<Change>, after: Vec<After>, uncounted: usize) {
+        let kept = if after.is_empty() {
+            self.keep_states(changes, uncounted)
+        } else {
+            self.books.refused.push_back((changes, after));
+            true
+        };
         while self.books.ended() > self.settings.max_ended_views {
             let Some((_, after)) = self.books.refused.pop_front() else { break };
             self.counters.count("records_lost");
@@ -111,17 +149,51 @@ impl Core {
                 self.gone(ended);
             }
         }
-        if !self.timers.is_set(&Timer::Unsaved) {
+        if kept && !self.timers.is_set(&Timer::Unsaved) {
             let at = self.after(SAVE_AGAIN);
             self.timers.set(Timer::Unsaved, at);
         }
     }
 
+    /// Remembers whose record is to be offered again, with its entries. False: there is nothing to offer.
+    fn keep_states(&mut self, changes: Vec<Change>, uncounted: usize) -> bool {
+        let (mut subject, mut entries) = (Subject::Nobody, Vec::new());
+        for change in changes {
+            match change {
+                Change::Request(record) | Change::Heard(_, record) => {
+                    *self.books.requests.entry(record.view.id.clone()).or_default() += uncounted;
+                    subject = Subject::Request(record.view.id);
+                }
+                Change::Agent(crate::persist::AgentRecord { id, .. }) | Change::AgentRemoved(id) => {
+                    self.books.agents.insert(id.clone());
+                    subject = Subject::Agent(id);
+                }
+                Change::Audit(entry) => entries.push(entry),
+                // its next state, or its end, is written as it comes
+                Change::Listening(_) | Change::Call(_) => {}
+                // whoever asked was told that it is not kept
+                Change::Answer(_) => {}
+                Change::Registrations { .. } | Change::Dialog(_) | Change::DialogEnded(_) => {}
+            }
+        }
+        let kept = subject != Subject::Nobody || !entries.is_empty();
+        for entry in entries {
+            if self.books.are_full() {
+                self.books.entries.pop_front();
+                self.counters.count("audit_entries_lost");
+            }
+            self.books.entries.push_back((subject.clone(), entry));
+        }
+        kept
+    }
+
     /// Offers again what the store refused.
     pub(crate) fn save_again(&mut self) {
-        for (change, after) in std::mem::take(&mut self.books.refused) {
-            self.persist(change, after);
+        for (changes, after) in std::mem::take(&mut self.books.refused) {
+            self.persist_all(changes, after);
         }
+        let mut entries = self.books.take_entries();
+        let mut of = |subject| entries.remove(&subject).unwrap_or_default();
         for (id, uncounted) in std::mem::take(&mut self.books.requests) {
             // one that ended meanwhile has its final record among the above
             let Some(record) =
@@ -129,11 +201,20 @@ impl Core {
             else {
                 continue;
             };
-            self.persist(Change::Request(record), (0..uncounted).map(|_| After::Counted(id.clone())).collect());
+            let mut changes = vec![Change::Request(record)];
+            changes.extend(of(Subject::Request(id.clone())));
+            self.persist_all(changes, (0..uncounted).map(|_| After::Counted(id.clone())).collect());
         }
         for id in std::mem::take(&mut self.books.agents) {
-            let change = self.directory.record(&id).map_or(Change::AgentRemoved(id), Change::Agent);
-            self.persist(change, Vec::new());
+            let change = self.directory.record(&id).map_or(Change::AgentRemoved(id.clone()), Change::Agent);
+            let mut changes = vec![change];
+            changes.extend(of(Subject::Agent(id)));
+            self.persist_all(changes, Vec::new());
+        }
+        let mut rest: Vec<Change> = entries.into_values().flatten().collect();
+        while !rest.is_empty() {
+            let some = rest.drain(..rest.len().min(ENTRIES_A_WRITE)).collect();
+            self.persist_all(some, Vec::new());
         }
     }
 
@@ -143,8 +224,18 @@ impl Core {
             After::Call(id) => View::CallRemoved(id.clone()),
             After::Listened(id) => View::ListeningRemoved(id.clone()),
             After::Request(id) => View::RequestRemoved(id.clone()),
-            After::Reply(..) | After::Order(..) | After::Listening(_) | After::Counted(_) => return,
+            After::Reply(..)
+            | After::Order(..)
+            | After::Listening(_)
+            | After::Counted(_)
+            | After::Unshield(..)
+            | After::ShieldOver(_) => return,
         };
         self.out.removed.push(view);
     }
+}
+
+/// 503: the store does not write now.
+pub(crate) fn unwritten(code: &'static str) -> Problem {
+    Problem::new(503, code, "the store cannot be written now")
 }

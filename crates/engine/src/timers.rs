@@ -24,6 +24,8 @@ pub(crate) enum Timer {
     Record(CallKey),
     /// Records that the store refused are offered again.
     Unsaved,
+    /// What was folded for the audit trail is written.
+    Unfold,
 }
 
 /// The table.

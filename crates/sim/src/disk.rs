@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use engine::persist::{Change, RequestRecord};
+use engine::persist::{AuditEntry, Change, RequestRecord};
 use engine::view::{CallView, ListeningView};
 use store::{MemoryStore, Store as _};
 
@@ -16,8 +16,10 @@ pub struct Disk {
     pub full: bool,
     /// The store itself.
     pub store: MemoryStore,
-    /// Everything that was written, in order.
+    /// Everything that was written, in order, but the audit trail.
     pub written: Vec<Change>,
+    /// The audit trail, in order.
+    pub trail: Vec<AuditEntry>,
     /// Requests as written last.
     pub requests: BTreeMap<String, RequestRecord>,
     /// Listenings as written last.
@@ -33,6 +35,7 @@ impl Disk {
             full: false,
             store: MemoryStore::new(),
             written: Vec::new(),
+            trail: Vec::new(),
             requests: BTreeMap::new(),
             listenings: BTreeMap::new(),
             calls: BTreeMap::new(),
@@ -46,7 +49,12 @@ impl Disk {
             return false;
         }
         changes.iter().for_each(|change| self.keep(change));
-        self.written.extend(changes);
+        for change in changes {
+            match change {
+                Change::Audit(entry) => self.trail.push(entry),
+                change => self.written.push(change),
+            }
+        }
         true
     }
 

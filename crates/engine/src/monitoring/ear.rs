@@ -4,6 +4,7 @@ use media::{BatchId, Codec, ListenerId, ListenerRemote, Taps};
 use signalling::sdp::{Direction, Payload};
 use signalling::{Command, Destination, End, EndedBy, LegId, NewLeg, Reason, Session};
 
+use crate::audit::Action;
 use crate::call::decodable;
 use crate::engine::Core;
 use crate::interaction::{EarOn, InteractionKey};
@@ -93,17 +94,29 @@ impl Core {
         if state.is_up() {
             self.reached(id);
         }
-        if state == EarState::Live {
+        let live = state == EarState::Live;
+        if live {
             self.live(id);
         }
-        self.store_and_judge(id);
+        self.store_and_judge(id, live.then_some(Action::ListeningLive));
     }
 
-    fn store_and_judge(&mut self, id: &str) {
+    fn store_and_judge(&mut self, id: &str, action: Option<Action>) {
         let Some(view) = self.listenings.get(id).map(|listening| listening.view.clone()) else { return };
         let request = view.request.clone();
-        self.persist(Change::Listening(view), Vec::new());
+        let entry = action.map(|action| Change::Audit(self.listening_entry(action, &view)));
+        let changes = std::iter::once(Change::Listening(view)).chain(entry).collect();
+        self.persist_all(changes, Vec::new());
         self.judge_request(&request);
+    }
+
+    /// Rights are judged anew whenever this ear is about to hear something. True: some listening on it has ended.
+    fn judge_rights_on(&mut self, key: EarKey) -> bool {
+        let mut ended = false;
+        for id in self.ears.get(&key).map(|ear| ear.listenings.clone()).unwrap_or_default() {
+            ended |= self.ended_for_rights(&id);
+        }
+        ended
     }
 
     pub(crate) fn ear_rings(&mut self, key: EarKey) {
@@ -128,12 +141,15 @@ impl Core {
         };
         ear.state = EarState::Answered;
         self.timers.cancel(&Timer::Ring(key));
+        if self.judge_rights_on(key) && self.ears.get(&key).is_none_or(|ear| ear.state != EarState::Answered) {
+            return;
+        }
         self.listen(key);
         let Some(ear) = self.ears.get(&key).filter(|ear| ear.state == EarState::Answered) else { return };
         self.dirty_desks.insert(ear.agent.clone());
         for id in ear.listenings.clone() {
             self.reached(&id);
-            self.store_and_judge(&id);
+            self.store_and_judge(&id, None);
         }
     }
 
@@ -171,9 +187,11 @@ impl Core {
     pub(crate) fn ear_live(&mut self, key: EarKey) {
         let Some(ear) = self.ears.get_mut(&key).filter(|ear| ear.state == EarState::Answered) else { return };
         ear.state = EarState::Live;
+        self.judge_rights_on(key);
+        let Some(ear) = self.ears.get(&key) else { return };
         for id in ear.listenings.clone() {
             self.live(&id);
-            self.store_and_judge(&id);
+            self.store_and_judge(&id, Some(Action::ListeningLive));
         }
     }
 
@@ -353,7 +371,7 @@ impl Core {
 
     /// An ear hears the agent's call only if it has a listening on that call's interaction.
     fn judge_ear(&mut self, key: EarKey, agent: &str, on: Option<EarOn>) {
-        let Some(ear) = self.ears.get(&key) else { return };
+        let Some(ear) = self.ears.get(&key).filter(|ear| ear.state != EarState::Ending) else { return };
         let listens = |interaction: InteractionKey| {
             ear.listenings.iter().filter_map(|id| self.listenings.get(id)).any(|l| l.interaction == interaction)
         };
@@ -365,6 +383,10 @@ impl Core {
             .filter(|on| !self.unhearable(agent, *on))
             .and_then(|on| self.legs.get(&on.leg))
             .map(|leg| Taps { agent: leg.stream });
+        let moves = taps.is_some() && self.ears.get(&key).is_some_and(|ear| ear.taps != taps);
+        if moves && self.judge_rights_on(key) {
+            return self.judge_ear(key, agent, on);
+        }
         let Some(ear) = self.ears.get_mut(&key) else { return };
         ear.hears = hears;
         let listener = ListenerId(key);

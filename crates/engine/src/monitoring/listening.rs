@@ -1,5 +1,6 @@
 //! The listening machine: waiting → ringing → live → ended, with one reason out of SEMANTICS' closed list.
 
+use crate::audit::{Action, ENGINE};
 use crate::call::decodable;
 use crate::directory::{Party, plain_number};
 use crate::engine::Core;
@@ -9,7 +10,7 @@ use crate::monitoring::{EarState, Listening, ListeningPhase, Target};
 use crate::persist::Change;
 use crate::store::After;
 use crate::timers::Timer;
-use crate::view::{EndReason, EventBody, EventName, Focus, ListeningState, ListeningView};
+use crate::view::{EndReason, EventBody, EventName, Focus, ListenerRef, ListeningState, ListeningView};
 
 impl Core {
     /// An interaction matches a request: its listening begins with its record, or ends at once with a reason.
@@ -57,9 +58,10 @@ impl Core {
         }
         self.judge_focus(key);
         let Some(listening) = self.listenings.get(&id) else { return };
-        let record = Change::Listening(listening.view.clone());
+        let entry = self.listening_entry(Action::ListeningStarted, &listening.view);
+        let changes = vec![Change::Listening(listening.view.clone()), Change::Audit(entry)];
         self.out.listenings.insert(id.clone());
-        self.persist(record, vec![After::Listening(id)]);
+        self.persist_all(changes, vec![After::Listening(id)]);
         self.judge_request(request_id);
     }
 
@@ -70,8 +72,8 @@ impl Core {
         if call.metadata.do_not_monitor {
             return Some(EndReason::PolicyDenied);
         }
-        if !self.directory.may_monitor(&listening.ordered_by, &listening.agent.id) {
-            return Some(EndReason::AgentNotMonitorable);
+        if let Some(reason) = self.rights_lost(listening) {
+            return Some(reason);
         }
         let leg = self.leg_of(&interaction.agent, interaction.primary).and_then(|leg| self.legs.get(&leg));
         let codec = leg.and_then(|leg| leg.session.as_ref()).and_then(|session| session.payloads.first());
@@ -79,6 +81,36 @@ impl Core {
             return Some(EndReason::CodecUnsupported);
         }
         None
+    }
+
+    /// Why this listening may not be (any more): who ordered it may not listen to the agent, or not have this listener
+    /// called. Judged when it begins and whenever a fork is attached.
+    pub(crate) fn rights_lost(&self, listening: &ListeningView) -> Option<EndReason> {
+        if !self.directory.may_monitor(&listening.ordered_by, &listening.agent.id) {
+            return Some(EndReason::AgentNotMonitorable);
+        }
+        let party = match &listening.listener {
+            ListenerRef { user: Some(id), .. } => Some(Party::User(id.clone())),
+            ListenerRef { agent: Some(id), .. } => Some(Party::Agent(id.clone())),
+            ListenerRef { number, .. } => number.as_ref().and_then(|number| self.directory.look_up(number)),
+        };
+        let there = match &party {
+            Some(Party::User(id)) => self.directory.users.contains_key(id),
+            Some(Party::Agent(id)) => self.directory.agents.contains_key(id),
+            Some(Party::Outside { .. }) | None => true,
+        };
+        let allowed = there && self.judge_allowed(&listening.ordered_by, &listening.listener, party.as_ref()).is_ok();
+        (!allowed).then_some(EndReason::PolicyDenied)
+    }
+
+    /// Ends it if it may not be any more. True: it did.
+    pub(crate) fn ended_for_rights(&mut self, id: &str) -> bool {
+        let Some(reason) = self.listenings.get(id).and_then(|listening| self.rights_lost(&listening.view)) else {
+            return false;
+        };
+        self.counters.count("listenings_ended_for_rights");
+        self.end_listening(id, reason);
+        true
     }
 
     /// The store has the listening's record: now the listener may be called. Without a record nobody listens.
@@ -93,6 +125,9 @@ impl Core {
 
     /// Calls the listener, or joins an ear that it has already.
     pub(crate) fn ring(&mut self, id: &str) {
+        if self.ended_for_rights(id) {
+            return;
+        }
         let Some(listening) = self.listenings.get(id) else { return };
         let (request_id, key, agent) =
             (listening.view.request.clone(), listening.interaction, listening.view.agent.id.clone());
@@ -191,6 +226,11 @@ impl Core {
 
     /// Ends a listening: one reason, one event, one record. Its ear goes with the last of its listenings.
     pub(crate) fn end_listening(&mut self, id: &str, reason: EndReason) {
+        self.end_listening_by(id, reason, Vec::new(), Vec::new());
+    }
+
+    /// The same, written together with what somebody did to it, and with what waits for that.
+    pub(crate) fn end_listening_by(&mut self, id: &str, reason: EndReason, told: Vec<Change>, after: Vec<After>) {
         let Some(mut listening) = self.listenings.remove(id) else { return };
         self.timers.cancel(&Timer::BusyRetry(id.to_owned()));
         let waited = matches!(listening.phase, ListeningPhase::Retrying | ListeningPhase::Blocked)
@@ -215,7 +255,7 @@ impl Core {
         }
         let request_id = listening.view.request.clone();
         let counted = listening.view.counted;
-        self.show_ended_listening(listening.view);
+        self.show_ended_listening(listening.view, told, after);
         if let Some(request) = self.requests.get_mut(&request_id) {
             request.open.retain(|other| other != id);
         }
@@ -227,7 +267,7 @@ impl Core {
     }
 
     /// Says that a listening ended and has it kept.
-    pub(crate) fn show_ended_listening(&mut self, view: ListeningView) {
+    pub(crate) fn show_ended_listening(&mut self, view: ListeningView, told: Vec<Change>, mut after: Vec<After>) {
         let reason = view
             .end_reason
             .and_then(|reason| serde_json::to_value(reason).ok())
@@ -241,9 +281,15 @@ impl Core {
             at: self.now.wall,
             body: EventBody::Listening(view.clone()),
         });
-        self.keep_ended_listening(view);
+        let mut changes = vec![Change::Listening(view.clone())];
+        changes.extend(told);
+        changes.push(Change::Audit(self.listening_entry(Action::ListeningEnded, &view)));
+        after.push(After::Listened(view.id.clone()));
+        self.out.views.push(View::Listening(view));
+        self.persist_all(changes, after);
     }
 
+    /// Its last figures came.
     pub(crate) fn keep_ended_listening(&mut self, view: ListeningView) {
         self.out.views.push(View::Listening(view.clone()));
         let id = view.id.clone();
@@ -275,19 +321,15 @@ impl Core {
                 vec![("request", id.to_owned())],
             );
         }
-        self.persist(Change::Request(record), Vec::new());
+        let entry = suspend.then(|| self.request_entry(ENGINE, Action::RequestSuspended, &record.view));
+        let changes = std::iter::once(Change::Request(record)).chain(entry.map(Change::Audit)).collect();
+        self.persist_all(changes, Vec::new());
     }
 
     /// Rights or monitorability changed: whoever may no longer listen is hung up.
     pub(crate) fn judge_rights(&mut self) {
-        let lost: Vec<String> = self
-            .listenings
-            .values()
-            .filter(|l| !self.directory.may_monitor(&l.view.ordered_by, &l.view.agent.id))
-            .map(|l| l.view.id.clone())
-            .collect();
-        for id in lost {
-            self.end_listening(&id, EndReason::AgentNotMonitorable);
+        for id in self.listenings.keys().cloned().collect::<Vec<_>>() {
+            self.ended_for_rights(&id);
         }
     }
 

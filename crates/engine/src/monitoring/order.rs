@@ -7,13 +7,15 @@ use signalling::Destination;
 use signalling::message::Uri;
 use signalling::peers::TrunkId;
 
+use crate::audit::Action;
 use crate::directory::{Party, PhoneSeed, User, may_see, plain_number};
 use crate::engine::Core;
 use crate::interface::{ListenerOrder, Order, Problem, Reply, ReplyId};
 use crate::monitoring::{Request, Target};
-use crate::persist::{Change, RequestRecord};
+use crate::persist::{AnswerRecord, Change, RequestRecord};
 use crate::pii::Masked;
 use crate::store::After;
+use crate::terms::{Key, Terms};
 use crate::view::{CallCount, CallDirection, ListenerKind, ListenerRef, RequestState, RequestView, Role, Warning};
 
 impl Core {
@@ -24,6 +26,7 @@ impl Core {
         actor: &str,
         order: &Order,
         dry_run: bool,
+        terms: Terms,
     ) -> Result<Option<Reply>, Problem> {
         let (view, warnings) = self.judge_order(actor, order)?;
         if dry_run {
@@ -47,10 +50,20 @@ impl Core {
             open: Vec::new(),
             warnings,
         };
+        let entry = self.request_entry(actor, Action::RequestCreated, &record.view);
+        let answer = RequestView { warnings: request.warnings.clone(), ..record.view.clone() };
+        let mut changes = vec![Change::Request(record), Change::Audit(entry)];
+        changes.extend(terms.key.map(|key| self.answer_record(actor, key, answer, 201)));
         self.requests.insert(id.clone(), request);
         self.requests_of.entry(agent).or_default().insert(id.clone());
-        self.persist(Change::Request(record), vec![After::Order(reply, id)]);
+        self.persist_all(changes, vec![After::Order(reply, id)]);
         Ok(None)
+    }
+
+    /// What is answered to a key, for whoever asks again.
+    pub(crate) fn answer_record(&self, user: &str, key: Key, request: RequestView, status: u16) -> Change {
+        let Key { key, asked } = key;
+        Change::Answer(AnswerRecord { user: user.to_owned(), key, asked, at: self.now.wall, request, status })
     }
 
     fn judge_order(&mut self, actor: &str, order: &Order) -> Result<(RequestView, Vec<Warning>), Problem> {
@@ -223,7 +236,12 @@ impl Core {
     }
 
     /// Whom one may call as listener: admins anyone, supervisors softphones, agents of their groups, allowed numbers.
-    fn judge_allowed(&self, actor: &str, listener: &ListenerRef, party: Option<&Party>) -> Result<(), Problem> {
+    pub(crate) fn judge_allowed(
+        &self,
+        actor: &str,
+        listener: &ListenerRef,
+        party: Option<&Party>,
+    ) -> Result<(), Problem> {
         let Some(User { seed: user, .. }) = self.directory.users.get(actor) else {
             return Err(Problem::forbidden("unknown user"));
         };

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::audit::{Action, ENGINE};
 use crate::engine::Core;
 use crate::interface::{Event, Problem, Reply, ReplyId, View};
 use crate::monitoring::order::judge_calls;
 use crate::monitoring::{ListeningPhase, Request};
 use crate::persist::{Change, RequestRecord};
 use crate::store::After;
+use crate::terms::{Key, Precondition, Terms};
 use crate::timers::Timer;
 use crate::view::{EndReason, EventBody, EventName, ListeningState, ListeningView, RequestState, Role};
 
@@ -23,7 +25,7 @@ impl Core {
             listening.state = ListeningState::Ended;
             listening.end_reason = Some(EndReason::EngineRestarted);
             listening.ended_at = Some(self.now.wall);
-            self.show_ended_listening(listening);
+            self.show_ended_listening(listening, Vec::new(), Vec::new());
         }
         for mut record in requests.into_iter().filter(|record| record.view.state.is_active()) {
             let id = record.view.id.clone();
@@ -96,6 +98,7 @@ impl Core {
         id: &str,
         calls: Option<i64>,
         until: Option<Timestamp>,
+        expect: &Precondition,
     ) -> Result<Option<Reply>, Problem> {
         let used = self.own_request(actor, id)?.record.view.calls.used;
         let limit = calls.map(|calls| judge_calls(Some(calls), true)).transpose()?.flatten();
@@ -103,20 +106,27 @@ impl Core {
             return Err(Problem::invalid("calls", format!("{used} were heard already")));
         }
         let until = until.map(|until| self.judge_until_field(Some(until))).transpose()?;
+        expect.judge(Some(self.own_request(actor, id)?.view().etag()))?;
         if let Some(request) = self.requests.get_mut(id) {
             let view = &mut request.record.view;
             view.calls.limit = limit.or(view.calls.limit);
             view.until = until.unwrap_or(view.until);
         }
-        self.answer_change(reply, id);
+        self.answer_change(reply, actor, id, Action::RequestChanged, None);
         self.judge_request(id);
         self.match_request(id);
         Ok(None)
     }
 
     /// `POST /v1/requests/{id}/resume`: arms a suspended request again.
-    pub(crate) fn resume_request(&mut self, reply: ReplyId, actor: &str, id: &str) -> Result<Option<Reply>, Problem> {
-        self.own_request(actor, id)?;
+    pub(crate) fn resume_request(
+        &mut self,
+        reply: ReplyId,
+        actor: &str,
+        id: &str,
+        terms: Terms,
+    ) -> Result<Option<Reply>, Problem> {
+        terms.expect.judge(Some(self.own_request(actor, id)?.view().etag()))?;
         if let Some(request) = self.requests.get_mut(id) {
             request.suspended = false;
             request.record.failures_in_a_row = 0;
@@ -124,22 +134,31 @@ impl Core {
                 request.record.view.state = RequestState::Waiting;
             }
         }
-        self.answer_change(reply, id);
+        self.answer_change(reply, actor, id, Action::RequestResumed, terms.key);
         self.judge_request(id);
         self.match_request(id);
         Ok(None)
     }
 
-    fn answer_change(&mut self, reply: ReplyId, id: &str) {
+    fn answer_change(&mut self, reply: ReplyId, actor: &str, id: &str, action: Action, key: Option<Key>) {
         self.request_event(EventName::RequestUpdated, id);
         let Some(request) = self.requests.get(id) else { return };
         let (record, view) = (request.record.clone(), request.view());
-        self.persist(Change::Request(record), vec![After::Reply(reply, Reply::Request(view), "store-unavailable")]);
+        let entry = self.request_entry(actor, action, &view);
+        let mut changes = vec![Change::Request(record), Change::Audit(entry)];
+        changes.extend(key.map(|key| self.answer_record(actor, key, view.clone(), 200)));
+        self.persist_all(changes, vec![After::Reply(reply, Reply::Request(view), "store-unavailable")]);
     }
 
     /// `DELETE /v1/requests/{id}`: listeners get CANCEL or BYE at once.
-    pub(crate) fn delete_request(&mut self, reply: ReplyId, actor: &str, id: &str) -> Result<Option<Reply>, Problem> {
-        self.own_request(actor, id)?;
+    pub(crate) fn delete_request(
+        &mut self,
+        reply: ReplyId,
+        actor: &str,
+        id: &str,
+        expect: &Precondition,
+    ) -> Result<Option<Reply>, Problem> {
+        expect.judge(Some(self.own_request(actor, id)?.view().etag()))?;
         let open = match self.requests.get_mut(id) {
             Some(request) => {
                 request.ending = true;
@@ -150,7 +169,8 @@ impl Core {
         for listening in open {
             self.end_listening(&listening, EndReason::Deleted);
         }
-        self.finish_request(id, RequestState::Deleted, Some(After::Reply(reply, Reply::Nothing, "store-unavailable")));
+        let after = After::Reply(reply, Reply::Nothing, "store-unavailable");
+        self.finish_request(id, RequestState::Deleted, actor, Some(after));
         Ok(None)
     }
 
@@ -181,7 +201,7 @@ impl Core {
             for listening in waiting {
                 self.end_listening(&listening, EndReason::ListenerBusy);
             }
-            self.finish_request(id, state, None);
+            self.finish_request(id, state, ENGINE, None);
         } else if view.state != state {
             if let Some(request) = self.requests.get_mut(id) {
                 request.record.view.state = state;
@@ -190,7 +210,7 @@ impl Core {
         }
     }
 
-    fn finish_request(&mut self, id: &str, state: RequestState, reply: Option<After>) {
+    fn finish_request(&mut self, id: &str, state: RequestState, actor: &str, reply: Option<After>) {
         let Some(request) = self.requests.get_mut(id) else { return };
         request.record.view.state = state;
         request.record.view.ended_at = Some(self.now.wall);
@@ -201,7 +221,9 @@ impl Core {
         self.out.views.push(View::Request(request.view()));
         let mut after = vec![After::Request(id.to_owned())];
         after.extend(reply);
-        self.persist(Change::Request(request.record), after);
+        let action = if state == RequestState::Deleted { Action::RequestDeleted } else { Action::RequestEnded };
+        let entry = self.request_entry(actor, action, &request.record.view);
+        self.persist_all(vec![Change::Request(request.record), Change::Audit(entry)], after);
     }
 
     fn drop_request(&mut self, id: &str) -> Option<Request> {

@@ -1,5 +1,6 @@
 //! Stories told with fed events: a bench that plays signalling, media and the store by their contracts.
 
+mod audit;
 mod calls;
 mod directory;
 mod listener;
@@ -24,7 +25,7 @@ use signalling::{Counters, Destination, End, EndedBy, LegId, NewLeg, Origin, Ses
 use crate::directory::{AgentSeed, PhoneSeed, Seed, TrunkSeed, UserSeed};
 use crate::engine::Core;
 use crate::interface::*;
-use crate::persist::{Change, Restored};
+use crate::persist::{AuditEntry, Change, Restored};
 use crate::sip::Sip;
 use crate::view::*;
 
@@ -739,6 +740,16 @@ impl Bench {
             .filter(|c| matches!(c, media::Command::Close { .. } | media::Command::CloseListener { .. }))
             .count();
         assert_eq!(opened, closed, "ports are left");
+    }
+
+    /// The audit trail as the store has it.
+    pub(super) fn trail(&self) -> Vec<&AuditEntry> {
+        self.persisted.iter().filter_map(|c| if let Change::Audit(entry) = c { Some(entry) } else { None }).collect()
+    }
+
+    /// Its entries of one action.
+    pub(super) fn entries(&self, action: &str) -> Vec<&AuditEntry> {
+        self.trail().into_iter().filter(|entry| entry.action == action).collect()
     }
 
     pub(super) fn wall(&self, seconds: i64) -> Timestamp {

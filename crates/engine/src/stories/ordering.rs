@@ -270,7 +270,7 @@ fn the_answer_waits_for_the_store_and_so_does_the_listener() {
     assert!(b.replies.contains_key(&99));
     assert!(b.listeners().is_empty(), "the listening has no record yet");
     let (persist, changes) = b.held_back.remove(0);
-    assert!(matches!(changes[..], [Change::Listening(_)]));
+    assert!(matches!(changes[..], [Change::Listening(_), Change::Audit(_)]));
     b.drive(Input::Persisted { persist, ok: true });
     assert_eq!(b.listeners().len(), 1);
 }

@@ -1,0 +1,260 @@
+//! The audit trail: one entry for whatever is ordered, changed, denied or heard (API.md has the closed list).
+//!
+//! An entry of an order or a change is written together with it, so that neither exists without the other. What
+//! strangers can repeat at will is folded: the first of a kind is written at once, the rest of its minute as one count.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::engine::Core;
+use crate::interface::{Note, NoteKind};
+use crate::persist::{AuditEntry, Change};
+use crate::timers::Timer;
+use crate::view::{ListenerRef, ListeningView, RequestView};
+
+/// Denials and sign-ins are folded over so long.
+const FOLD: Duration = Duration::from_secs(60);
+/// Sources of one action that get entries of their own within that time; the rest shares one.
+const FOLDED_SOURCES: usize = 100;
+/// Stands for all sources above [`FOLDED_SOURCES`].
+const OTHERS: &str = "others";
+
+/// Every action that the trail knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub(crate) enum Action {
+    RequestCreated,
+    RequestChanged,
+    RequestResumed,
+    RequestDeleted,
+    RequestSuspended,
+    RequestEnded,
+    AgentPut,
+    AgentDeleted,
+    ListeningStarted,
+    ListeningLive,
+    ListeningHungUp,
+    ListeningEnded,
+    ShieldOn,
+    ShieldOff,
+    Denied,
+    SignedIn,
+    SignInFailed,
+    ConfigReloaded,
+    EngineStarted,
+    EngineDraining,
+    EngineStopped,
+}
+
+impl Action {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::RequestCreated => "request.created",
+            Self::RequestChanged => "request.changed",
+            Self::RequestResumed => "request.resumed",
+            Self::RequestDeleted => "request.deleted",
+            Self::RequestSuspended => "request.suspended",
+            Self::RequestEnded => "request.ended",
+            Self::AgentPut => "agent.put",
+            Self::AgentDeleted => "agent.deleted",
+            Self::ListeningStarted => "listening.started",
+            Self::ListeningLive => "listening.live",
+            Self::ListeningHungUp => "listening.hung-up",
+            Self::ListeningEnded => "listening.ended",
+            Self::ShieldOn => "shield.on",
+            Self::ShieldOff => "shield.off",
+            Self::Denied => "denied",
+            Self::SignedIn => "signed-in",
+            Self::SignInFailed => "sign-in-failed",
+            Self::ConfigReloaded => "config.reloaded",
+            Self::EngineStarted => "engine.started",
+            Self::EngineDraining => "engine.draining",
+            Self::EngineStopped => "engine.stopped",
+        }
+    }
+}
+
+/// Who acts where nobody does.
+pub(crate) const ENGINE: &str = "engine";
+
+/// What was folded within this minute, by action, actor and code.
+pub(crate) type Folded = BTreeMap<(Action, String, String), Repeats>;
+
+/// Repetitions of one kind that are not written yet.
+#[derive(Debug)]
+pub(crate) struct Repeats {
+    entry: AuditEntry,
+    count: u64,
+}
+
+impl Core {
+    /// An entry about nothing in particular yet.
+    pub(crate) fn entry(&self, actor: &str, action: Action) -> AuditEntry {
+        AuditEntry {
+            at: self.now.wall,
+            actor: actor.to_owned(),
+            action: action.as_str().to_owned(),
+            target: None,
+            agent: None,
+            details: Map::new(),
+        }
+    }
+
+    /// Of a request.
+    pub(crate) fn request_entry(&self, actor: &str, action: Action, request: &RequestView) -> AuditEntry {
+        let entry = self.entry(actor, action).on(&request.id).of_agent(&request.agent.id);
+        match action {
+            Action::RequestCreated | Action::RequestChanged => {
+                let directions = (action == Action::RequestCreated).then_some(&request.directions);
+                entry
+                    .with("listener", listener(&request.listener))
+                    .with("calls", request.calls.limit)
+                    .with("until", request.until)
+                    .with("directions", directions)
+            }
+            Action::RequestEnded => entry.with("state", request.state).with("used", request.calls.used),
+            _ => entry,
+        }
+    }
+
+    /// Of a listening; whoever ordered it acts.
+    pub(crate) fn listening_entry(&self, action: Action, listening: &ListeningView) -> AuditEntry {
+        let entry = self
+            .entry(&listening.ordered_by, action)
+            .on(&listening.id)
+            .of_agent(&listening.agent.id)
+            .with("request", &listening.request)
+            .with("call", &listening.call)
+            .with("listener", listener(&listening.listener))
+            .with("caller_number", listening.caller_number.as_ref());
+        match action {
+            Action::ListeningEnded => entry
+                .with("reason", listening.end_reason)
+                .with("heard_ms", listening.heard_ms)
+                .with("counted", listening.counted),
+            _ => entry,
+        }
+    }
+
+    /// An entry that nobody waits for.
+    pub(crate) fn audit(&mut self, entry: AuditEntry) {
+        self.persist(Change::Audit(entry), Vec::new());
+    }
+
+    /// Somebody may not do this over the API; 403.
+    pub(crate) fn audit_denial(&mut self, actor: &str, code: &str, target: Option<String>) {
+        let mut entry = self.entry(actor, Action::Denied).with("code", code);
+        entry.target = target;
+        self.fold(Action::Denied, code.to_owned(), entry, 1);
+    }
+
+    /// A stranger, or a phone with a wrong password; by address, because ports are free.
+    pub(crate) fn audit_stranger(&mut self, source: IpAddr, method: &str, why: &'static str) {
+        let method: String = method.chars().filter(|c| c.is_ascii_graphic()).take(32).collect();
+        let entry = self.entry(&format!("sip:{source}"), Action::Denied).with("code", why).with("method", method);
+        self.fold(Action::Denied, why.to_owned(), entry, 1);
+    }
+
+    /// What the API noticed by itself.
+    pub(crate) fn note(&mut self, note: Note) {
+        let Note { at, actor, kind, count } = note;
+        let (action, code) = match &kind {
+            NoteKind::SignedIn { .. } => (Action::SignedIn, String::new()),
+            NoteKind::SignInFailed => (Action::SignInFailed, String::new()),
+            NoteKind::Denied { code, .. } => (Action::Denied, code.clone()),
+        };
+        let entry = AuditEntry { at, ..self.entry(&actor, action) };
+        let entry = match kind {
+            NoteKind::SignedIn { source } => entry.with("source", source),
+            NoteKind::SignInFailed => entry,
+            NoteKind::Denied { code, what } => entry.with("code", code).with("what", what),
+        };
+        self.fold(action, code, entry, count);
+    }
+
+    /// The first of a kind is written at once, the others are counted until [`Core::unfold`].
+    fn fold(&mut self, action: Action, code: String, mut entry: AuditEntry, count: u64) {
+        let mut key = (action, entry.actor.clone(), code);
+        if let Some(repeats) = self.folded.get_mut(&key) {
+            repeats.add(entry, count);
+            self.counters.count("audit_entries_folded");
+            return;
+        }
+        if self.folded.keys().filter(|(other, ..)| *other == action).count() >= FOLDED_SOURCES {
+            self.counters.count("audit_entries_folded");
+            key = (action, OTHERS.to_owned(), String::new());
+            entry = self.entry(OTHERS, action);
+            match self.folded.get_mut(&key) {
+                Some(repeats) => repeats.add(entry, count),
+                None => drop(self.folded.insert(key, Repeats { entry, count })),
+            }
+            return;
+        }
+        if self.folded.is_empty() {
+            let at = self.after(FOLD);
+            self.timers.set(Timer::Unfold, at);
+        }
+        self.folded.insert(key, Repeats { entry: entry.clone(), count: 0 });
+        let entry = if count > 1 { entry.with("count", count) } else { entry };
+        self.audit(entry);
+    }
+
+    /// The minute is over: what came again is written with its count.
+    pub(crate) fn unfold(&mut self) {
+        for (_, Repeats { entry, count }) in std::mem::take(&mut self.folded) {
+            if count > 0 {
+                self.audit(entry.with("count", count));
+            }
+        }
+    }
+}
+
+impl Repeats {
+    fn add(&mut self, entry: AuditEntry, count: u64) {
+        self.count = self.count.saturating_add(count);
+        self.entry.at = entry.at;
+        if self.entry.target != entry.target {
+            self.entry.target = None; // several
+        }
+    }
+}
+
+impl AuditEntry {
+    fn on(mut self, target: &str) -> Self {
+        self.target = Some(target.to_owned());
+        self
+    }
+
+    fn of_agent(mut self, agent: &str) -> Self {
+        self.agent = Some(agent.to_owned());
+        self
+    }
+
+    /// The thing that it was done to, and the agent that it concerns.
+    pub(crate) fn about(mut self, target: &str, agent: Option<&str>) -> Self {
+        self.agent = agent.map(str::to_owned);
+        self.on(target)
+    }
+
+    /// One more detail; what is `null` is left out.
+    pub(crate) fn with(mut self, name: &str, value: impl Serialize) -> Self {
+        match serde_json::to_value(value) {
+            Ok(Value::Null) | Err(_) => {}
+            Ok(value) => drop(self.details.insert(name.to_owned(), value)),
+        }
+        self
+    }
+}
+
+/// `user:ID`, `agent:ID` or the number.
+fn listener(listener: &ListenerRef) -> Option<String> {
+    match listener {
+        ListenerRef { user: Some(id), .. } => Some(format!("user:{id}")),
+        ListenerRef { agent: Some(id), .. } => Some(format!("agent:{id}")),
+        ListenerRef { number, .. } => number.clone(),
+    }
+}
