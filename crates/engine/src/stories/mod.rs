@@ -8,6 +8,7 @@ mod listening;
 mod monkey;
 mod ordering;
 mod restart;
+mod rights;
 mod transfer;
 
 use std::collections::{BTreeMap, VecDeque};
