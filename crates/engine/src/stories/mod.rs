@@ -9,6 +9,7 @@ mod monkey;
 mod ordering;
 mod restart;
 mod rights;
+mod terms;
 mod transfer;
 
 use std::collections::{BTreeMap, VecDeque};
