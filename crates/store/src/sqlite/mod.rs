@@ -2,22 +2,32 @@
 //!
 //! A record is one JSON document with the columns that searches need beside it.
 
+mod audit;
+mod claims;
+mod forget;
 mod records;
 mod schema;
 mod search;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use engine::persist::{Change, Restored};
+use engine::persist::{AnswerRecord, Change, Restored};
 use engine::view::{CallView, ListeningView, RequestView};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use self::records::{name, nanoseconds, write};
+use self::audit::Trail;
+use self::records::{name, write};
 use self::schema::{migrate, schema_version};
-use self::search::{Search, document, documents};
-use crate::{CallQuery, ListeningQuery, Page, RequestQuery, Store, StoreError};
+use self::search::{Search, answer, document, documents, named_documents};
+use crate::audit::unhex;
+use crate::query::nanoseconds;
+use crate::{
+    AuditQuery, AuditReport, AuditRow, CallQuery, Claim, ListeningQuery, Page, RequestQuery, Retention, Store,
+    StoreError,
+};
 
 /// How long a commit waits for another process that holds the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -26,11 +36,15 @@ const READERS_KEPT: usize = 4;
 /// Prepared statements that a connection keeps.
 const STATEMENTS_KEPT: usize = 64;
 
+/// Bytes that a probe writes: an empty transaction, or one that fits into a page, may succeed on a full disk.
+const PROBE_BYTES: i64 = 32 * 1024;
+
 /// A file, or a database in memory that goes with its value.
 #[derive(Debug)]
 pub struct SqliteStore {
     writer: Mutex<Connection>,
     readers: Mutex<Vec<Connection>>,
+    unreadable: AtomicU64,
     /// `None`: in memory, where the writer also reads.
     path: Option<PathBuf>,
 }
@@ -66,7 +80,7 @@ impl SqliteStore {
         connection.pragma_update(None, "journal_mode", "wal")?;
         connection.pragma_update(None, "synchronous", "full")?;
         migrate(&mut connection, name)?;
-        Ok(Self { writer: Mutex::new(connection), readers: Mutex::default(), path })
+        Ok(Self { writer: Mutex::new(connection), readers: Mutex::default(), unreadable: AtomicU64::new(0), path })
     }
 
     // A panic inside a transaction rolls it back as it unwinds, so the connection is sound.
@@ -90,30 +104,53 @@ impl SqliteStore {
     }
 }
 
-impl Store for SqliteStore {
-    fn apply(&self, changes: &[Change]) -> Result<(), StoreError> {
+impl SqliteStore {
+    /// One transaction.
+    fn change<T>(&self, work: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let mut writer = self.writer();
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        for change in changes {
-            write(&transaction, change)?;
-        }
-        Ok(transaction.commit()?)
+        let result = work(&transaction)?;
+        transaction.commit()?;
+        Ok(result)
+    }
+}
+
+impl Store for SqliteStore {
+    fn apply(&self, changes: &[Change]) -> Result<(), StoreError> {
+        self.change(|connection| {
+            if changes.is_empty() {
+                return probe(connection);
+            }
+            let mut trail = Trail::default();
+            for change in changes {
+                write(connection, &mut trail, change)?;
+            }
+            trail.close(connection)
+        })
     }
 
     fn restore(&self) -> Result<Restored, StoreError> {
+        self.change(claims::release)?;
         self.read(|connection| {
+            let count = &self.unreadable;
             let removed = "SELECT id FROM agent WHERE doc IS NULL ORDER BY id";
+            let open = "SELECT id, doc FROM listening WHERE state <> 'ended' ORDER BY id";
             Ok(Restored {
-                requests: documents(connection, "SELECT id, doc FROM request WHERE active ORDER BY id")?,
-                listenings: documents(connection, "SELECT id, doc FROM listening WHERE state <> 'ended' ORDER BY id")?,
-                agents: documents(connection, "SELECT id, doc FROM agent WHERE doc IS NOT NULL ORDER BY id")?,
+                requests: documents(connection, "SELECT id, doc FROM request WHERE active ORDER BY id", count)?,
+                listenings: documents(connection, open, count)?,
+                agents: documents(connection, "SELECT id, doc FROM agent WHERE doc IS NOT NULL ORDER BY id", count)?,
                 agents_removed: connection
                     .prepare_cached(removed)?
                     .query_map([], |row| row.get(0))?
                     .collect::<Result<_, _>>()?,
-                ..Restored::default()
+                registrations: named_documents(connection, "SELECT user, doc FROM registration ORDER BY user", count)?,
+                dialogs: documents(connection, "SELECT key, doc FROM dialog ORDER BY key", count)?,
             })
         })
+    }
+
+    fn unreadable(&self) -> u64 {
+        self.unreadable.load(Ordering::Relaxed)
     }
 
     fn listenings(&self, query: &ListeningQuery) -> Result<Page<ListeningView>, StoreError> {
@@ -125,7 +162,7 @@ impl Store for SqliteStore {
         search.filter("instr(caller, ?) > 0", query.caller.clone());
         search.filter("began >= ?", query.from.map(nanoseconds));
         search.filter("began < ?", query.to.map(nanoseconds));
-        self.read(|connection| search.run(connection, query.cursor.as_deref()))
+        self.read(|connection| search.run(connection, query.cursor.as_deref(), &self.unreadable))
     }
 
     fn listening(&self, id: &str) -> Result<Option<ListeningView>, StoreError> {
@@ -138,7 +175,7 @@ impl Store for SqliteStore {
         search.equals("state", query.state.map(name));
         search.equals("agent", query.agent.clone());
         search.equals("ordered_by", query.ordered_by.clone());
-        self.read(|connection| search.run(connection, query.cursor.as_deref()))
+        self.read(|connection| search.run(connection, query.cursor.as_deref(), &self.unreadable))
     }
 
     fn request(&self, id: &str) -> Result<Option<RequestView>, StoreError> {
@@ -150,11 +187,40 @@ impl Store for SqliteStore {
         search.equals("agent", query.agent.clone());
         let agents = query.agents.as_ref().map(|agents| serde_json::Value::from(agents.clone()).to_string());
         search.filter("agent IN (SELECT value FROM json_each(?))", agents);
-        self.read(|connection| search.run(connection, query.cursor.as_deref()))
+        self.read(|connection| search.run(connection, query.cursor.as_deref(), &self.unreadable))
     }
 
     fn call(&self, id: &str) -> Result<Option<CallView>, StoreError> {
         self.read(|connection| document(connection, "SELECT doc FROM call WHERE id = ?", id))
+    }
+
+    fn audit(&self, query: &AuditQuery) -> Result<Page<AuditRow>, StoreError> {
+        self.read(|connection| audit::page(connection, query))
+    }
+
+    fn verify_audit(&self) -> Result<AuditReport, StoreError> {
+        self.read(audit::verify)
+    }
+
+    fn audit_seq(&self, hash: &str) -> Result<Option<u64>, StoreError> {
+        let Some(hash) = unhex(hash) else { return Ok(None) };
+        self.read(|connection| audit::seq_of(connection, &hash))
+    }
+
+    fn answer(&self, user: &str, key: &str) -> Result<Option<AnswerRecord>, StoreError> {
+        self.read(|connection| answer(connection, user, key))
+    }
+
+    fn forget(&self, limits: &Retention, at_most: usize) -> Result<usize, StoreError> {
+        self.change(|connection| forget::forget(connection, limits, at_most))
+    }
+
+    fn claim(&self, request: &str, listening: &str) -> Result<Claim, StoreError> {
+        self.change(|connection| claims::claim(connection, request, listening))
+    }
+
+    fn unclaim(&self, listening: &str) -> Result<(), StoreError> {
+        self.change(|connection| claims::unclaim(connection, listening))
     }
 }
 
@@ -165,6 +231,13 @@ fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     Ok(connection)
+}
+
+/// Writes about as much as a busy moment does, for nothing but to see whether it can be written.
+fn probe(connection: &Connection) -> Result<(), StoreError> {
+    let sql = "INSERT OR REPLACE INTO probe (one, filler) VALUES (1, randomblob(?))";
+    connection.prepare_cached(sql)?.execute([PROBE_BYTES])?;
+    Ok(())
 }
 
 fn unavailable_at(name: &str, error: &rusqlite::Error) -> StoreError {

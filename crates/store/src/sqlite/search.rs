@@ -1,7 +1,10 @@
 //! Reads documents: one by its id, a page of a list, all of a kind.
 
-use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, params_from_iter};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use engine::persist::AnswerRecord;
+use rusqlite::types::{Value, ValueRef};
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 use serde::de::DeserializeOwned;
 
 use crate::cursor::{decode_cursor, encode_cursor};
@@ -14,11 +17,24 @@ pub(super) struct Search {
     sql: String,
     values: Vec<Value>,
     limit: usize,
+    /// Condition for what comes after a cursor.
+    below: &'static str,
+    order: &'static str,
 }
 
 impl Search {
+    /// Over the documents of a table.
     pub(super) fn new(kind: &'static str, table: &str, limit: usize) -> Self {
-        Self { kind, sql: format!("SELECT id, doc FROM {table} WHERE 1"), values: Vec::new(), limit: page_limit(limit) }
+        let sql = format!("SELECT id, doc FROM {table} WHERE 1");
+        Self { kind, sql, values: Vec::new(), limit: page_limit(limit), below: "id < ?", order: "id" }
+    }
+
+    /// Over the audit trail.
+    pub(super) fn trail(limit: usize) -> Self {
+        let sql = "SELECT printf('%020d', seq), seq, at, actor, action, target, agent, details, prev, hash \
+                   FROM audit WHERE 1";
+        let (below, order) = ("seq < CAST(? AS INTEGER)", "seq");
+        Self { kind: "audit", sql: sql.to_owned(), values: Vec::new(), limit: page_limit(limit), below, order }
     }
 
     pub(super) fn equals(&mut self, column: &str, value: Option<impl Into<Value>>) {
@@ -33,49 +49,105 @@ impl Search {
         }
     }
 
+    /// A page of documents. One that cannot be read is left out: it must not make all the others unreadable.
     pub(super) fn run<T: DeserializeOwned>(
+        self,
+        connection: &Connection,
+        cursor: Option<&str>,
+        unreadable: &AtomicU64,
+    ) -> Result<Page<T>, StoreError> {
+        self.rows(connection, cursor, |id, row| Ok(readable(id, row.get_ref(1)?, unreadable)))
+    }
+
+    /// A page of whatever `read` makes of a row; the first column is the row's name in cursors.
+    pub(super) fn rows<T>(
         mut self,
         connection: &Connection,
         cursor: Option<&str>,
+        read: impl Fn(&str, &Row<'_>) -> Result<Option<T>, StoreError>,
     ) -> Result<Page<T>, StoreError> {
         let below = cursor.map(|cursor| decode_cursor(self.kind, cursor)).transpose()?;
-        self.filter("id < ?", below);
-        self.sql.push_str(" ORDER BY id DESC LIMIT ?");
-        // One more than asked for tells whether there is a next page.
-        self.values.push(Value::from(i64::try_from(self.limit + 1).unwrap_or(i64::MAX)));
+        self.filter(self.below, below);
+        self.sql.push_str(&format!(" ORDER BY {} DESC", self.order));
         let mut statement = connection.prepare_cached(&self.sql)?;
         let mut rows = statement.query(params_from_iter(self.values))?;
         let (mut items, mut last) = (Vec::new(), String::new());
         while let Some(row) = rows.next()? {
+            let id = lossy(row.get_ref(0)?);
+            let Some(item) = read(&id, row)? else { continue };
+            // One more than asked for tells whether there is a next page.
             if items.len() == self.limit {
                 return Ok(Page { items, next_cursor: Some(encode_cursor(self.kind, &last)) });
             }
-            last = row.get(0)?;
-            items.push(parse(&last, &row.get::<_, String>(1)?)?);
+            items.push(item);
+            last = id;
         }
         Ok(Page { items, next_cursor: None })
     }
 }
 
-pub(super) fn documents<T: DeserializeOwned>(connection: &Connection, sql: &str) -> Result<Vec<T>, StoreError> {
+/// Every document that can be read.
+pub(super) fn documents<T: DeserializeOwned>(
+    connection: &Connection,
+    sql: &str,
+    unreadable: &AtomicU64,
+) -> Result<Vec<T>, StoreError> {
+    Ok(named_documents(connection, sql, unreadable)?.into_iter().map(|(_, document)| document).collect())
+}
+
+/// The same with their ids.
+pub(super) fn named_documents<T: DeserializeOwned>(
+    connection: &Connection,
+    sql: &str,
+    unreadable: &AtomicU64,
+) -> Result<Vec<(String, T)>, StoreError> {
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query([])?;
     let mut items = Vec::new();
     while let Some(row) = rows.next()? {
-        items.push(parse(&row.get::<_, String>(0)?, &row.get::<_, String>(1)?)?);
+        let id = lossy(row.get_ref(0)?);
+        if let Some(item) = readable(&id, row.get_ref(1)?, unreadable) {
+            items.push((id, item));
+        }
     }
     Ok(items)
 }
 
+/// One document.
 pub(super) fn document<T: DeserializeOwned>(
     connection: &Connection,
     sql: &str,
     id: &str,
 ) -> Result<Option<T>, StoreError> {
-    let doc: Option<String> = connection.prepare_cached(sql)?.query_row([id], |row| row.get(0)).optional()?;
-    doc.map(|doc| parse(id, &doc)).transpose()
+    found(id, connection.prepare_cached(sql)?.query_row([id], |row| Ok(parse(row.get_ref(0)?))).optional()?)
 }
 
-pub(super) fn parse<T: DeserializeOwned>(id: &str, doc: &str) -> Result<T, StoreError> {
-    serde_json::from_str(doc).map_err(|error| StoreError::Corrupt(format!("{id}: {error}")))
+/// The first answer to a key.
+pub(super) fn answer(connection: &Connection, user: &str, key: &str) -> Result<Option<AnswerRecord>, StoreError> {
+    let sql = "SELECT doc FROM answer WHERE user = ? AND key = ?";
+    found(key, connection.prepare_cached(sql)?.query_row([user, key], |row| Ok(parse(row.get_ref(0)?))).optional()?)
+}
+
+fn found<T>(id: &str, document: Option<Result<T, String>>) -> Result<Option<T>, StoreError> {
+    document.transpose().map_err(|why| StoreError::Corrupt(format!("{id}: {why}")))
+}
+
+fn readable<T: DeserializeOwned>(id: &str, doc: ValueRef<'_>, unreadable: &AtomicU64) -> Option<T> {
+    match parse(doc) {
+        Ok(item) => Some(item),
+        Err(why) => {
+            unreadable.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(record = id, %why, "a record in the store cannot be read and is left out");
+            None
+        }
+    }
+}
+
+fn parse<T: DeserializeOwned>(doc: ValueRef<'_>) -> Result<T, String> {
+    let text = doc.as_str().map_err(|error| error.to_string())?;
+    serde_json::from_str(text).map_err(|error| error.to_string())
+}
+
+pub(super) fn lossy(value: ValueRef<'_>) -> String {
+    value.as_bytes().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default()
 }
