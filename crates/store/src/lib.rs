@@ -43,6 +43,9 @@ pub const PAGE_DEFAULT: usize = 50;
 /// Items of a page at most, whatever a query says.
 pub const PAGE_MAX: usize = 1000;
 
+/// Characters of a reason at most: it goes into answers.
+const REASON_LONGEST: usize = 200;
+
 /// Opens the store that a URL names: `sqlite:PATH` or `sqlite::memory:`.
 ///
 /// # Errors
@@ -84,6 +87,21 @@ pub enum StoreError {
     /// A cursor that is not ours.
     #[error("the cursor is not valid")]
     Cursor,
+}
+
+impl StoreError {
+    /// Why, in a few words for people: `database or disk is full`.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        let mut reason = match self {
+            Self::Unavailable(why) | Self::Corrupt(why) => why.clone(),
+            other => other.to_string(),
+        };
+        if let Some((end, _)) = reason.char_indices().nth(REASON_LONGEST) {
+            reason.truncate(end);
+        }
+        reason
+    }
 }
 
 /// What may be forgotten.
