@@ -49,9 +49,12 @@ impl Trail {
     /// Before the commit: moves the head.
     pub(super) fn close(self, connection: &Connection) -> Result<(), StoreError> {
         if let Some(end) = self.end {
-            let sql = "INSERT INTO audit_head (one, entries, hash) VALUES (1, ?1, ?2) \
-                       ON CONFLICT (one) DO UPDATE SET entries = ?1, hash = ?2";
-            connection.prepare_cached(sql)?.execute(params![signed(end.seq), end.hash])?;
+            let values = params![signed(end.seq), end.hash];
+            let sql = "UPDATE audit_head SET entries = ?1, hash = ?2 WHERE one = 1";
+            if connection.prepare_cached(sql)?.execute(values)? == 0 {
+                // Somebody removed it, which the chain shows.
+                connection.execute("INSERT INTO audit_head (one, entries, hash) VALUES (1, ?1, ?2)", values)?;
+            }
         }
         Ok(())
     }

@@ -4,23 +4,22 @@
 
 mod audit;
 mod claims;
+mod connections;
 mod forget;
 mod records;
 mod schema;
 mod search;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use engine::persist::{AnswerRecord, Change, Restored};
 use engine::view::{CallView, ListeningView, RequestView};
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior};
 
 use self::audit::Trail;
+use self::connections::Connections;
 use self::records::{name, write};
-use self::schema::{migrate, schema_version};
 use self::search::{Search, answer, document, documents, named_documents};
 use crate::audit::unhex;
 use crate::query::nanoseconds;
@@ -29,24 +28,14 @@ use crate::{
     StoreError,
 };
 
-/// How long a commit waits for another process that holds the file.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
-/// Read connections that stay open.
-const READERS_KEPT: usize = 4;
-/// Prepared statements that a connection keeps.
-const STATEMENTS_KEPT: usize = 64;
-
 /// Bytes that a probe writes: an empty transaction, or one that fits into a page, may succeed on a full disk.
 const PROBE_BYTES: i64 = 32 * 1024;
 
 /// A file, or a database in memory that goes with its value.
 #[derive(Debug)]
 pub struct SqliteStore {
-    writer: Mutex<Connection>,
-    readers: Mutex<Vec<Connection>>,
+    connections: Connections,
     unreadable: AtomicU64,
-    /// `None`: in memory, where the writer also reads.
-    path: Option<PathBuf>,
 }
 
 impl SqliteStore {
@@ -55,13 +44,7 @@ impl SqliteStore {
     /// # Errors
     /// [`StoreError::Newer`] and [`StoreError::Foreign`] (the file stays as it is), [`StoreError::Unavailable`].
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let name = path.display().to_string();
-        let connection = Connection::open_with_flags(
-            path,
-            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-        )
-        .map_err(|error| unavailable_at(&name, &error))?;
-        Self::prepare(connection, &name, Some(path.to_owned()))
+        Ok(Self { connections: Connections::open(path)?, unreadable: AtomicU64::new(0) })
     }
 
     /// A database in memory.
@@ -69,55 +52,32 @@ impl SqliteStore {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub fn in_memory() -> Result<Self, StoreError> {
-        Self::prepare(Connection::open_in_memory()?, ":memory:", None)
+        Ok(Self { connections: Connections::in_memory()?, unreadable: AtomicU64::new(0) })
     }
 
-    fn prepare(mut connection: Connection, name: &str, path: Option<PathBuf>) -> Result<Self, StoreError> {
-        connection.busy_timeout(BUSY_TIMEOUT)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
-        // Looks before it touches: WAL mode alone would rewrite a stranger's header.
-        schema_version(&connection, name)?;
-        connection.pragma_update(None, "journal_mode", "wal")?;
-        connection.pragma_update(None, "synchronous", "full")?;
-        migrate(&mut connection, name)?;
-        Ok(Self { writer: Mutex::new(connection), readers: Mutex::default(), unreadable: AtomicU64::new(0), path })
-    }
-
-    // A panic inside a transaction rolls it back as it unwinds, so the connection is sound.
-    fn writer(&self) -> MutexGuard<'_, Connection> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    /// One transaction.
+    fn change<T>(&self, work: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.connections.write(|connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let result = work(&transaction)?;
+            transaction.commit()?;
+            Ok(result)
+        })
     }
 
     fn read<T>(&self, query: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let Some(path) = &self.path else { return query(&self.writer()) };
-        let kept = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let connection = match kept {
-            Some(connection) => connection,
-            None => open_reader(path)?,
-        };
-        let result = query(&connection);
-        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
-        if readers.len() < READERS_KEPT {
-            readers.push(connection);
-        }
-        result
+        self.connections.read(query)
     }
-}
 
-impl SqliteStore {
-    /// One transaction.
-    fn change<T>(&self, work: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let mut writer = self.writer();
-        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let result = work(&transaction)?;
-        transaction.commit()?;
-        Ok(result)
+    #[cfg(test)]
+    fn writer(&self) -> impl std::ops::DerefMut<Target = Connection> + '_ {
+        self.connections.writer()
     }
 }
 
 impl Store for SqliteStore {
     fn apply(&self, changes: &[Change]) -> Result<(), StoreError> {
-        self.change(|connection| {
+        let written = self.change(|connection| {
             if changes.is_empty() {
                 return probe(connection);
             }
@@ -126,7 +86,8 @@ impl Store for SqliteStore {
                 write(connection, &mut trail, change)?;
             }
             trail.close(connection)
-        })
+        });
+        written.map_err(|error| StoreError::Unavailable(error.reason()))
     }
 
     fn restore(&self) -> Result<Restored, StoreError> {
@@ -224,33 +185,11 @@ impl Store for SqliteStore {
     }
 }
 
-fn open_reader(path: &Path) -> Result<Connection, StoreError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)
-        .map_err(|error| unavailable_at(&path.display().to_string(), &error))?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
-    Ok(connection)
-}
-
 /// Writes about as much as a busy moment does, for nothing but to see whether it can be written.
 fn probe(connection: &Connection) -> Result<(), StoreError> {
     let sql = "INSERT OR REPLACE INTO probe (one, filler) VALUES (1, randomblob(?))";
     connection.prepare_cached(sql)?.execute([PROBE_BYTES])?;
     Ok(())
-}
-
-fn unavailable_at(name: &str, error: &rusqlite::Error) -> StoreError {
-    StoreError::Unavailable(format!("{name}: {error}"))
-}
-
-impl From<rusqlite::Error> for StoreError {
-    fn from(error: rusqlite::Error) -> Self {
-        match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::DatabaseCorrupt) => Self::Corrupt(error.to_string()),
-            _ => Self::Unavailable(error.to_string()),
-        }
-    }
 }
 
 #[cfg(test)]

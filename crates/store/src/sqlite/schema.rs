@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::unavailable_at;
+use super::connections::unavailable_at;
 use crate::StoreError;
 
 /// `PRAGMA application_id`: "Mdly". Tells our files from those of others.
@@ -50,6 +50,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
     CREATE TRIGGER audit_is_as_it_was BEFORE UPDATE ON audit
         BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END;
     CREATE TRIGGER audit_head_stays BEFORE DELETE ON audit_head
+        BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END;
+    CREATE TRIGGER audit_head_is_one BEFORE INSERT ON audit_head WHEN EXISTS (SELECT 1 FROM audit_head)
         BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END;
     CREATE TRIGGER audit_head_grows BEFORE UPDATE ON audit_head WHEN NEW.entries <= OLD.entries
         BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END;

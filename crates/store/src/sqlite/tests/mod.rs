@@ -1,25 +1,30 @@
 //! What SQLite does besides what every store does.
 
+mod faults;
+mod migration;
+mod records;
+mod trail;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use engine::view::LegView;
 use rusqlite::params_from_iter;
 
 use super::*;
 use crate::conformance::{call, listening, request};
 
-struct Directory(PathBuf);
+pub(super) struct Directory(PathBuf);
 
 impl Directory {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("medlytt-store-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
     }
-    fn file(&self) -> PathBuf {
+    pub(super) fn file(&self) -> PathBuf {
         self.0.join("medlytt.db")
     }
 }
@@ -76,39 +81,6 @@ mod in_memory {
 }
 
 #[test]
-fn a_newer_file_is_refused_and_left_alone() {
-    let directory = Directory::new();
-    drop(SqliteStore::open(&directory.file()).unwrap());
-    let raw = Connection::open(directory.file()).unwrap();
-    raw.pragma_update(None, "user_version", 99).unwrap();
-    drop(raw);
-    let refused = SqliteStore::open(&directory.file()).unwrap_err();
-    assert!(matches!(refused, StoreError::Newer { found: 99, known: 2 }), "{refused}");
-}
-
-#[test]
-fn a_file_of_another_program_is_refused_and_left_alone() {
-    let directory = Directory::new();
-    let raw = Connection::open(directory.file()).unwrap();
-    raw.execute_batch("CREATE TABLE theirs (x); INSERT INTO theirs VALUES (1);").unwrap();
-    drop(raw);
-    let before = std::fs::read(directory.file()).unwrap();
-    let refused = SqliteStore::open(&directory.file()).unwrap_err();
-    assert!(matches!(refused, StoreError::Foreign(_)), "{refused}");
-    assert_eq!(std::fs::read(directory.file()).unwrap(), before);
-}
-
-#[test]
-fn a_text_file_is_refused_and_left_alone() {
-    let directory = Directory::new();
-    let text = "These are my notes, not a database at all. ".repeat(100);
-    std::fs::write(directory.file(), &text).unwrap();
-    let refused = SqliteStore::open(&directory.file()).unwrap_err();
-    assert!(matches!(refused, StoreError::Foreign(_)), "{refused}");
-    assert_eq!(std::fs::read_to_string(directory.file()).unwrap(), text);
-}
-
-#[test]
 fn a_directory_that_is_not_there_is_named() {
     let refused = SqliteStore::open(Path::new("/nonexistent/medlytt.db")).unwrap_err();
     assert!(refused.to_string().contains("/nonexistent/medlytt.db"), "{refused}");
@@ -144,17 +116,6 @@ fn a_batch_that_fails_half_way_leaves_nothing() {
 }
 
 #[test]
-fn an_empty_batch_finds_out_whether_it_could_write() {
-    let directory = Directory::new();
-    let store = SqliteStore::open(&directory.file()).unwrap();
-    store.apply(&[]).unwrap();
-    store.writer().busy_timeout(Duration::ZERO).unwrap();
-    let other = Connection::open(directory.file()).unwrap();
-    other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    assert!(matches!(store.apply(&[]), Err(StoreError::Unavailable(_))));
-}
-
-#[test]
 fn reads_go_on_while_a_write_is_under_way() {
     let directory = Directory::new();
     let store = SqliteStore::open(&directory.file()).unwrap();
@@ -165,35 +126,12 @@ fn reads_go_on_while_a_write_is_under_way() {
 }
 
 #[test]
-fn a_corrupt_record_is_named() {
-    let store = SqliteStore::in_memory().unwrap();
-    store.writer().execute("INSERT INTO call (id, agent, doc) VALUES ('call_1', 'anna', '{')", []).unwrap();
-    assert!(matches!(store.call("call_1"), Err(StoreError::Corrupt(what)) if what.starts_with("call_1")));
-}
-
-#[test]
-fn jitter_that_is_no_number_does_not_spoil_its_record() {
-    let store = SqliteStore::in_memory().unwrap();
-    let mut odd = call("call_1", "anna");
-    odd.legs.push(LegView {
-        role: "agent".to_owned(),
-        sip_call_id: "x".to_owned(),
-        codec: None,
-        packets: 0,
-        lost: 0,
-        jitter_ms: f32::NAN,
-    });
-    store.apply(&[Change::Call(odd)]).unwrap();
-    assert_eq!(store.call("call_1").unwrap().unwrap().legs[0].jitter_ms, 0.0);
-}
-
-#[test]
 fn searches_use_an_index_or_the_order_of_ids() {
     let store = SqliteStore::in_memory().unwrap();
     for (sql, wanted) in [
-        ("SELECT id, doc FROM listening WHERE 1 AND agent = ? ORDER BY id DESC LIMIT 1", "listening_agent"),
-        ("SELECT id, doc FROM listening WHERE 1 AND listener = ? ORDER BY id DESC LIMIT 1", "listening_listener"),
-        ("SELECT id, doc FROM request WHERE 1 AND ordered_by = ? ORDER BY id DESC LIMIT 1", "request_ordered_by"),
+        ("SELECT id, doc FROM listening WHERE 1 AND agent = ? ORDER BY id DESC", "listening_agent"),
+        ("SELECT id, doc FROM listening WHERE 1 AND listener = ? ORDER BY id DESC", "listening_listener"),
+        ("SELECT id, doc FROM request WHERE 1 AND ordered_by = ? ORDER BY id DESC", "request_ordered_by"),
         ("SELECT id, doc FROM request WHERE active ORDER BY id", "request_active"),
         ("SELECT id, doc FROM listening WHERE state <> 'ended' ORDER BY id", "listening_open"),
     ] {
