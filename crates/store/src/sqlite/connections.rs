@@ -16,6 +16,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 const READERS_KEPT: usize = 4;
 /// Prepared statements that a connection keeps.
 const STATEMENTS_KEPT: usize = 64;
+/// What the log is cut back to once all of it is in the main file.
+const LOG_BYTES_KEPT: i64 = 64 * 1024 * 1024;
 /// After these the transaction is rolled back and the connection is as good as before.
 const FULL: &str = "database or disk is full";
 const LOCKED: &str = "another process holds the database locked";
@@ -221,8 +223,12 @@ fn prepare(connection: &mut Connection, name: &str) -> Result<(), StoreError> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     // Looks before it touches: WAL mode alone would rewrite a stranger's header.
     schema_version(connection, name)?;
-    connection.pragma_update(None, "journal_mode", "wal")?;
+    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+    if mode != "wal" && mode != "memory" {
+        return Err(StoreError::Unavailable(format!("{name}: this file system has no write-ahead log, only {mode}")));
+    }
     connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT)?;
     connection.pragma_update(None, "cell_size_check", true)?;
     migrate(connection, name)
 }

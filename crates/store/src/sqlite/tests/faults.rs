@@ -65,6 +65,8 @@ fn a_file_that_can_only_be_read_is_named_and_comes_back() {
     // The connection was opened anew, which is what a file system needs that was mounted again.
     store.apply(&put("call_1")).unwrap();
     assert_eq!(count(&store), 1);
+    let synchronous: i64 = store.writer().query_row("PRAGMA synchronous", [], |row| row.get(0)).unwrap();
+    assert_eq!(synchronous, 2, "as careful as before");
 }
 
 #[test]
