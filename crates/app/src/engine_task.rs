@@ -344,6 +344,7 @@ impl Task {
             media_commands_dropped: self.outside.media.dropped,
             sip: self.outside.sip.counters,
             store: self.outside.writer.figures(),
+            store_unreadable: self.outside.store.unreadable(),
             unanswered: self.unanswered,
         };
         self.outside.api.figures(figures::figures(&sources));
