@@ -14,6 +14,7 @@ pub(crate) struct Sources {
     pub(crate) media_commands_dropped: u64,
     pub(crate) sip: SipCounters,
     pub(crate) store: store::WriterFigures,
+    pub(crate) store_unreadable: u64,
     pub(crate) unanswered: u64,
 }
 
@@ -81,7 +82,7 @@ fn media_counters(from: &Sources) -> [(&'static str, u64); 28] {
     ]
 }
 
-fn shell_counters(from: &Sources) -> [(&'static str, u64); 10] {
+fn shell_counters(from: &Sources) -> [(&'static str, u64); 11] {
     let (sip, store) = (&from.sip, &from.store);
     [
         ("sip_datagrams_received", sip.received),
@@ -94,6 +95,7 @@ fn shell_counters(from: &Sources) -> [(&'static str, u64); 10] {
         ("store_changes_failed", store.failed),
         ("store_changes_refused", store.refused),
         ("store_batches", store.batches),
+        ("store_records_unreadable", from.store_unreadable),
     ]
 }
 

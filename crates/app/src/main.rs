@@ -15,6 +15,7 @@ mod limits;
 mod logging;
 mod media_thread;
 mod password;
+mod retention;
 mod serve;
 mod shell;
 mod sip_sockets;

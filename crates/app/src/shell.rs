@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::config::Config;
 use crate::engine_task::{self, Beginning, Control, Inbox, Outside};
 use crate::media_thread::{MediaThread, Setup};
+use crate::retention;
 use crate::sip_sockets::{self, SipSockets};
 
 /// API commands under way; above, 503.
@@ -97,7 +98,7 @@ impl Shell {
             .map_err(|error| cannot("start", "the media thread", &error))?;
         let answers = stored.clone();
         // On the store's own thread, which may wait for the engine; the engine never waits for it.
-        let written = move |tokens, ok| drop(answers.blocking_send((tokens, ok)));
+        let written = move |tokens, result| drop(answers.blocking_send((tokens, result)));
         let writer = store::Writer::spawn(Arc::clone(&store), written);
         let beginning = Beginning {
             settings: config.engine(),
@@ -130,6 +131,7 @@ impl Shell {
             })
             .map_err(|error| cannot("start", "the engine's thread", &error))?;
         let (http, stop_http) = serve_http(&api, http).map_err(|error| cannot("start", "HTTP", &error))?;
+        http.spawn(retention::run(store, config.call_records));
         Ok(Self { bound, api, control, ready, ended, engine, http, stop_http })
     }
 

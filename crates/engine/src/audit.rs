@@ -50,31 +50,35 @@ pub(crate) enum Action {
     EngineStopped,
 }
 
+/// The closed list of actions, as they stand in the trail.
+pub const ACTIONS: [&str; 21] = [
+    "request.created",
+    "request.changed",
+    "request.resumed",
+    "request.deleted",
+    "request.suspended",
+    "request.ended",
+    "agent.put",
+    "agent.deleted",
+    "listening.started",
+    "listening.live",
+    "listening.hung-up",
+    "listening.ended",
+    "shield.on",
+    "shield.off",
+    "denied",
+    "signed-in",
+    "sign-in-failed",
+    "config.reloaded",
+    "engine.started",
+    "engine.draining",
+    "engine.stopped",
+];
+
 impl Action {
     pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::RequestCreated => "request.created",
-            Self::RequestChanged => "request.changed",
-            Self::RequestResumed => "request.resumed",
-            Self::RequestDeleted => "request.deleted",
-            Self::RequestSuspended => "request.suspended",
-            Self::RequestEnded => "request.ended",
-            Self::AgentPut => "agent.put",
-            Self::AgentDeleted => "agent.deleted",
-            Self::ListeningStarted => "listening.started",
-            Self::ListeningLive => "listening.live",
-            Self::ListeningHungUp => "listening.hung-up",
-            Self::ListeningEnded => "listening.ended",
-            Self::ShieldOn => "shield.on",
-            Self::ShieldOff => "shield.off",
-            Self::Denied => "denied",
-            Self::SignedIn => "signed-in",
-            Self::SignInFailed => "sign-in-failed",
-            Self::ConfigReloaded => "config.reloaded",
-            Self::EngineStarted => "engine.started",
-            Self::EngineDraining => "engine.draining",
-            Self::EngineStopped => "engine.stopped",
-        }
+        // the list has the order of the variants; a test holds them together
+        ACTIONS.get(self as usize).copied().unwrap_or_default()
     }
 }
 
@@ -256,5 +260,47 @@ fn listener(listener: &ListenerRef) -> Option<String> {
         ListenerRef { user: Some(id), .. } => Some(format!("user:{id}")),
         ListenerRef { agent: Some(id), .. } => Some(format!("agent:{id}")),
         ListenerRef { number, .. } => number.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_action_has_its_name() {
+        let pairs = [
+            (Action::RequestCreated, "request.created"),
+            (Action::RequestChanged, "request.changed"),
+            (Action::RequestResumed, "request.resumed"),
+            (Action::RequestDeleted, "request.deleted"),
+            (Action::RequestSuspended, "request.suspended"),
+            (Action::RequestEnded, "request.ended"),
+            (Action::AgentPut, "agent.put"),
+            (Action::AgentDeleted, "agent.deleted"),
+            (Action::ListeningStarted, "listening.started"),
+            (Action::ListeningLive, "listening.live"),
+            (Action::ListeningHungUp, "listening.hung-up"),
+            (Action::ListeningEnded, "listening.ended"),
+            (Action::ShieldOn, "shield.on"),
+            (Action::ShieldOff, "shield.off"),
+            (Action::Denied, "denied"),
+            (Action::SignedIn, "signed-in"),
+            (Action::SignInFailed, "sign-in-failed"),
+            (Action::ConfigReloaded, "config.reloaded"),
+            (Action::EngineStarted, "engine.started"),
+            (Action::EngineDraining, "engine.draining"),
+            (Action::EngineStopped, "engine.stopped"),
+        ];
+        assert_eq!(pairs.map(|(action, _)| action.as_str()), pairs.map(|(_, name)| name));
+        assert_eq!(pairs.map(|(_, name)| name), ACTIONS);
+    }
+
+    #[test]
+    fn the_list_is_documented() {
+        let page = include_str!("../../../docs/API.md");
+        for action in ACTIONS {
+            assert!(page.contains(&format!("`{action}`")), "{action} is not in API.md");
+        }
     }
 }

@@ -26,7 +26,7 @@ impl Core {
             // a shield closes whatever happens; a status is not in the trail
             Command::Shield { call, on: true } => self.shield_on(reply, actor, &call),
             Command::PutStatus { id, status } => self.put_status(actor, &id, status).map(Some),
-            _ if self.books.are_full() => Err(unwritten("audit-unavailable")),
+            _ if self.books.are_full() => Err(unwritten("audit-unavailable", "too much waits for it already")),
             Command::Order { order, dry_run } => self.order(reply, actor, &order, dry_run, terms),
             Command::ChangeRequest { id, calls, until } => {
                 self.change_request(reply, actor, &id, calls, until, &terms.expect)
@@ -216,15 +216,15 @@ impl Core {
     }
 
     /// The store has it, or not: then the shield stays closed.
-    pub(crate) fn unshield_stored(&mut self, reply: ReplyId, key: CallKey, turn: u64, ok: bool) {
+    pub(crate) fn unshield_stored(&mut self, reply: ReplyId, key: CallKey, turn: u64, stored: Result<(), &str>) {
         // one who closed it meanwhile wins
-        if ok && self.calls.get(&key).is_some_and(|call| call.shield_turn == turn) {
+        if stored.is_ok() && self.calls.get(&key).is_some_and(|call| call.shield_turn == turn) {
             self.shield(key, false);
         }
-        let result = match self.calls.get(&key) {
-            _ if !ok => Err(unwritten("audit-unavailable")),
-            Some(call) => Ok(Reply::Call(call.view())),
-            None => Err(Problem::call_not_found()),
+        let result = match (stored, self.calls.get(&key)) {
+            (Err(why), _) => Err(unwritten("audit-unavailable", why)),
+            (Ok(()), Some(call)) => Ok(Reply::Call(call.view())),
+            (Ok(()), None) => Err(Problem::call_not_found()),
         };
         self.out.replies.push((reply, result));
     }

@@ -50,5 +50,6 @@ mod transfer;
 #[cfg(test)]
 mod stories;
 
+pub use audit::ACTIONS as AUDIT_ACTIONS;
 pub use interface::*;
-pub use terms::{Key, Precondition, Terms, etag};
+pub use terms::{Key, Precondition, Terms, etag, etag_of};

@@ -105,9 +105,10 @@ impl Core {
         self.books.waiting.insert(persist, (changes, after));
     }
 
-    /// The store answered.
-    pub(crate) fn persisted(&mut self, persist: PersistId, ok: bool) {
+    /// The store answered; or why it did not write.
+    pub(crate) fn persisted(&mut self, persist: PersistId, result: Result<(), String>) {
         let Some((changes, after)) = self.books.waiting.remove(&persist) else { return };
+        let (ok, refusal) = (result.is_ok(), result.err().unwrap_or_default());
         if !ok {
             self.counters.count("persists_failed");
         }
@@ -117,12 +118,14 @@ impl Core {
         for next in after {
             match next {
                 After::Reply(reply, answer, code) => {
-                    let result = if ok { Ok(answer) } else { Err(unwritten(code)) };
+                    let result = if ok { Ok(answer) } else { Err(unwritten(code, &refusal)) };
                     self.out.replies.push((reply, result));
                 }
-                After::Order(reply, request) => self.ordered(reply, &request, ok),
+                After::Order(reply, request) => self.ordered(reply, &request, if ok { Ok(()) } else { Err(&refusal) }),
                 After::Listening(listening) => self.listening_stored(&listening, ok),
-                After::Unshield(reply, call, turn) => self.unshield_stored(reply, call, turn, ok),
+                After::Unshield(reply, call, turn) => {
+                    self.unshield_stored(reply, call, turn, if ok { Ok(()) } else { Err(&refusal) });
+                }
                 After::ShieldOver(interaction) => self.shield_over(interaction, ok),
                 After::Counted(request) if ok => self.count_stored(&request),
                 After::Counted(_) => uncounted += 1,
@@ -235,7 +238,7 @@ impl Core {
     }
 }
 
-/// 503: the store does not write now.
-pub(crate) fn unwritten(code: &'static str) -> Problem {
-    Problem::new(503, code, "the store cannot be written now")
+/// 503: the store does not write now, and why.
+pub(crate) fn unwritten(code: &'static str, why: &str) -> Problem {
+    Problem::new(503, code, format!("the store cannot be written now: {why}"))
 }

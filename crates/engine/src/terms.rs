@@ -79,8 +79,13 @@ impl AgentView {
 #[must_use]
 pub fn etag(resource: &impl Serialize) -> String {
     // what cannot be shown has no tag that anybody could send
-    let body = serde_json::to_vec(resource).unwrap_or_default();
-    let digest = Sha256::digest(&body);
+    etag_of(&serde_json::to_vec(resource).unwrap_or_default())
+}
+
+/// The same of a resource as JSON.
+#[must_use]
+pub fn etag_of(body: &[u8]) -> String {
+    let digest = Sha256::digest(body);
     let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     format!("\"{hex}\"")
 }

@@ -42,12 +42,10 @@ impl Disk {
         }
     }
 
-    /// Writes changes as one, or not.
-    pub(crate) fn write(&mut self, changes: Vec<Change>) -> bool {
+    /// Writes changes as one, or says why not.
+    pub(crate) fn write(&mut self, changes: Vec<Change>) -> Result<(), String> {
         self.store.set_available(!self.full);
-        if self.store.apply(&changes).is_err() {
-            return false;
-        }
+        self.store.apply(&changes).map_err(|error| error.reason())?;
         changes.iter().for_each(|change| self.keep(change));
         for change in changes {
             match change {
@@ -55,7 +53,7 @@ impl Disk {
                 change => self.written.push(change),
             }
         }
-        true
+        Ok(())
     }
 
     fn keep(&mut self, change: &Change) {

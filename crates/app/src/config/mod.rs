@@ -39,6 +39,8 @@ pub(crate) struct Config {
     pub(crate) api_listen: SocketAddr,
     /// `sqlite:PATH`.
     pub(crate) store_url: String,
+    /// How long call records are kept; 0: for ever.
+    pub(crate) call_records: Duration,
     pub(crate) monitoring: Monitoring,
     pub(crate) log: Log,
     /// After SIGTERM, how long calls may go on.
@@ -193,10 +195,12 @@ pub(crate) fn read(
 fn walk(tree: &tree::Node, listing: &listing::Listing, resolver: &dyn Resolver) -> Config {
     let root = Section::root(tree, listing);
     let sip = server::sip(&root);
+    let (store_url, call_records) = server::store(&root);
     let config = Config {
         media: server::media(&root),
         api_listen: server::api_listen(&root),
-        store_url: server::store_url(&root),
+        store_url,
+        call_records,
         monitoring: monitoring::monitoring(&root),
         log: server::log(&root),
         drain_timeout: root.duration("drain_timeout", values::ANY_DURATION).unwrap_or(DRAIN_TIMEOUT),

@@ -1,6 +1,7 @@
 //! `[sip]`, `[media]`, `[api]`, `[store]` and `[log]`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use signalling::digest::Algorithm;
@@ -8,6 +9,11 @@ use signalling::digest::Algorithm;
 use super::section::Section;
 use super::values::{ANY_DURATION, Listen, SOME_DURATION, parse_listen, parse_ports};
 use super::{Log, LogFormat, Media, Sip};
+
+/// How long call records are kept where the configuration does not say.
+const CALL_RECORDS: Duration = Duration::from_secs(90 * 86_400);
+/// 0 is for ever, and so is a century.
+const KEPT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(36_525 * 86_400);
 
 pub(super) fn sip(root: &Section<'_>) -> Sip {
     let section = root.section("sip");
@@ -79,7 +85,8 @@ pub(super) fn api_listen(root: &Section<'_>) -> SocketAddr {
     listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)))
 }
 
-pub(super) fn store_url(root: &Section<'_>) -> String {
+/// Where the store is, and how long it keeps call records.
+pub(super) fn store(root: &Section<'_>) -> (String, Duration) {
     let section = root.section("store");
     let url = section.string("url").and_then(|given| {
         given.parse(|text| match text.split_once(':') {
@@ -88,8 +95,9 @@ pub(super) fn store_url(root: &Section<'_>) -> String {
             _ => Err(format!("must be sqlite:FILE, not \"{text}\"")),
         })
     });
+    let call_records = section.duration("call_records", KEPT).unwrap_or(CALL_RECORDS);
     section.finish();
-    url.unwrap_or_else(|| "sqlite:medlytt.db".to_owned())
+    (url.unwrap_or_else(|| "sqlite:medlytt.db".to_owned()), call_records)
 }
 
 pub(super) fn log(root: &Section<'_>) -> Log {

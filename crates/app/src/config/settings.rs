@@ -56,6 +56,7 @@ impl Config {
             ("media", format!("{:?}", self.media) != format!("{:?}", running.media)),
             ("api.listen", self.api_listen != running.api_listen),
             ("store.url", self.store_url != running.store_url),
+            ("store.call_records", self.call_records != running.call_records),
             ("log", format!("{:?}", self.log) != format!("{:?}", running.log)),
             ("monitoring.dtmf_to_listener", self.monitoring.dtmf_to_listener != running.monitoring.dtmf_to_listener),
             (

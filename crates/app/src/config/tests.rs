@@ -191,6 +191,8 @@ fn the_example_of_the_contract_is_understood() {
 [sip]
 listen = [\"udp:127.0.0.1:0\", \"udp:[::1]:5060\"]
 advertised = \"203.0.113.7\"
+[store]
+call_records = \"3650d\"
 [monitoring]
 access_number = \"+4721000000\"
 headers = { queue = \"X-Queue\", interaction = \"X-Interaction-Id\" }
@@ -218,6 +220,7 @@ softphone = \"kushen\"
 listener_offer = \"sendrecv\"
 ";
     let config = good(text);
+    assert_eq!(config.call_records, Duration::from_secs(3650 * 86_400));
     let monitoring = &config.monitoring;
     assert_eq!(monitoring.directions, [CallDirection::Inbound, CallDirection::Internal]);
     assert_eq!(monitoring.shield_timeout, Some(Duration::from_secs(300)));

@@ -60,7 +60,7 @@ fn every_change_is_written_in_one_with_its_entry() {
         b.drive(Input::Command { reply: ReplyId(1), actor: actor.into(), command });
         let (persist, changes) = b.held_back.remove(0);
         assert!(!b.replies.contains_key(&1), "the answer waits");
-        b.drive(Input::Persisted { persist, ok: true });
+        b.drive(Input::Persisted { persist, result: Ok(()) });
         let result = b.replies.remove(&1).expect("an answer").expect("a good one");
         (changes, result)
     };
@@ -110,7 +110,7 @@ fn a_hang_up_is_told_with_the_listenings_end() {
     assert_eq!((told.actor.as_str(), told.action.as_str()), ("admin", "listening.hung-up"));
     assert_eq!((ended.action.as_str(), &ended.details["reason"]), ("listening.ended", &"deleted".into()));
     assert!(b.replies.is_empty());
-    b.drive(Input::Persisted { persist, ok: true });
+    b.drive(Input::Persisted { persist, result: Ok(()) });
     assert!(b.replies[&1].is_ok());
 }
 
@@ -165,7 +165,7 @@ fn what_the_store_refused_is_written_later_each_entry_once_and_with_its_record()
     b.hold_store = false;
     for (persist, changes) in std::mem::take(&mut b.held_back) {
         b.persisted.extend(changes);
-        b.drive(Input::Persisted { persist, ok: true });
+        b.drive(Input::Persisted { persist, result: Ok(()) });
     }
     b.seconds(20);
     for (action, times) in [("request.changed", 2), ("listening.live", 1), ("listening.ended", 1)] {
@@ -238,7 +238,7 @@ fn one_who_closes_the_shield_wins_over_one_whose_opening_is_being_written() {
         b.drive(Input::Command { reply: ReplyId(n), actor: "platform".into(), command: shield(on) });
     }
     for (persist, _) in std::mem::take(&mut b.held_back) {
-        b.drive(Input::Persisted { persist, ok: true });
+        b.drive(Input::Persisted { persist, result: Ok(()) });
     }
     assert!(b.shielded());
     assert!(matches!(&b.replies[&1], Ok(Reply::Call(view)) if view.shielded));

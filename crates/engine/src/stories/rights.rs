@@ -63,7 +63,7 @@ fn while_its_record_is_being_written() {
         reload(&mut b, lose);
         b.hold_store = false;
         for (persist, _) in std::mem::take(&mut b.held_back) {
-            b.drive(Input::Persisted { persist, ok: true });
+            b.drive(Input::Persisted { persist, result: Ok(()) });
         }
         assert_eq!((b.listeners().len(), b.reasons()), (0, vec![reason]), "{why}");
     }
@@ -124,7 +124,7 @@ fn judged_anew_when_ringing_begins() {
     b.call("1001");
     silently(&mut b);
     for (persist, _) in std::mem::take(&mut b.held_back) {
-        b.drive(Input::Persisted { persist, ok: true });
+        b.drive(Input::Persisted { persist, result: Ok(()) });
     }
     assert_eq!((b.listeners().len(), b.reasons()), (0, vec![EndReason::PolicyDenied]));
 }

@@ -31,7 +31,7 @@ fn of_two_writers_with_the_same_tag_one_wins() {
     assert_eq!(late.etag.as_deref(), Some(b.request(&id).etag().as_str()), "the tag as it is now");
     assert!(!b.replies.contains_key(&1), "the first waits for the store");
     let (persist, _) = b.held_back.remove(0);
-    b.drive(Input::Persisted { persist, ok: true });
+    b.drive(Input::Persisted { persist, result: Ok(()) });
     assert!(matches!(&b.replies[&1], Ok(Reply::Request(view)) if view.calls.limit == Some(5)));
 }
 
@@ -104,7 +104,7 @@ fn the_answer_to_a_key_is_written_with_what_it_did() {
     };
     assert_eq!((answer.user.as_str(), answer.key.as_str(), answer.asked.as_str()), ("admin", "k1", "hash-of-body"));
     assert_eq!((answer.status, &answer.request.id), (201, &record.view.id));
-    b.drive(Input::Persisted { persist, ok: true });
+    b.drive(Input::Persisted { persist, result: Ok(()) });
     let Ok(Reply::Request(view)) = &b.replies[&1] else { panic!() };
     assert_eq!(*view, answer.request, "word for word, warnings included");
     assert_eq!(view.warnings.len(), 1);
