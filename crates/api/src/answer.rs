@@ -3,10 +3,14 @@
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use engine::view::{AgentView, RequestView};
+use engine::{Precondition, etag_of};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use crate::problem::Refusal;
+
+/// Entity tags of `If-Match` that are looked at.
+const TAGS_MAX: usize = 64;
 
 /// A finished answer that can be given again.
 #[derive(Clone, Debug)]
@@ -19,15 +23,26 @@ pub(crate) enum Answer {
 impl Answer {
     pub(crate) fn resource(status: StatusCode, value: &impl Serialize) -> Self {
         match serde_json::to_vec(value) {
-            Ok(body) => Self::Resource { status, etag: etag(&body), body: body.into(), location: None },
+            Ok(body) => Self::Resource { status, etag: etag_of(&body), body: body.into(), location: None },
             Err(error) => Self::Refused(Refusal::internal(&error.to_string())),
         }
     }
 
-    /// A new resource: 201 and where it is.
-    pub(crate) fn created(value: &impl Serialize, at: String) -> Self {
-        match Self::resource(StatusCode::CREATED, value) {
-            Self::Resource { status, body, etag, .. } => Self::Resource { status, body, etag, location: Some(at) },
+    /// A request; its tag is that of the resource, without the order's warnings.
+    pub(crate) fn request(status: StatusCode, request: &RequestView) -> Self {
+        let at = (status == StatusCode::CREATED).then(|| format!("/v1/requests/{}", request.id));
+        Self::resource(status, request).tagged(request.etag(), at)
+    }
+
+    /// An agent; 201 where it is new.
+    pub(crate) fn agent(agent: &AgentView, is_new: bool) -> Self {
+        let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+        Self::resource(status, agent).tagged(agent.etag(), is_new.then(|| format!("/v1/agents/{}", agent.id)))
+    }
+
+    fn tagged(self, etag: String, location: Option<String>) -> Self {
+        match self {
+            Self::Resource { status, body, .. } => Self::Resource { status, body, etag, location },
             other => other,
         }
     }
@@ -61,7 +76,7 @@ impl IntoResponse for Answer {
 pub(crate) fn read(headers: &HeaderMap, value: &impl Serialize) -> Response {
     let answer = Answer::resource(StatusCode::OK, value);
     match &answer {
-        Answer::Resource { etag, .. } if matches(headers, header::IF_NONE_MATCH, etag, true) == Some(true) => {
+        Answer::Resource { etag, .. } if is_known(headers, etag) => {
             let mut response = StatusCode::NOT_MODIFIED.into_response();
             insert(response.headers_mut(), header::ETAG, etag);
             response
@@ -70,46 +85,27 @@ pub(crate) fn read(headers: &HeaderMap, value: &impl Serialize) -> Response {
     }
 }
 
-/// `If-Match` against a resource as it is now.
-pub(crate) fn precondition(headers: &HeaderMap, value: &impl Serialize) -> Result<(), Refusal> {
-    let current =
-        serde_json::to_vec(value).map(|body| etag(&body)).map_err(|error| Refusal::internal(&error.to_string()))?;
-    match matches(headers, header::IF_MATCH, &current, false) {
-        Some(false) => Err(Refusal::new(
-            StatusCode::PRECONDITION_FAILED,
-            "precondition-failed",
-            "The resource has changed; read it again.",
-        )),
-        _ => Ok(()),
+/// `If-Match`, for the engine to judge when it carries the command out.
+pub(crate) fn precondition(headers: &HeaderMap) -> Precondition {
+    let mut values = headers.get_all(header::IF_MATCH).iter().peekable();
+    if values.peek().is_none() {
+        return Precondition::None;
     }
+    let tags: Vec<String> = values
+        .flat_map(|value| value.to_str().unwrap_or("").split(','))
+        .map(|tag| tag.trim().to_owned())
+        .take(TAGS_MAX)
+        .collect();
+    if tags.iter().any(|tag| tag == "*") { Precondition::Any } else { Precondition::OneOf(tags) }
 }
 
-/// Whether a list of entity tags holds this one; `None` without the header. Weak tags count only in a weak comparison.
-fn matches(headers: &HeaderMap, name: HeaderName, etag: &str, weak: bool) -> Option<bool> {
-    let mut there = false;
-    for value in headers.get_all(name) {
-        there = true;
-        let tags = value.to_str().unwrap_or("").split(',').map(str::trim);
-        let hit = |tag: &str| tag == "*" || tag == etag || weak && tag.strip_prefix("W/") == Some(etag);
-        if tags.into_iter().any(hit) {
-            return Some(true);
-        }
-    }
-    there.then_some(false)
+/// Whether `If-None-Match` names this tag; weak ones count (RFC 9110 section 13.1.2).
+fn is_known(headers: &HeaderMap, etag: &str) -> bool {
+    let mut tags = headers.get_all(header::IF_NONE_MATCH).iter().flat_map(|v| v.to_str().unwrap_or("").split(','));
+    tags.any(|tag| matches!(tag.trim(), "*") || tag.trim().trim_start_matches("W/") == etag)
 }
 
-fn etag(body: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let digest = Sha256::digest(body);
-    let mut tag = String::from("\"");
-    for byte in digest.iter().take(16) {
-        let _ = write!(tag, "{byte:02x}");
-    }
-    tag.push('"');
-    tag
-}
-
-fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+pub(crate) fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     // An id from the outside may hold what no header may.
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);

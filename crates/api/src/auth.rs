@@ -1,8 +1,10 @@
 //! Who asks: a bearer token (RFC 6750 section 2.1), compared by its SHA-256 without telling by time how near it was.
 
-use axum::extract::FromRequestParts;
+use std::net::IpAddr;
+
+use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use engine::view::{Role, UserView};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -20,7 +22,23 @@ pub(crate) struct Caller {
     token: [u8; 32],
 }
 
+/// Whence a request came: the address of its connection, which is the proxy's where there is one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source(pub(crate) IpAddr);
+
 impl Caller {
+    /// Whose token it is.
+    fn of(api: &Api, token: &[u8]) -> Option<Self> {
+        let token: [u8; 32] = Sha256::digest(token).into();
+        let user = user_of(&api.inner.credentials.load(), &token)?;
+        Some(Self { user: api.inner.model.user(&user)?, token })
+    }
+
+    /// Who sent a request with these headers, for the record alone.
+    pub(crate) fn named(api: &Api, headers: &HeaderMap) -> Option<String> {
+        Self::of(api, bearer(headers)?).map(|caller| caller.user.id.clone())
+    }
+
     /// The same caller as things are now; `None` once the token or the user is gone.
     pub(crate) fn still(&self, api: &Api) -> Option<Self> {
         let user = user_of(&api.inner.credentials.load(), &self.token)?;
@@ -47,12 +65,16 @@ impl FromRequestParts<Api> for Caller {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Refusal> {
-        let caller = bearer(parts).and_then(|token| {
-            let token: [u8; 32] = Sha256::digest(token).into();
-            let user = user_of(&api.inner.credentials.load(), &token)?;
-            Some(Self { user: api.inner.model.user(&user)?, token })
-        });
-        caller.ok_or_else(|| {
+        let source = parts.extensions.get::<ConnectInfo<Source>>().map(|ConnectInfo(Source(ip))| *ip);
+        let token = bearer(&parts.headers);
+        if let Some(caller) = token.and_then(|token| Self::of(api, token)) {
+            api.inner.notes.used(caller.token, &caller.user.id, source);
+            return Ok(caller);
+        }
+        if token.is_some() {
+            api.inner.notes.failed(source);
+        }
+        Err({
             api.inner.counts.unauthenticated.inc();
             Refusal::new(
                 StatusCode::UNAUTHORIZED,
@@ -64,8 +86,8 @@ impl FromRequestParts<Api> for Caller {
 }
 
 /// The one token in the one Authorization header.
-fn bearer(parts: &Parts) -> Option<&[u8]> {
-    let mut values = parts.headers.get_all(header::AUTHORIZATION).iter();
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let value = values.next()?.as_bytes();
     if values.next().is_some() || value.len() > TOKEN_MAX {
         return None;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use engine::{Command, Reply};
+use engine::{Command, Key, Precondition, Reply, Terms};
 use store::{Store, StoreError};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
@@ -31,6 +31,14 @@ pub(crate) enum Patience {
     Client,
     /// Longer: somebody may ask again for what it came to.
     Key,
+}
+
+/// A command under its terms, where there are any.
+pub(crate) fn under(expect: Precondition, key: Option<Key>, command: Command) -> Command {
+    if expect == Precondition::None && key.is_none() {
+        return command;
+    }
+    Command::Under { terms: Terms { expect, key }, command: Box::new(command) }
 }
 
 impl Api {
@@ -77,9 +85,8 @@ impl Api {
     pub(crate) fn answer(&self, caller: &Caller, reply: Reply) -> Answer {
         match reply {
             Reply::Nothing => Answer::Nothing,
-            Reply::Request(request) => Answer::resource(StatusCode::OK, &request),
-            Reply::Agent(agent, true) => Answer::created(&agent, format!("/v1/agents/{}", agent.id)),
-            Reply::Agent(agent, false) => Answer::resource(StatusCode::OK, &agent),
+            Reply::Request(request) => Answer::request(StatusCode::OK, &request),
+            Reply::Agent(agent, is_new) => Answer::agent(&agent, is_new),
             Reply::Call(call) => Answer::resource(StatusCode::OK, &shown(self, caller, &call)),
         }
     }

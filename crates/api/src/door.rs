@@ -2,11 +2,12 @@
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
 use crate::Api;
+use crate::auth::Caller;
 use crate::problem::{PROBLEM_JSON, Refusal};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -18,6 +19,9 @@ pub(crate) async fn pass(State(api): State<Api>, request: Request, next: Next) -
     let (method, path) = (request.method().clone(), request.uri().path().starts_with("/v1"));
     // The template, not the path: ids and numbers stay out of the log.
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    // Kept for the record of a denial; cheap, and never shown.
+    let mut token = HeaderMap::new();
+    token.extend(request.headers().get(header::AUTHORIZATION).map(|value| (header::AUTHORIZATION, value.clone())));
     let mut response = next.run(request).await;
     let status = response.status();
     if status.is_client_error() || status.is_server_error() {
@@ -26,6 +30,11 @@ pub(crate) async fn pass(State(api): State<Api>, request: Request, next: Next) -
         headers.remove(header::CONTENT_LENGTH);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         api.inner.counts.refused(refusal.code);
+        if status == StatusCode::FORBIDDEN && refusal.by_engine.is_none() {
+            let user = Caller::named(&api, &token).unwrap_or_else(|| "http:unknown".to_owned());
+            let what = format!("{method} {}", route.as_deref().unwrap_or("none"));
+            api.inner.notes.denied(&user, refusal.code, what);
+        }
         let body = refusal.render(&id);
         *response.body_mut() = Body::from(body);
     }

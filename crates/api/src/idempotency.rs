@@ -1,4 +1,5 @@
-//! `Idempotency-Key`: the same key and body get the first answer again, for 24 h, from memory.
+//! `Idempotency-Key`: the same key and body get the first answer again, for 24 h. What is being
+//! done and what was done lately is in memory; the store has what was done, written together with it.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -7,10 +8,13 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use engine::Key;
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::Api;
 use crate::answer::Answer;
 use crate::problem::Refusal;
 
@@ -33,71 +37,120 @@ pub(crate) struct Idempotency {
 
 #[derive(Debug, Default)]
 struct Table {
-    entries: HashMap<Key, Entry>,
+    entries: HashMap<Place, Entry>,
     /// By age.
-    order: VecDeque<(Instant, Key)>,
+    order: VecDeque<(Instant, Place)>,
     evicted: u64,
+    found: u64,
 }
 
-type Key = (String, String);
+/// User and key.
+type Place = (String, String);
 
 #[derive(Debug)]
 struct Entry {
     since: Instant,
     body: [u8; 32],
-    answer: watch::Receiver<Option<Answer>>,
+    answer: watch::Receiver<Option<Given>>,
+}
+
+/// An answer, and whether it was given before.
+#[derive(Clone, Debug)]
+struct Given {
+    answer: Answer,
+    is_replay: bool,
+}
+
+impl IntoResponse for Given {
+    fn into_response(self) -> Response {
+        let mut response = self.answer.into_response();
+        if self.is_replay {
+            response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+        }
+        response
+    }
 }
 
 /// The right to answer a key. Dropped unanswered, the key is forgotten.
 struct Ticket {
     keys: Idempotency,
-    key: Key,
+    key: Place,
     since: Instant,
-    answer: watch::Sender<Option<Answer>>,
+    answer: watch::Sender<Option<Given>>,
     finished: bool,
 }
 
 enum Claim {
-    First(Ticket, watch::Receiver<Option<Answer>>),
-    Again(watch::Receiver<Option<Answer>>),
+    First(Ticket, watch::Receiver<Option<Given>>),
+    Again(watch::Receiver<Option<Given>>),
     Reused,
 }
 
-impl Idempotency {
-    /// Does `work` unless this key already did it, and goes on with it when the client has gone away.
-    pub(crate) async fn once(
+impl Api {
+    /// Does `work` unless this key already did it, in this process or one before, and goes on with it when the client
+    /// has gone away. What `work` does is kept under the key that it is given.
+    pub(crate) async fn once<W, F>(
         &self,
         user: &str,
         headers: &HeaderMap,
         what: &[&[u8]],
-        work: impl Future<Output = Answer> + Send + 'static,
-    ) -> Result<Response, Refusal> {
-        let Some(key) = key_of(headers)? else { return Ok(work.await.into_response()) };
-        match self.claim((user.to_owned(), key), digest(what)) {
-            Claim::Reused => {
-                let detail = "This key was used for another request.";
-                let refusal = Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", detail);
-                Err(Refusal { field: Some(HEADER.to_string()), ..refusal })
-            }
+        work: W,
+    ) -> Result<Response, Refusal>
+    where
+        W: FnOnce(Option<Key>) -> F + Send + 'static,
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        let Some(key) = key_of(headers)? else { return Ok(work(None).await.into_response()) };
+        let body = digest(what);
+        match self.inner.idempotency.claim((user.to_owned(), key.clone()), body) {
+            Claim::Reused => Err(reused()),
             Claim::First(ticket, answer) => {
-                tokio::spawn(async move { ticket.finish(work.await) });
+                let (api, user) = (self.clone(), user.to_owned());
+                let key = Key { key, asked: hex(&body) };
+                tokio::spawn(async move {
+                    match api.kept(user, &key).await {
+                        Ok(None) => {
+                            let answer = work(Some(key)).await;
+                            let is_kept = answer.is_final();
+                            ticket.finish(Given { answer, is_replay: false }, is_kept);
+                        }
+                        Ok(Some(answer)) => ticket.finish(Given { answer, is_replay: true }, true),
+                        // the key belongs to another body: this one must not take its place
+                        Err(refusal) => {
+                            ticket.finish(Given { answer: Answer::Refused(refusal), is_replay: false }, false);
+                        }
+                    }
+                });
                 Ok(wait(answer).await?.into_response())
             }
-            Claim::Again(answer) => {
-                let mut response = wait(answer).await?.into_response();
-                response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
-                Ok(response)
-            }
+            Claim::Again(answer) => Ok(Given { is_replay: true, ..wait(answer).await? }.into_response()),
         }
     }
 
-    /// Keys in use, and keys forgotten before their time.
-    pub(crate) fn figures(&self) -> (usize, u64) {
+    /// The answer that the store has for a key, from before this process or from before this table forgot it.
+    async fn kept(&self, user: String, key: &Key) -> Result<Option<Answer>, Refusal> {
+        let name = key.key.clone();
+        let Some(kept) = self.stored(move |store| store.answer(&user, &name)).await? else { return Ok(None) };
+        if Timestamp::now().duration_since(kept.at).unsigned_abs() >= KEPT {
+            return Ok(None);
+        }
+        if kept.asked != key.asked {
+            return Err(reused());
+        }
+        self.inner.idempotency.lock().found += 1;
+        let status = StatusCode::from_u16(kept.status).unwrap_or(StatusCode::OK);
+        Ok(Some(Answer::request(status, &kept.request)))
+    }
+}
+
+impl Idempotency {
+    /// Keys in use, keys forgotten before their time, and answers that the store had.
+    pub(crate) fn figures(&self) -> (usize, u64, u64) {
         let table = self.lock();
-        (table.entries.len(), table.evicted)
+        (table.entries.len(), table.evicted, table.found)
     }
 
-    fn claim(&self, key: Key, body: [u8; 32]) -> Claim {
+    fn claim(&self, key: Place, body: [u8; 32]) -> Claim {
         let now = Instant::now();
         let mut table = self.lock();
         table.forget_old(now);
@@ -131,15 +184,15 @@ impl Table {
     }
 
     /// Forgets a key unless it was claimed anew since.
-    fn forget(&mut self, key: &Key, since: Instant) -> bool {
+    fn forget(&mut self, key: &Place, since: Instant) -> bool {
         let same = self.entries.get(key).is_some_and(|entry| entry.since == since);
         same && self.entries.remove(key).is_some()
     }
 }
 
 impl Ticket {
-    fn finish(mut self, answer: Answer) {
-        self.finished = answer.is_final();
+    fn finish(mut self, answer: Given, is_kept: bool) {
+        self.finished = is_kept;
         if !self.finished {
             self.keys.lock().forget(&self.key, self.since);
         }
@@ -155,7 +208,7 @@ impl Drop for Ticket {
     }
 }
 
-async fn wait(mut answer: watch::Receiver<Option<Answer>>) -> Result<Answer, Refusal> {
+async fn wait(mut answer: watch::Receiver<Option<Given>>) -> Result<Given, Refusal> {
     let unavailable = || {
         Refusal::unavailable("engine-unavailable", "The engine has not answered in time; ask again with the same key.")
     };
@@ -174,6 +227,16 @@ fn key_of(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
     }
 }
 
+fn reused() -> Refusal {
+    let detail = "This key was used for another request.";
+    let refusal = Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", detail);
+    Refusal { field: Some(HEADER.to_string()), ..refusal }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn digest(what: &[&[u8]]) -> [u8; 32] {
     let mut hash = Sha256::new();
     for part in what {
@@ -187,13 +250,17 @@ fn digest(what: &[&[u8]]) -> [u8; 32] {
 mod tests {
     use super::*;
 
-    fn key(n: usize) -> Key {
+    fn key(n: usize) -> Place {
         ("sue".to_owned(), n.to_string())
     }
 
-    fn answer(keys: &Idempotency, key: Key) {
+    fn given(answer: Answer) -> Given {
+        Given { answer, is_replay: false }
+    }
+
+    fn answer(keys: &Idempotency, key: Place) {
         match keys.claim(key, [0; 32]) {
-            Claim::First(ticket, _) => ticket.finish(Answer::Nothing),
+            Claim::First(ticket, _) => ticket.finish(given(Answer::Nothing), true),
             _ => panic!("the key is taken"),
         }
     }
@@ -206,7 +273,7 @@ mod tests {
         assert!(matches!(keys.claim(key(1), [0; 32]), Claim::Again(_)));
         tokio::time::advance(Duration::from_secs(1)).await;
         answer(&keys, key(1));
-        assert_eq!(keys.figures(), (1, 0));
+        assert_eq!(keys.figures(), (1, 0, 0));
     }
 
     #[tokio::test(start_paused = true)]
@@ -215,7 +282,7 @@ mod tests {
         for n in 0..KEYS_MAX + 5 {
             answer(&keys, key(n));
         }
-        assert_eq!(keys.figures(), (KEYS_MAX, 5));
+        assert_eq!(keys.figures(), (KEYS_MAX, 5, 0));
         assert!(matches!(keys.claim(key(KEYS_MAX + 4), [0; 32]), Claim::Again(_)));
         answer(&keys, key(0));
     }
@@ -225,11 +292,13 @@ mod tests {
         let keys = Idempotency::default();
         for _ in 0..3 * KEYS_MAX {
             match keys.claim(key(1), [0; 32]) {
-                Claim::First(ticket, _) => ticket.finish(Answer::Refused(Refusal::unavailable("busy", ""))),
+                Claim::First(ticket, _) => {
+                    ticket.finish(given(Answer::Refused(Refusal::unavailable("busy", ""))), false)
+                }
                 _ => panic!("a failed key is not kept"),
             }
         }
-        assert_eq!(keys.figures(), (0, 0));
+        assert_eq!(keys.figures(), (0, 0, 0));
         assert!(keys.lock().order.len() <= 2 * KEYS_MAX);
     }
 }

@@ -23,6 +23,7 @@ mod idempotency;
 mod json;
 mod metrics;
 mod model;
+mod notes;
 mod openapi;
 mod paging;
 mod params;
@@ -35,13 +36,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use engine::{Command, Event, Problem, Reply, View};
+use engine::{Command, Event, Note, Problem, Reply, View};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use events::Events;
 use idempotency::Idempotency;
 use metrics::Counts;
 use model::Model;
+use notes::Notes;
 pub use server::CONNECTIONS_MAX;
 
 /// A command on its way to the engine task, with where its answer goes.
@@ -79,6 +81,7 @@ struct Inner {
     model: Model,
     events: Events,
     idempotency: Idempotency,
+    notes: Notes,
     figures: ArcSwap<Figures>,
     status: ArcSwap<Status>,
     counts: Counts,
@@ -132,6 +135,7 @@ impl Api {
             model: Model::default(),
             events: Events::new(epoch.clone()),
             idempotency: Idempotency::default(),
+            notes: Notes::default(),
             figures: ArcSwap::default(),
             status: ArcSwap::default(),
             counts: Counts::default(),
@@ -149,6 +153,12 @@ impl Api {
     /// Publishes one event to every subscriber that may see it. Never waits for one.
     pub fn event(&self, event: Event) {
         self.inner.events.publish(event);
+    }
+
+    /// Takes what the API noticed by itself, for [`engine::Input::Note`]. Called by the engine's task once a second.
+    #[must_use]
+    pub fn notes(&self) -> Vec<Note> {
+        self.inner.notes.take()
     }
 
     /// Replaces figures.

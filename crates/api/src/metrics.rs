@@ -61,9 +61,13 @@ pub(crate) fn render(api: &Api) -> Result<String, fmt::Error> {
     );
     let mut own = Figures::default();
     let (subscribers, events) = inner.events.figures();
-    let (keys, evicted) = inner.idempotency.figures();
+    let (keys, evicted, found) = inner.idempotency.figures();
     own.counters.insert("events".to_owned(), events);
     own.counters.insert("idempotency_keys_evicted".to_owned(), evicted);
+    let (folded, forgotten) = inner.notes.figures();
+    own.counters.insert("audit_notes_folded".to_owned(), folded);
+    own.counters.insert("audit_tokens_forgotten".to_owned(), forgotten);
+    own.counters.insert("idempotency_answers_found".to_owned(), found);
     own.gauges.insert("events_subscribers".to_owned(), gauge(subscribers));
     own.gauges.insert("idempotency_keys".to_owned(), gauge(keys));
     registry.register_collector(Box::new(Collected(Arc::new(own))));

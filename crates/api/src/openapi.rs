@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 
-use crate::routes::{agents, calls, listenings, operations, people, requests};
+use crate::routes::{agents, audit, calls, listenings, operations, people, requests};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -14,7 +14,7 @@ use crate::routes::{agents, calls, listenings, operations, people, requests};
         calls::list, calls::one, calls::shield,
         listenings::list, listenings::one, listenings::hang_up, listenings::change, listenings::whep,
         listenings::whep_restart, listenings::whep_stop,
-        operations::events, people::list, people::one, people::me, operations::status, operations::audit,
+        operations::events, people::list, people::one, people::me, operations::status, audit::list,
         operations::healthz, operations::readyz, operations::metrics, operations::openapi, operations::page,
     ),
     components(schemas(

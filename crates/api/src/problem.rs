@@ -16,7 +16,16 @@ pub(crate) struct Refusal {
     pub(crate) detail: String,
     pub(crate) field: Option<String>,
     pub(crate) related: Option<String>,
-    pub(crate) reasons: Vec<String>,
+    pub(crate) reasons: Box<[String]>,
+    /// The engine said so, and has it in the audit trail.
+    pub(crate) by_engine: Option<Box<ByEngine>>,
+}
+
+/// What only the engine knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ByEngine {
+    /// The resource's entity tag as it is now, in the header ETag.
+    pub(crate) etag: Option<String>,
 }
 
 /// An error, RFC 9457.
@@ -48,7 +57,15 @@ pub(crate) struct Problem {
 
 impl Refusal {
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), field: None, related: None, reasons: Vec::new() }
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+            field: None,
+            related: None,
+            reasons: Box::default(),
+            by_engine: None,
+        }
     }
 
     /// A field that is missing, unknown or mistyped: 422 `invalid-request`.
@@ -102,7 +119,7 @@ impl Refusal {
             detail: self.detail.clone(),
             field: self.field.clone(),
             related: self.related.clone(),
-            reasons: self.reasons.clone(),
+            reasons: self.reasons.to_vec(),
             request_id: request_id.to_owned(),
         };
         serde_json::to_vec(&problem).unwrap_or_default()
@@ -117,7 +134,8 @@ impl From<engine::Problem> for Refusal {
             detail: problem.detail,
             field: problem.field.map(str::to_owned),
             related: problem.related,
-            reasons: Vec::new(),
+            reasons: Box::default(),
+            by_engine: Some(Box::new(ByEngine { etag: problem.etag })),
         }
     }
 }
@@ -147,6 +165,9 @@ impl IntoResponse for Refusal {
             StatusCode::SERVICE_UNAVAILABLE => headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1")),
             _ => None,
         };
+        if let Some(etag) = self.by_engine.as_ref().and_then(|said| said.etag.as_ref()) {
+            crate::answer::insert(response.headers_mut(), header::ETAG, etag);
+        }
         response.extensions_mut().insert(self);
         response
     }

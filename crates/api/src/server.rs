@@ -8,13 +8,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::serve::Listener;
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::Api;
+use crate::auth::Source;
 
 /// Connections at one time; more wait in the kernel.
 pub const CONNECTIONS_MAX: usize = 4096;
@@ -41,7 +43,8 @@ impl Api {
             api.close_events();
             let _ = stopping.send(());
         };
-        let served = axum::serve(limited, self.router()).with_graceful_shutdown(stop);
+        let service = self.router().into_make_service_with_connect_info::<Source>();
+        let served = axum::serve(limited, service).with_graceful_shutdown(stop);
         let mut served = pin!(served.into_future());
         tokio::select! {
             result = &mut served => result,
@@ -76,6 +79,12 @@ impl Listener for Limited {
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+}
+
+impl Connected<IncomingStream<'_, Limited>> for Source {
+    fn connect_info(stream: IncomingStream<'_, Limited>) -> Self {
+        Self(stream.remote_addr().ip().to_canonical())
     }
 }
 

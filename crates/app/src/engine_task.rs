@@ -315,8 +315,11 @@ impl Task {
         }
     }
 
-    /// Status and figures, once a second.
+    /// Status and figures, once a second; and what the API noticed goes into the audit trail.
     fn publish(&mut self, now: Instant) {
+        for note in self.outside.api.notes() {
+            self.pending.push_back(Input::Note(note));
+        }
         let sizes = self.engine.sizes();
         let mut status = self.outside.status.clone();
         status.draining = self.draining;

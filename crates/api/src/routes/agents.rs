@@ -11,9 +11,9 @@ use engine::{AgentChange, Command};
 use utoipa::ToSchema;
 
 use crate::Api;
-use crate::answer::{Answer, read};
+use crate::answer::{Answer, precondition, read};
 use crate::auth::Caller;
-use crate::command::Patience;
+use crate::command::{Patience, under};
 use crate::json::JsonBody;
 use crate::paging::{List, by_name};
 use crate::params::Params;
@@ -94,7 +94,7 @@ pub(crate) async fn one(
 }
 
 /// Put an agent into the directory, or change one (integrator, admin).
-#[utoipa::path(put, path = "/v1/agents/{id}", tag = "agents", request_body = AgentBody, params(("id" = String, Path)),
+#[utoipa::path(put, path = "/v1/agents/{id}", tag = "agents", request_body = AgentBody, params(("id" = String, Path), ("If-Match" = Option<String>, Header)),
     responses((status = 200, body = AgentView, description = "Changed", headers(("ETag" = String))),
         (status = 201, body = AgentView, description = "New", headers(("Location" = String), ("ETag" = String)))))]
 pub(crate) async fn upsert(
@@ -102,6 +102,7 @@ pub(crate) async fn upsert(
     caller: Caller,
     Id(id): Id,
     params: Params,
+    headers: HeaderMap,
     mut body: JsonBody,
 ) -> Result<Answer, Refusal> {
     params.finish()?;
@@ -115,19 +116,22 @@ pub(crate) async fn upsert(
         contact: fields.text("contact")?,
     };
     body.fields.finish()?;
-    Ok(api.order(&caller, Command::PutAgent { id, agent }).await)
+    Ok(api.order(&caller, under(precondition(&headers), None, Command::PutAgent { id, agent })).await)
 }
 
 /// Take an agent out of the directory (integrator, admin).
-#[utoipa::path(delete, path = "/v1/agents/{id}", tag = "agents", params(("id" = String, Path)), responses((status = 204, description = "Deleted")))]
+#[utoipa::path(delete, path = "/v1/agents/{id}", tag = "agents", params(("id" = String, Path), ("If-Match" = Option<String>, Header)),
+    responses((status = 204, description = "Deleted")))]
 pub(crate) async fn delete(
     State(api): State<Api>,
     caller: Caller,
     Id(id): Id,
     params: Params,
+    headers: HeaderMap,
 ) -> Result<StatusCode, Refusal> {
     params.finish()?;
-    api.command(&caller, Command::DeleteAgent { id }, Patience::Client).await?;
+    let command = under(precondition(&headers), None, Command::DeleteAgent { id });
+    api.command(&caller, command, Patience::Client).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

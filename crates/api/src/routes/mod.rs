@@ -1,6 +1,7 @@
 //! Every path of the control API, with the methods it answers.
 
 pub(crate) mod agents;
+pub(crate) mod audit;
 pub(crate) mod calls;
 pub(crate) mod listenings;
 pub(crate) mod operations;
@@ -50,7 +51,7 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/v1/users/{id}", get(people::one)),
         ("/v1/me", get(people::me)),
         ("/v1/status", get(operations::status)),
-        ("/v1/audit", get(operations::audit)),
+        ("/v1/audit", get(audit::list)),
         ("/healthz", get(operations::healthz)),
         ("/readyz", get(operations::readyz)),
         ("/metrics", get(operations::metrics)),

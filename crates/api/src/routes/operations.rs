@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{Html, IntoResponse, Response, Sse};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -86,15 +86,6 @@ pub(crate) async fn status(
     }))
 }
 
-/// The audit trail: not in this version (422 `not-supported`).
-#[utoipa::path(get, path = "/v1/audit", tag = "operations", responses((status = 422, description = "`not-supported`")))]
-pub(crate) async fn audit(caller: Caller) -> Result<StatusCode, Refusal> {
-    if !caller.is_admin() {
-        return Err(Refusal::forbidden("The audit trail is for admins."));
-    }
-    Err(Refusal::not_supported("The audit trail cannot be read in this version."))
-}
-
 /// The process lives.
 #[utoipa::path(get, path = "/healthz", tag = "operations", responses((status = 200, description = "`{\"status\": \"ok\"}`")))]
 pub(crate) async fn healthz() -> Json<serde_json::Value> {
@@ -109,7 +100,7 @@ pub(crate) async fn readyz(State(api): State<Api>) -> Result<Json<serde_json::Va
     if reasons.is_empty() {
         return Ok(Json(serde_json::json!({"status": "ready"})));
     }
-    Err(Refusal { reasons: reasons.clone(), ..Refusal::unavailable("not-ready", reasons.join("; ")) })
+    Err(Refusal { reasons: reasons.clone().into(), ..Refusal::unavailable("not-ready", reasons.join("; ")) })
 }
 
 /// Figures for Prometheus; none names an agent, a number or a call.

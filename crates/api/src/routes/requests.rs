@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use engine::view::{CallDirection, RequestState, RequestView, Role};
-use engine::{Command, ListenerOrder, Order, Reply};
+use engine::{Command, ListenerOrder, Order, Precondition, Reply};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use crate::Api;
 use crate::answer::{Answer, precondition, read};
 use crate::auth::Caller;
-use crate::command::Patience;
+use crate::command::{Patience, under};
 use crate::json::{Fields, JsonBody, OptionalBody};
 use crate::model::sees_order;
 use crate::paging::{List, merged};
@@ -96,17 +96,16 @@ pub(crate) async fn order(
     body.fields.finish()?;
     let patience = patience(&headers);
     let what: [&[u8]; 2] = [uri.path_and_query().map_or("", |p| p.as_str()).as_bytes(), &body.bytes];
-    let (user, keys) = (caller.user.id.clone(), api.inner.idempotency.clone());
-    let work = async move {
-        match api.command(&caller, Command::Order { order, dry_run }, patience).await {
-            Ok(Reply::Request(request)) if !dry_run => {
-                Answer::created(&request, format!("/v1/requests/{}", request.id))
-            }
+    let (user, there) = (caller.user.id.clone(), api.clone());
+    let work = async move |key| {
+        let command = under(Precondition::None, key, Command::Order { order, dry_run });
+        match api.command(&caller, command, patience).await {
+            Ok(Reply::Request(request)) if !dry_run => Answer::request(StatusCode::CREATED, &request),
             Ok(reply) => api.answer(&caller, reply),
             Err(refusal) => Answer::Refused(refusal),
         }
     };
-    keys.once(&user, &headers, &what, work).await
+    there.once(&user, &headers, &what, work).await
 }
 
 /// Own requests, newest first; admins see all.
@@ -183,13 +182,14 @@ pub(crate) async fn change(
     if calls.is_none() && until.is_none() {
         return Err(Refusal::invalid("calls", "Give `calls` or `until` or both."));
     }
-    unchanged(&api, &caller, &headers, &id).await?;
-    Ok(api.order(&caller, Command::ChangeRequest { id, calls, until }).await)
+    let command = Command::ChangeRequest { id, calls, until };
+    Ok(api.order(&caller, under(precondition(&headers), None, command)).await)
 }
 
 /// Arm a suspended request again.
 #[utoipa::path(post, path = "/v1/requests/{id}/resume", tag = "requests",
-    params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header)), responses((status = 200, body = RequestView, headers(("ETag" = String)))))]
+    params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header), ("If-Match" = Option<String>, Header)),
+    responses((status = 200, body = RequestView, headers(("ETag" = String)))))]
 pub(crate) async fn resume(
     State(api): State<Api>,
     caller: Caller,
@@ -203,12 +203,12 @@ pub(crate) async fn resume(
     body.fields.finish()?;
     let patience = patience(&headers);
     let what: [&[u8]; 2] = [uri.path().as_bytes(), &body.bytes];
-    let (user, keys) = (caller.user.id.clone(), api.inner.idempotency.clone());
-    let work = async move {
-        let reply = api.command(&caller, Command::ResumeRequest { id }, patience).await;
+    let (user, there, expect) = (caller.user.id.clone(), api.clone(), precondition(&headers));
+    let work = async move |key| {
+        let reply = api.command(&caller, under(expect, key, Command::ResumeRequest { id }), patience).await;
         reply.map_or_else(Answer::Refused, |reply| api.answer(&caller, reply))
     };
-    keys.once(&user, &headers, &what, work).await
+    there.once(&user, &headers, &what, work).await
 }
 
 /// Delete a request; its listeners are hung up at once.
@@ -222,8 +222,8 @@ pub(crate) async fn delete(
     headers: HeaderMap,
 ) -> Result<StatusCode, Refusal> {
     params.finish()?;
-    unchanged(&api, &caller, &headers, &id).await?;
-    api.command(&caller, Command::DeleteRequest { id }, Patience::Client).await?;
+    let command = under(precondition(&headers), None, Command::DeleteRequest { id });
+    api.command(&caller, command, Patience::Client).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -234,17 +234,6 @@ async fn find(api: &Api, caller: &Caller, id: String) -> Result<Option<Arc<Reque
         None => api.stored(move |store| store.request(&id)).await?.map(Arc::new),
     };
     Ok(found.filter(|request| sees_order(caller, &request.ordered_by)))
-}
-
-/// `If-Match`, where the caller may see the request; where not, the engine says no.
-async fn unchanged(api: &Api, caller: &Caller, headers: &HeaderMap, id: &str) -> Result<(), Refusal> {
-    if !headers.contains_key(axum::http::header::IF_MATCH) {
-        return Ok(());
-    }
-    match find(api, caller, id.to_owned()).await? {
-        Some(request) => precondition(headers, &*request),
-        None => Ok(()),
-    }
 }
 
 fn patience(headers: &HeaderMap) -> Patience {

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use engine::view::{AgentStatus, CallDirection, CallState, RequestState, Warning};
-use engine::{Command, ListenerOrder, Reply};
+use engine::view::{AgentStatus, CallDirection, CallState, RequestState, RequestView, Warning};
+use engine::{Command, ListenerOrder, Precondition, Problem, Reply};
 use serde_json::json;
 
-use crate::stage::{Stage, agent, call, monitoring, order, raw, request};
+use crate::stage::{Stage, agent, call, monitoring, order, raw, refused, request};
 
 #[tokio::test]
 async fn an_order_is_created_with_its_place() {
@@ -178,25 +178,47 @@ async fn an_engine_that_is_silent_full_or_gone_is_503() {
 }
 
 #[tokio::test]
-async fn if_match_guards_changes() {
+async fn if_match_goes_to_the_engine_which_judges_it() {
     let mut stage = Stage::new();
-    stage.api.view(engine::View::Request(monitoring("req_1", "sue", RequestState::Waiting)));
+    let now = monitoring("req_1", "sue", RequestState::Waiting);
+    stage.api.view(engine::View::Request(now.clone()));
     let etag = stage.get("sue", "/v1/requests/req_1").await.header("etag").unwrap().to_owned();
-    for (method, body) in [("PATCH", Some(json!({"calls": 3}))), ("DELETE", None)] {
-        let with = |tag: &str| {
-            raw("sue", method, "/v1/requests/req_1", body.clone().map(|b| b.to_string().into()), &[("If-Match", tag)])
-        };
-        stage.send(with("\"other\"")).await.problem(412, "precondition-failed");
-        stage.send(with(&format!("W/{etag}"))).await.problem(412, "precondition-failed");
-        for good in [etag.clone(), "*".to_owned(), format!("\"a\", {etag}")] {
-            let now = monitoring("req_1", "sue", RequestState::Waiting);
-            let (got, ..) = stage.ask(with(&good), Ok(Reply::Request(now))).await;
-            assert!(got.status.is_success(), "{good}");
+    assert_eq!(etag, now.etag(), "the tag that the engine knows");
+    let anna = stage.get("platform", "/v1/agents/anna").await.header("etag").unwrap().to_owned();
+    assert_eq!(anna, agent("anna", "Anna Berg", "1001", Some("Support")).etag());
+    let one_of = |tags: &[&str]| Precondition::OneOf(tags.iter().map(|tag| (*tag).to_owned()).collect());
+    for (who, method, path, body) in [
+        ("sue", "PATCH", "/v1/requests/req_1", Some(json!({"calls": 3}))),
+        ("sue", "DELETE", "/v1/requests/req_1", None),
+        ("sue", "POST", "/v1/requests/req_1/resume", None),
+        ("platform", "PUT", "/v1/agents/anna", Some(json!({}))),
+        ("platform", "DELETE", "/v1/agents/anna", None),
+    ] {
+        for (header, wanted) in [
+            ("*", Precondition::Any),
+            ("\"a\"", one_of(&["\"a\""])),
+            ("\"a\", W/\"b\" ,\"c\"", one_of(&["\"a\"", "W/\"b\"", "\"c\""])),
+        ] {
+            let body = body.clone().map(|body| body.to_string().into());
+            let asked = raw(who, method, path, body, &[("If-Match", header)]);
+            let problem = Problem { etag: Some("\"now\"".to_owned()), ..refused(412, "precondition-failed") };
+            let (got, _, command) = stage.ask(asked, Err(problem)).await;
+            got.problem(412, "precondition-failed");
+            assert_eq!(got.header("etag"), Some("\"now\""), "{method} {path}");
+            let Command::Under { terms, .. } = command else { panic!("{command:?}") };
+            assert_eq!((terms.expect, terms.key), (wanted, None), "{method} {path}");
         }
     }
-    stage.api.view(engine::View::Request(monitoring("req_1", "sue", RequestState::Listening)));
-    stage
-        .send(raw("sue", "DELETE", "/v1/requests/req_1", None, &[("If-Match", &etag)]))
-        .await
-        .problem(412, "precondition-failed");
+}
+
+#[tokio::test]
+async fn the_tag_of_an_order_is_that_of_its_request() {
+    let mut stage = Stage::new();
+    let plain = monitoring("req_1", "sue", RequestState::Waiting);
+    let warning = Warning { code: "listener-already-assigned".to_owned(), message: "twice".to_owned() };
+    let warned = RequestView { warnings: vec![warning], ..plain.clone() };
+    let (got, ..) = stage.ask(request("sue", "POST", "/v1/requests", Some(order())), Ok(Reply::Request(warned))).await;
+    assert_eq!(got.json()["warnings"].as_array().unwrap().len(), 1);
+    stage.api.view(engine::View::Request(plain));
+    assert_eq!(got.header("etag"), stage.get("sue", "/v1/requests/req_1").await.header("etag"));
 }

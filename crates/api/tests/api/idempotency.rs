@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
-use engine::Reply;
-use engine::view::RequestState;
+use engine::persist::{AnswerRecord, Change};
+use engine::view::{RequestState, RequestView, Warning};
+use engine::{Command, Key, Reply};
 use serde_json::json;
+use store::Store;
 use tower::ServiceExt;
 
 use crate::stage::{Got, Stage, monitoring, order, raw, refused};
@@ -134,4 +136,78 @@ async fn an_order_that_the_engine_never_answers_can_be_tried_again() {
     tokio::time::advance(Duration::from_secs(1)).await;
     let (got, ..) = stage.ask(keyed("sue", "k1", &order()), made("req_2")).await;
     assert_eq!(got.status, 201);
+}
+
+/// What the engine keeps with the order, as another process finds it.
+fn kept(stage: &Stage, key: &str, command: Command, hours_ago: i64) {
+    let Command::Under { terms, .. } = command else { panic!("{command:?}") };
+    let Key { key: sent, asked } = terms.key.unwrap();
+    assert_eq!(sent, key);
+    let warning = Warning { code: "listener-already-assigned".to_owned(), message: "twice".to_owned() };
+    let request = RequestView { warnings: vec![warning], ..monitoring("req_1", "sue", RequestState::Waiting) };
+    let at = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(hours_ago);
+    let answer = AnswerRecord { user: "sue".to_owned(), key: sent, asked, at, request, status: 201 };
+    stage.store.apply(&[Change::Answer(answer)]).unwrap();
+}
+
+/// A stage whose process began anew over the same store.
+fn restarted(old: &Stage) -> Stage {
+    let mut stage = Stage::new();
+    stage.over(old.store.clone());
+    stage
+}
+
+#[tokio::test]
+async fn after_a_restart_the_first_answer_is_found_in_the_store() {
+    let mut first = Stage::new();
+    let (_, _, command) = first.ask(keyed("sue", "k1", &order()), made("req_1")).await;
+    kept(&first, "k1", command, 0);
+    let mut stage = restarted(&first);
+    for _ in 0..2 {
+        let again = stage.send(keyed("sue", "k1", &order())).await;
+        assert_eq!((again.status.as_u16(), again.header("location")), (201, Some("/v1/requests/req_1")));
+        assert!(is_replay(&again));
+        assert_eq!(again.json()["warnings"][0]["code"], "listener-already-assigned", "word for word");
+    }
+    assert!(stage.commands.try_recv().is_err(), "the engine was not asked");
+    let metrics = stage.get("", "/metrics").await;
+    assert!(String::from_utf8_lossy(&metrics.body).contains("medlytt_idempotency_answers_found_total 1"));
+    // somebody else's key is another key
+    let (got, ..) = stage.ask(keyed("ada", "k1", &order()), made("req_2")).await;
+    assert!(got.status == 201 && !is_replay(&got));
+}
+
+#[tokio::test]
+async fn after_a_restart_another_body_does_not_get_the_key() {
+    let mut first = Stage::new();
+    let (_, _, command) = first.ask(keyed("sue", "k1", &order()), made("req_1")).await;
+    kept(&first, "k1", command, 23);
+    let mut stage = restarted(&first);
+    let other = json!({"agent": "bo", "listener": {"user": "sue"}, "calls": 1});
+    for _ in 0..2 {
+        let problem = stage.send(keyed("sue", "k1", &other)).await.problem(422, "idempotency-key-reused");
+        assert_eq!(problem["field"], "idempotency-key");
+    }
+    assert!(is_replay(&stage.send(keyed("sue", "k1", &order())).await), "nor does it take it from the first");
+    assert!(stage.commands.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_day_later_a_key_is_new() {
+    let mut first = Stage::new();
+    let (_, _, command) = first.ask(keyed("sue", "k1", &order()), made("req_1")).await;
+    kept(&first, "k1", command, 24);
+    let mut stage = restarted(&first);
+    let (got, ..) = stage.ask(keyed("sue", "k1", &order()), made("req_2")).await;
+    assert!(got.status == 201 && !is_replay(&got));
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_asked_is_503_and_the_key_is_free() {
+    let mut stage = Stage::new();
+    stage.store.set_available(false);
+    stage.send(keyed("sue", "k1", &order())).await.problem(503, "store-unavailable");
+    stage.store.set_available(true);
+    let (got, ..) = stage.ask(keyed("sue", "k1", &order()), made("req_1")).await;
+    assert!(got.status == 201 && !is_replay(&got));
 }

@@ -98,6 +98,15 @@ impl Stage {
         Self { router: api.router(), api, store, commands }
     }
 
+    /// The same people over another store.
+    pub(crate) fn over(&mut self, store: Arc<MemoryStore>) {
+        let (sender, commands) = mpsc::channel(4);
+        let api = Api::new(sender, store.clone() as Arc<dyn Store>, ["ada", "sue"].map(credential).into());
+        api.view(View::User(user("ada", Role::Admin, None)));
+        api.view(View::User(user("sue", Role::Supervisor, Some(vec!["Support"]))));
+        (self.router, self.api, self.store, self.commands) = (api.router(), api, store, commands);
+    }
+
     pub(crate) async fn send(&self, request: Request<Body>) -> Got {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
@@ -167,7 +176,7 @@ pub(crate) fn raw(
 }
 
 pub(crate) fn refused(status: u16, code: &'static str) -> Problem {
-    Problem { status, code, detail: "No.".to_owned(), field: None, related: None }
+    Problem { status, code, detail: "No.".to_owned(), field: None, related: None, etag: None }
 }
 
 pub(crate) fn order() -> Value {
