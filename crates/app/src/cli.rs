@@ -32,6 +32,13 @@ enum Command {
     /// See and hear it work: engine, caller, agents and listener on this machine, no phone and no configuration.
     #[command(after_help = "Examples:\n  medlytt demo\n  medlytt demo --once --wav heard.wav")]
     Demo(DemoArgs),
+    /// Look after the audit trail.
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Example:\n  medlytt audit verify --config /etc/medlytt/medlytt.toml"
+    )]
+    Audit(AuditCommand),
     /// Hash a password for `password_hash` (Argon2id); reads it from standard input.
     #[command(after_help = "Example:\n  medlytt hash-password < password.txt")]
     HashPassword,
@@ -44,6 +51,29 @@ enum Command {
         /// Which shell.
         shell: clap_complete::Shell,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// Find whether the audit trail is as it was written: number of entries and head, exit 1 at the first fault. Also
+    /// beside a running engine.
+    #[command(
+        after_help = "Examples:\n  medlytt audit verify --config /etc/medlytt/medlytt.toml\n  medlytt audit verify --store sqlite:medlytt.db --head 5f2b…\n\nKeep the head where nobody who can write the store can: with --head it is found whether entries were cut off since."
+    )]
+    Verify(VerifyArgs),
+}
+
+#[derive(Debug, Args)]
+struct VerifyArgs {
+    /// The TOML file that names the store.
+    #[arg(long, value_name = "FILE", required_unless_present = "store", conflicts_with = "store")]
+    config: Option<PathBuf>,
+    /// The store itself, such as `sqlite:medlytt.db`.
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    /// A head that was printed earlier.
+    #[arg(long, value_name = "HASH")]
+    head: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -77,6 +107,13 @@ pub(crate) fn run() -> ExitCode {
             ExitCode::SUCCESS
         }),
         Command::Demo(args) => crate::demo::run(args),
+        Command::Audit(AuditCommand::Verify(VerifyArgs { config, store, head })) => {
+            let verify = |url: &str| crate::audit::verify(url, head.as_deref());
+            match (config, store) {
+                (Some(config), _) => with_config(&config, |loaded| verify(&loaded.config.store_url)),
+                (None, store) => verify(&store.unwrap_or_default()),
+            }
+        }
         Command::HashPassword => crate::password::run(),
         Command::Openapi => print(&api::Api::openapi()),
         Command::Completions { shell } => {
@@ -135,6 +172,15 @@ mod tests {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains("medlytt "), "{}", command.get_name());
         }
+    }
+
+    #[test]
+    fn a_trail_is_found_by_configuration_or_by_store() {
+        let parse = |arguments: &[&str]| Cli::try_parse_from(["medlytt", "audit", "verify"].iter().chain(arguments));
+        assert!(parse(&["--config", "a.toml"]).is_ok());
+        assert!(parse(&["--store", "sqlite:a.db", "--head", "ab"]).is_ok());
+        assert!(parse(&[]).is_err() && parse(&["--head", "ab"]).is_err());
+        assert!(parse(&["--config", "a.toml", "--store", "sqlite:a.db"]).is_err());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 // The shell is where clocks, sockets, threads and randomness live.
 #![allow(clippy::disallowed_methods)]
 
+mod audit;
 mod cli;
 mod config;
 mod demo;

@@ -125,8 +125,9 @@ fn until<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
 
 #[test]
 fn help_shows_an_example_for_each_command() {
-    for command in ["serve", "check", "demo", "hash-password", "openapi", "completions"] {
-        let output = run(&[command, "--help"]);
+    for command in ["serve", "check", "demo", "audit", "audit verify", "hash-password", "openapi", "completions"] {
+        let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();
+        let output = run(&words);
         assert!(output.status.success());
         assert!(text(&output.stdout).contains("Example"), "{command}");
     }
@@ -249,4 +250,96 @@ fn an_address_in_use_is_named() {
     let output = run(&["serve", "--config", config.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains(&format!("cannot bind http://{addr}")), "{}", text(&output.stderr));
+}
+
+/// Agents and an access number, so that an order can be taken.
+fn orderable(folder: &Folder) -> PathBuf {
+    folder.config(
+        "[monitoring]\naccess_number = \"+4721000000\"\n[[trunk]]\nname = \"t\"\nuri = \"sip:127.0.0.2:5999\"\n\
+         [[agent]]\nid = \"anna\"\nname = \"Anna\"\nnumber = \"1001\"\npassword = \"p\"\n",
+    )
+}
+
+/// An order under a key: status, body, and whether it is the first answer again.
+fn order_once(engine: &Engine, key: &str, calls: u32) -> (u16, serde_json::Value, bool) {
+    let request = ureq::post(engine.url("/v1/requests"))
+        .config()
+        .http_status_as_error(false)
+        .build()
+        .header("Authorization", format!("Bearer {TOKEN}"))
+        .header("Idempotency-Key", key);
+    let body = serde_json::json!({"agent": "anna", "listener": {"number": "+4799999999"}, "calls": calls});
+    let mut response = request.send_json(body).unwrap();
+    let replayed = response.headers().get("idempotent-replayed").is_some();
+    (response.status().as_u16(), response.body_mut().read_json().unwrap(), replayed)
+}
+
+fn verify(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = run(&[&["audit", "verify"], arguments].concat());
+    (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+}
+
+#[test]
+fn one_changed_byte_of_the_audit_trail_is_found() {
+    let folder = Folder::new("audit");
+    let config = orderable(&folder);
+    let mut engine = Engine::start(&config);
+    let (status, request, _) = order_once(&engine, "k1", 2);
+    assert_eq!(status, 201);
+    assert!(ureq::get(engine.url("/v1/me")).header("Authorization", "Bearer nonsense").call().is_err());
+    let actions = |engine: &Engine, query: &str| -> Vec<String> {
+        let list = engine.get(&format!("/v1/audit{query}"));
+        list["items"].as_array().unwrap().iter().map(|item| item["action"].as_str().unwrap().to_owned()).collect()
+    };
+    let target = format!("?target={}", request["id"].as_str().unwrap());
+    assert_eq!(actions(&engine, &target), ["request.created"]);
+    until("sign-ins are in the trail", || {
+        let all = actions(&engine, "");
+        ["engine.started", "signed-in", "sign-in-failed"].iter().all(|a| all.iter().any(|b| a == b)).then_some(())
+    });
+
+    let config = config.to_str().unwrap();
+    let (code, told) = verify(&["--config", config]);
+    assert_eq!(code, Some(0), "beside the running engine: {told}");
+    let head = told.lines().find_map(|line| line.strip_prefix("head: ")).unwrap().to_owned();
+    assert_eq!(head.len(), 64);
+    engine.signal("INT");
+    assert!(engine.ended().success());
+    let (code, told) = verify(&["--config", config, "--head", &head]);
+    assert!(code == Some(0) && told.contains("kept head: entry "), "{told}");
+    let (code, told) = verify(&["--config", config, "--head", &"ab".repeat(32)]);
+    assert!(code == Some(1) && told.contains("the kept head is not in the trail"), "{told}");
+
+    // one byte of the order's entry, past SQLite
+    let file = folder.0.join("medlytt.db");
+    let url = format!("sqlite:{}", file.display());
+    let all_in_one = rusqlite::Connection::open(&file).unwrap();
+    all_in_one.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    drop(all_in_one);
+    let mut bytes = std::fs::read(&file).unwrap();
+    let there = bytes.windows(15).rposition(|w| w == b"request.created").expect("the entry");
+    bytes[there] = b'R';
+    std::fs::write(&file, &bytes).unwrap();
+    let (code, told) = verify(&["--store", &url]);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("broken: entry 2: "), "{told}");
+
+    let (code, told) = verify(&["--store", "sqlite:/nowhere/medlytt.db"]);
+    assert!(code == Some(1) && told.contains("there is no such file"), "{told}");
+}
+
+#[test]
+fn an_order_that_was_acknowledged_is_answered_again_after_kill_9() {
+    let folder = Folder::new("replay");
+    let config = orderable(&folder);
+    let engine = Engine::start(&config);
+    let (status, first, replayed) = order_once(&engine, "k1", 2);
+    assert_eq!((status, replayed), (201, false));
+    drop(engine); // SIGKILL
+    let engine = Engine::start(&config);
+    let (status, again, replayed) = order_once(&engine, "k1", 2);
+    assert_eq!((status, replayed), (201, true));
+    assert_eq!(again, first);
+    assert_eq!(order_once(&engine, "k1", 3).0, 422, "another body");
+    assert_eq!(engine.get("/v1/requests?state=active")["items"].as_array().unwrap().len(), 1, "one order");
 }
