@@ -337,7 +337,14 @@ impl Core {
             E::TransferFailed { transfer, status } => self.transfer_failed(transfer, status),
             E::Replaced { old, new, peer } => self.replaced(old, new, peer),
             E::Probed { leg, alive } => self.probed(leg, alive),
-            E::Registered { peer, bindings } => self.registered(peer, bindings),
+            E::Registered { peer, bindings, receipt } => {
+                self.registered(peer, bindings.len());
+                if let Some(receipt) = receipt {
+                    self.sip(signalling::Command::RegistrationKept { receipt });
+                }
+            }
+            E::Record { leg, dialog: _ } => self.sip(signalling::Command::Recorded { leg }),
+            E::Moved { .. } | E::Gone { .. } | E::OrphanEnded { .. } => {}
             E::Denied { source, method, why } => {
                 self.counters.count("sip_denied");
                 self.out.log("warn", format!("refused {method} from {source}: {why}"), Vec::new());

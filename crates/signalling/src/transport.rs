@@ -21,6 +21,28 @@ pub struct Flow {
 }
 
 impl Transport {
+    /// As it stands in a URI's `transport` and in what is kept.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+        }
+    }
+
+    /// The transport of this name, if it is one of ours.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        name.eq_ignore_ascii_case("udp").then_some(Self::Udp)
+    }
+
+    /// A flow of it is there again after our restart: no connection has to be made anew by the other side.
+    #[must_use]
+    pub fn outlives_us(self) -> bool {
+        match self {
+            Self::Udp => true,
+        }
+    }
+
     /// As it stands in Via (RFC 3261 §20.42).
     #[must_use]
     pub fn as_str(self) -> &'static str {

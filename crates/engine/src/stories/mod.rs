@@ -217,6 +217,27 @@ pub(super) fn session(sends: bool, receives: bool) -> Session {
     }
 }
 
+/// A binding of a phone at 10.0.7.1 that lasts so many seconds.
+pub(super) fn binding(seconds: u64) -> signalling::BindingCopy {
+    signalling::BindingCopy {
+        contact: "sip:phone@10.0.7.1:5060".into(),
+        flow: flow("10.0.7.1:5060"),
+        lasts: Duration::from_secs(seconds),
+        instance: None,
+        call_id: "reg".into(),
+        cseq: 5,
+    }
+}
+
+pub(super) fn flow(remote: &str) -> signalling::transport::Flow {
+    let local = SocketAddr::from(([127, 0, 0, 1], 5060));
+    signalling::transport::Flow {
+        transport: signalling::transport::Transport::Udp,
+        local,
+        remote: remote.parse().unwrap(),
+    }
+}
+
 pub(super) fn payload(pt: u8, name: &str, clock: u32) -> Payload {
     Payload { pt, name: name.into(), clock, channels: 1, fmtp: String::new() }
 }
