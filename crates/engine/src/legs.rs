@@ -362,6 +362,7 @@ impl Core {
                 self.desk_answers(&agent, key, leg);
             }
             self.judge_held(key);
+            self.log_call(key);
         }
         self.mark_desks(key);
     }
@@ -518,6 +519,7 @@ impl Core {
         self.counters.count(if call.answered_at.is_some() { "calls_ended" } else { "calls_failed" });
         self.out.log("info", format!("call ended: {cause} by {by}"), vec![("call", call.id.clone())]);
         self.persist(crate::persist::Change::Call(view), vec![After::Call(call.id)]);
+        self.log_recorded(key);
     }
 
     pub(crate) fn rtp_timeout(&mut self, stream: StreamId) {

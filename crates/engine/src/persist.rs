@@ -126,6 +126,9 @@ pub struct DialogRecord {
     pub local_addr: SocketAddr,
     /// Their address of the flow.
     pub remote_addr: SocketAddr,
+    /// On one of the two legs of a call that is up: the call, for the record that it gets if its process dies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<Box<CallView>>,
 }
 
 /// See [`DialogRecord`].

@@ -19,7 +19,9 @@ use media::{Figures, ListenerId, Port, StreamId, Taps};
 use signalling::message::{HeaderName, Message, Method, RequestBuilder, Uri};
 use signalling::peers::{PeerId, TrunkId};
 use signalling::sdp::Payload;
-use signalling::{Counters, Destination, End, EndedBy, LegId, NewLeg, Origin, Session, Sizes, TransferId};
+use signalling::{
+    Counters, Destination, DialogCopy, DialogStage, End, EndedBy, LegId, NewLeg, Origin, Session, Sizes, TransferId,
+};
 
 use crate::directory::{AgentSeed, PhoneSeed, Seed, TrunkSeed, UserSeed};
 use crate::engine::Core;
@@ -36,6 +38,7 @@ struct Wire {
     media_done: Vec<(u64, bool)>,
     pairs: BTreeMap<LegId, LegId>,
     alive: Vec<LegId>,
+    answered: Vec<LegId>,
     next: u64,
 }
 
@@ -47,6 +50,25 @@ fn ended(leg: LegId, by: EndedBy, status: Option<u16>) -> signalling::Event {
 }
 
 impl Wire {
+    fn dialog(&self, leg: LegId) -> Option<DialogCopy> {
+        let stage = match (self.alive.contains(&leg), self.answered.contains(&leg)) {
+            (true, true) => DialogStage::Confirmed { remote_tag: "theirs".into() },
+            (true, false) if leg.0 >= 1000 => DialogStage::Calling { branch: format!("z9hG4bK{}", leg.0) },
+            _ => return None,
+        };
+        Some(DialogCopy {
+            stage,
+            call_id: "call-id@test".into(),
+            local_tag: format!("tag{}", leg.0),
+            local: "<sip:us@pbx.test>".into(),
+            remote: "<sip:them@pbx.test>".into(),
+            target: "sip:them@127.0.0.1:6000".into(),
+            route: Vec::new(),
+            cseq: 1,
+            flow: flow("127.0.0.1:6000"),
+        })
+    }
+
     fn gone(&mut self, leg: LegId, by: EndedBy, status: Option<u16>) {
         if self.alive.contains(&leg) {
             self.alive.retain(|other| *other != leg);
@@ -72,8 +94,13 @@ impl Sip for FakeSip {
                         wire.pairs.insert(a, b);
                         wire.pairs.insert(b, a);
                     }
-                    signalling::Command::Call { leg, .. }
-                    | signalling::Command::AcceptTransfer { target: Some(leg), .. } => wire.alive.push(leg.leg),
+                    signalling::Command::Call { leg, .. } => {
+                        wire.alive.push(leg.leg);
+                        let dialog = wire.dialog(leg.leg);
+                        let record = dialog.map(|dialog| signalling::Event::Record { leg: leg.leg, dialog });
+                        wire.events.extend(record);
+                    }
+                    signalling::Command::AcceptTransfer { target: Some(leg), .. } => wire.alive.push(leg.leg),
                     signalling::Command::Replace { new, .. } => wire.alive.push(*new),
                     signalling::Command::End { leg, .. } => {
                         wire.gone(*leg, EndedBy::Local, None);
@@ -88,7 +115,16 @@ impl Sip for FakeSip {
             signalling::Input::MediaDone { plan, ok } => wire.media_done.push((plan.0, ok)),
             _ => {}
         }
-        outputs.extend(wire.events.drain(..).map(signalling::Output::Event));
+        for event in std::mem::take(&mut wire.events) {
+            if let signalling::Event::Answered { leg } = event {
+                wire.answered.push(leg);
+            }
+            let gone = match event {
+                signalling::Event::Ended { leg, .. } => Some(signalling::Event::Gone { leg }),
+                _ => None,
+            };
+            outputs.extend([Some(event), gone].into_iter().flatten().map(signalling::Output::Event));
+        }
     }
     fn wake_at(&self) -> Option<Instant> {
         None
@@ -102,6 +138,9 @@ impl Sip for FakeSip {
     }
     fn sip_call_id(&self, _leg: LegId) -> Option<&str> {
         Some("call-id@test")
+    }
+    fn dialog(&self, leg: LegId) -> Option<DialogCopy> {
+        self.0.lock().unwrap().dialog(leg)
     }
 }
 
@@ -748,6 +787,7 @@ impl Bench {
             core.streams,
             core.ears
         );
+        assert!(core.log.is_empty(), "the dialog log: {:?}", core.log);
         assert!(core.desks.is_empty() && core.transfers.is_empty() && core.call_ids.is_empty(), "{:?}", core.desks);
         let opened = self
             .media
