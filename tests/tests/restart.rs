@@ -275,6 +275,23 @@ fn a_slow_store_keeps_no_phone_and_no_call_waiting() {
 }
 
 #[test]
+fn an_answer_that_a_slow_store_never_kept_is_hung_up_all_the_same() {
+    let mut w = World::new();
+    w.on_call("sue", OnCall::Ring);
+    w.call_agent();
+    w.order("anna", user("sue")).calls(1).accepted();
+    let ear = w.next_call("sue");
+    w.run_for(SECOND);
+    w.disk.delay = 10 * SECOND;
+    w.answer(ear);
+    w.until("its ACK", SECOND, |w| w.counters().contains_key("acks_unrecorded"));
+    w.run_for(SECOND);
+    w.disk.delay = SECOND / 100;
+    w.kill_and_restart(DOWN);
+    everybody_gets_free(&mut w, 33 * SECOND);
+}
+
+#[test]
 fn without_a_store_phones_register_and_nobody_listens() {
     let mut w = World::with(|s| s.registering.clear());
     w.disk.full = true;
@@ -312,7 +329,9 @@ enum Fate {
 fn killed_at(n: u64, fate: Fate, change: impl FnOnce(&mut sim::Setup)) -> bool {
     let mut w = World::with(change);
     let (out, _inn) = w.call_agent();
-    w.until("the call is kept", 20 * SECOND, |w| w.disk.dialogs.values().filter(|d| d.remote_tag != "").count() == 2);
+    w.until("the call is kept", 20 * SECOND, |w| {
+        w.disk.dialogs.values().filter(|d| !d.remote_tag.is_empty()).count() == 2
+    });
     w.run_for(SECOND);
     let busy = matches!(fate, Fate::BusyThenRings);
     w.on_call("sue", if busy { OnCall::Reject { status: 486 } } else { OnCall::Answer { after: SECOND / 5 } });

@@ -149,7 +149,7 @@ impl Core {
         }
     }
 
-    /// A leg's remote target or flow is another.
+    /// A leg's remote target or flow is another, or a listener rings and has a tag.
     pub(crate) fn log_moved(&mut self, leg: LegId) {
         let (Some(kept), Some(dialog)) = (self.log.kept.get(&leg), self.dialog(leg)) else { return };
         match kept.call {
@@ -160,6 +160,9 @@ impl Core {
             }
             None => {
                 let record = record(kept.record.key.clone(), dialog);
+                if record == kept.record {
+                    return;
+                }
                 self.log.fresh.push(Change::Dialog(record.clone()));
                 self.log.kept.insert(leg, Kept { record, call: None });
             }
@@ -306,7 +309,7 @@ fn key(owner: &str, dialog: &DialogCopy) -> String {
 
 fn record(key: String, dialog: DialogCopy) -> DialogRecord {
     let (state, branch, remote_tag) = match dialog.stage {
-        DialogStage::Calling { branch } => (DialogState::Calling, branch, String::new()),
+        DialogStage::Calling { branch, early_tag } => (DialogState::Calling, branch, early_tag),
         DialogStage::Confirmed { remote_tag } => (DialogState::Confirmed, String::new(), remote_tag),
     };
     DialogRecord {
@@ -332,7 +335,7 @@ fn record(key: String, dialog: DialogCopy) -> DialogRecord {
 pub(crate) fn dialog_of(record: DialogRecord) -> Option<DialogCopy> {
     let transport = Transport::named(&record.transport)?;
     let stage = match record.state {
-        DialogState::Calling => DialogStage::Calling { branch: record.branch },
+        DialogState::Calling => DialogStage::Calling { branch: record.branch, early_tag: record.remote_tag },
         DialogState::Confirmed => DialogStage::Confirmed { remote_tag: record.remote_tag },
     };
     Some(DialogCopy {

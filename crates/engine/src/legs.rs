@@ -295,6 +295,7 @@ impl Core {
     pub(crate) fn ringing(&mut self, leg: LegId) {
         if let Some(ear) = self.ear_legs.get(&leg).copied() {
             self.ear_rings(ear);
+            self.log_moved(leg);
         } else if let Some(leg) = self.legs.get_mut(&leg) {
             leg.rang = true;
         }

@@ -110,7 +110,7 @@ pub struct DialogRecord {
     pub local: String,
     /// Their URI with display name, without the tag.
     pub remote: String,
-    /// Their tag; empty while there is none.
+    /// Their tag, of a provisional answer too; empty while there is none.
     pub remote_tag: String,
     /// Request-URI: their Contact, or whom the INVITE was for.
     pub target: String,

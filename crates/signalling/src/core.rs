@@ -225,7 +225,7 @@ impl Core {
             Purpose::Join { leg, transfer } => {
                 self.transfers.join_answered(&mut self.ua, client, leg, transfer, Some(response))
             }
-            Purpose::OrphanInvite(orphan) => self.ua.orphan_answered(client, orphan, flow, Some(response)),
+            Purpose::OrphanInvite(orphan) => self.ua.orphan_answered(client, orphan, Some((flow, response))),
             _ if response.status() < 200 => {}
             other => self.finished(client, other, Some(response)),
         }
@@ -239,6 +239,7 @@ impl Core {
             Some(Purpose::Join { leg, transfer }) => {
                 self.transfers.join_answered(&mut self.ua, client, leg, transfer, None)
             }
+            Some(Purpose::OrphanInvite(orphan)) => self.ua.orphan_answered(client, orphan, None),
             Some(other) => self.finished(client, other, None),
         }
     }
@@ -251,7 +252,7 @@ impl Core {
             Purpose::Info { server, .. } => self.ua.info_answered(server, response),
             Purpose::Notify { transfer, .. } => self.transfers.notified(transfer, status),
             Purpose::Probe(leg) => self.ua.probed(leg, status),
-            Purpose::OrphanInvite(orphan) | Purpose::OrphanBye(orphan) => self.ua.orphan_ended(orphan),
+            Purpose::OrphanBye(orphan) => self.ua.orphan_ended(orphan),
             _ => {}
         }
         if let Some(leg) = purpose.leg() {

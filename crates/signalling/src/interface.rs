@@ -475,6 +475,8 @@ pub enum DialogStage {
     Calling {
         /// Branch of the INVITE.
         branch: String,
+        /// Their tag in a provisional answer, empty without: most phones answer with the same.
+        early_tag: String,
     },
     /// Answered: BYE.
     Confirmed {

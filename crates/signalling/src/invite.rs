@@ -150,6 +150,7 @@ impl Ua {
             invite: None,
             descriptions: Descriptions::new(self.random.random()),
             early: Vec::new(),
+            early_tag: String::new(),
             ring_until: None,
             inbound: None,
             outbound: None,

@@ -38,6 +38,8 @@ pub(crate) struct Leg {
     pub(crate) descriptions: Descriptions,
     /// Answers of early dialogs by their To tag, newest last.
     pub(crate) early: Vec<(String, Sdp)>,
+    /// Of a listener that rings: its To tag, empty until then.
+    pub(crate) early_tag: String,
     /// When an unanswered INVITE of ours is given up.
     pub(crate) ring_until: Option<Instant>,
     /// A re-INVITE or UPDATE of theirs that waits for our final answer.

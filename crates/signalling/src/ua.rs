@@ -12,8 +12,8 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 pub(crate) use ending::Release;
 
 use crate::admission::Door;
-use crate::dialog::Local;
-use crate::interface::{Counters, Event, LegId, Output, PlanId, ReceiptId, Settings};
+use crate::dialog::{Dialog, Local};
+use crate::interface::{Counters, Event, LegId, OrphanId, Output, PlanId, ReceiptId, Settings};
 use crate::leg::{Leg, Purpose, Timer};
 use crate::session::Agreed;
 use crate::transaction::{ClientId, ServerId, Step, Timing, Transactions};
@@ -44,6 +44,9 @@ pub(crate) struct Ua {
     pub(crate) plans: HashMap<PlanId, LegId>,
     /// REGISTERs whose 200 waits for the store, with their Contact values.
     pub(crate) receipts: HashMap<ReceiptId, Receipt>,
+    /// Cancelled INVITEs of a process that is gone that may have been answered and acknowledged there: what they would
+    /// have become.
+    pub(crate) orphans: HashMap<OrphanId, Dialog>,
     /// Legs that ended since the transfers looked last.
     pub(crate) gone: Vec<LegId>,
     /// BYEs under way that belong to no leg.
@@ -84,6 +87,7 @@ impl Ua {
             servers: HashMap::new(),
             plans: HashMap::new(),
             receipts: HashMap::new(),
+            orphans: HashMap::new(),
             next_receipt: 1,
             gone: Vec::new(),
             stray_byes: 0,

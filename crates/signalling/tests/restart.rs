@@ -62,7 +62,8 @@ fn a_listener_is_not_called_before_it_is_kept_how_to_cancel_it() {
     let dialog = records(&net).pop().expect("it asks");
     net.order(Command::Recorded { leg });
     let invite = net.expect(SUE, "INVITE");
-    assert_eq!(dialog.stage, DialogStage::Calling { branch: invite.top_via().branch().to_owned() });
+    let branch = invite.top_via().branch().to_owned();
+    assert_eq!(dialog.stage, DialogStage::Calling { branch, early_tag: String::new() });
     assert_eq!((dialog.call_id.as_str(), dialog.local_tag.as_str()), (invite.call_id(), invite.from_tag()));
     assert_eq!((dialog.target.as_str(), dialog.cseq), (invite.request_uri(), 1));
     assert_eq!(header(&invite, "From"), format!("{};tag={}", dialog.local, dialog.local_tag));
@@ -223,6 +224,23 @@ fn a_cancel_that_nobody_answers_is_given_up() {
     net.seconds(2);
     assert_eq!(orphans_ended(&net), [OrphanId(7)]);
     net.flush(SUE);
+    net.assert_clean();
+}
+
+#[test]
+fn an_answer_that_nobody_kept_is_hung_up_by_the_tag_of_its_ringing() {
+    let (mut net, ear, _) = ringing();
+    let dialog = net.core.dialog(LegId(1)).expect("it rings");
+    assert!(matches!(&dialog.stage, DialogStage::Calling { early_tag, .. } if *early_tag == ear.tag));
+    ear.answer(&mut net, Some(sdp(6000, "8", "recvonly")));
+    net.expect(SUE, "ACK");
+    let mut net = restarted(&dialog);
+    let cancel = net.expect(SUE, "CANCEL");
+    ear.reply(&mut net, &cancel, 481, None);
+    net.seconds(33);
+    let bye = ear.byed(&mut net);
+    assert_eq!((bye.to_tag(), bye.call_id()), (ear.tag.as_str(), ear.call_id.as_str()));
+    assert_eq!(orphans_ended(&net), [OrphanId(7)]);
     net.assert_clean();
 }
 

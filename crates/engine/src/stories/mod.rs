@@ -53,7 +53,9 @@ impl Wire {
     fn dialog(&self, leg: LegId) -> Option<DialogCopy> {
         let stage = match (self.alive.contains(&leg), self.answered.contains(&leg)) {
             (true, true) => DialogStage::Confirmed { remote_tag: "theirs".into() },
-            (true, false) if leg.0 >= 1000 => DialogStage::Calling { branch: format!("z9hG4bK{}", leg.0) },
+            (true, false) if leg.0 >= 1000 => {
+                DialogStage::Calling { branch: format!("z9hG4bK{}", leg.0), early_tag: String::new() }
+            }
             _ => return None,
         };
         Some(DialogCopy {

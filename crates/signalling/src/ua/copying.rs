@@ -14,7 +14,10 @@ impl Ua {
         }
         let invite = leg.invite.as_ref().filter(|_| leg.is_uac())?;
         Some(DialogCopy {
-            stage: DialogStage::Calling { branch: invite.top_via().branch().to_owned() },
+            stage: DialogStage::Calling {
+                branch: invite.top_via().branch().to_owned(),
+                early_tag: leg.early_tag.clone(),
+            },
             call_id: leg.call_id.clone(),
             local_tag: leg.local_tag.clone(),
             local: without_tag(invite.header(&HeaderName::From).unwrap_or_default()),
