@@ -54,7 +54,7 @@ impl Core {
             let orphan = OrphanId(self.ids.next());
             self.log.ending.insert(orphan, key);
             let reason = Reason { cause: 503, text: "Engine restarted".into() };
-            self.sip(Command::EndOrphan { orphan, dialog, reason });
+            self.sip(Command::EndOrphan { orphan, dialog: Box::new(dialog), reason });
         }
         if !self.log.orphans.is_empty() {
             let at = self.after(ORPHANS_PAUSE);

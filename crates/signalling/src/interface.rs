@@ -194,7 +194,7 @@ pub enum Command {
         /// The engine's number for it.
         orphan: OrphanId,
         /// As it was kept.
-        dialog: DialogCopy,
+        dialog: Box<DialogCopy>,
         /// For Reason (RFC 3326).
         reason: Reason,
     },

@@ -28,7 +28,7 @@ fn restarted(dialog: &DialogCopy) -> Net {
     let mut net = Net::new();
     net.order(Command::EndOrphan {
         orphan: OrphanId(7),
-        dialog: dialog.clone(),
+        dialog: Box::new(dialog.clone()),
         reason: Reason { cause: 503, text: "Engine restarted".into() },
     });
     net
