@@ -138,8 +138,9 @@ impl Sip for FakeSip {
         let wire = self.0.lock().unwrap();
         Sizes { legs: wire.alive.len(), ..Sizes::default() }
     }
-    fn sip_call_id(&self, _leg: LegId) -> Option<&str> {
-        Some("call-id@test")
+    fn sip_call_id(&self, leg: LegId) -> Option<&str> {
+        let called = leg.0 < 1000 || self.0.lock().unwrap().alive.contains(&leg);
+        called.then_some("call-id@test")
     }
     fn dialog(&self, leg: LegId) -> Option<DialogCopy> {
         self.0.lock().unwrap().dialog(leg)
@@ -156,6 +157,8 @@ pub(super) struct Bench {
     pub(super) media_live: bool,
     pub(super) media: Vec<media::Command>,
     pub(super) persisted: Vec<Change>,
+    /// The same by write.
+    pub(super) writes: Vec<Vec<Change>>,
     pub(super) held_back: Vec<(PersistId, Vec<Change>)>,
     pub(super) hold_store: bool,
     pub(super) agents: BTreeMap<String, AgentView>,
@@ -318,6 +321,7 @@ impl Bench {
             media_live: true,
             media: Vec::new(),
             persisted: Vec::new(),
+            writes: Vec::new(),
             held_back: Vec::new(),
             hold_store: false,
             agents: BTreeMap::new(),
@@ -390,6 +394,7 @@ impl Bench {
                 Output::Persist { persist, changes } if self.hold_store => self.held_back.push((persist, changes)),
                 Output::Persist { persist, changes } => {
                     if self.store_up {
+                        self.writes.push(changes.clone());
                         self.persisted.extend(changes);
                     }
                     inputs.push(Input::Persisted { persist, ok: self.store_up });
@@ -432,6 +437,22 @@ impl Bench {
             View::CallRemoved(id) | View::RequestRemoved(id) | View::ListeningRemoved(id) => self.removed.push(id),
             View::Listener(_) => {}
         }
+    }
+
+    /// The store answers everything that it has held back so far.
+    pub(super) fn answer_store(&mut self, ok: bool) {
+        for (persist, changes) in std::mem::take(&mut self.held_back) {
+            if ok {
+                self.writes.push(changes.clone());
+                self.persisted.extend(changes);
+            }
+            self.drive(Input::Persisted { persist, ok });
+        }
+    }
+
+    /// What signalling was told of one kind.
+    pub(super) fn told<T>(&self, which: impl Fn(&signalling::Command) -> Option<T>) -> Vec<T> {
+        self.wire.lock().unwrap().commands.iter().filter_map(which).collect()
     }
 
     /// Signalling says something.
