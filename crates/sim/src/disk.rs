@@ -48,11 +48,7 @@ impl Disk {
     /// What a process that starts now finds.
     pub(crate) fn restored(&self) -> Restored {
         self.store.set_available(true);
-        Restored {
-            registrations: self.registrations.clone().into_iter().collect(),
-            dialogs: self.dialogs.values().cloned().collect(),
-            ..self.store.restore().unwrap_or_default()
-        }
+        self.store.restore().expect("it is in memory")
     }
 
     /// Writes changes as one, or not.
