@@ -333,7 +333,7 @@ fn record(key: String, dialog: DialogCopy) -> DialogRecord {
 
 /// The dialog of a record; `None` where it went by a transport that we do not have.
 pub(crate) fn dialog_of(record: DialogRecord) -> Option<DialogCopy> {
-    let transport = Transport::named(&record.transport)?;
+    let transport = Transport::of_name(&record.transport)?;
     let stage = match record.state {
         DialogState::Calling => DialogStage::Calling { branch: record.branch, early_tag: record.remote_tag },
         DialogState::Confirmed => DialogStage::Confirmed { remote_tag: record.remote_tag },

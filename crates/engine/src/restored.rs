@@ -186,7 +186,7 @@ impl Core {
     }
 
     fn binding(&self, record: BindingRecord) -> Option<BindingCopy> {
-        let transport = Transport::named(&record.transport).filter(|transport| transport.outlives_us())?;
+        let transport = Transport::of_name(&record.transport).filter(|transport| !transport.is_stream())?;
         let lasts = Duration::try_from(record.expires_at.duration_since(self.now.wall)).ok()?;
         Some(BindingCopy {
             contact: record.contact,

@@ -5,7 +5,7 @@ use crate::interface::{DialogCopy, DialogStage, Event, OrphanId, Reason};
 use crate::leg::Purpose;
 use crate::message::{HeaderName, Message, Method, RequestBuilder};
 use crate::transaction::ClientId;
-use crate::transport::Flow;
+use crate::transport::{Flow, via};
 use crate::ua::{Release, Ua};
 
 /// Reason of a BYE to who answered too late.
@@ -35,9 +35,8 @@ impl Ua {
     /// [`Self::orphan_answered`].
     fn cancel_orphan(&mut self, orphan: OrphanId, copy: &DialogCopy, branch: &str, reason: &str) {
         let local = self.local(copy.flow, "");
-        let transport = copy.flow.transport.as_str();
         let mut invite = RequestBuilder::new(&Method::Invite, &copy.target)
-            .header(HeaderName::Via, &format!("SIP/2.0/{transport} {};branch={branch};rport", local.sent_by))
+            .header(HeaderName::Via, &via(copy.flow.transport, &local.sent_by, branch))
             .header(HeaderName::MaxForwards, "70");
         for route in &copy.route {
             invite = invite.header(HeaderName::Route, route);
