@@ -174,6 +174,19 @@ fn a_clock_that_jumps_while_nobody_is_there_starts_and_ends_nothing_but_what_is_
 }
 
 #[test]
+fn a_clock_that_jumps_ends_no_registration() {
+    let mut w = World::new();
+    for hours in [3, -5] {
+        w.jump_wall(jiff::SignedDuration::from_hours(hours));
+        w.run_for(SECOND);
+        assert!(w.model.agents["anna"].registered);
+        let (out, inn) = w.call_agent();
+        w.hang_up(out);
+        w.until_ended(inn);
+    }
+}
+
+#[test]
 fn both_legs_that_are_left_after_a_transfer_are_hung_up() {
     let mut w = World::new();
     let (out, inn) = w.call_agent();

@@ -130,7 +130,7 @@ fn media_pair() -> [UdpSocket; 2] {
     let pair = (0..200).find_map(|_| {
         let rtp = UdpSocket::bind("127.0.0.1:0").unwrap();
         let port = rtp.local_addr().unwrap().port();
-        let rtcp = (port % 2 == 0).then(|| UdpSocket::bind(("127.0.0.1", port + 1)).ok()).flatten()?;
+        let rtcp = port.is_multiple_of(2).then(|| UdpSocket::bind(("127.0.0.1", port + 1)).ok()).flatten()?;
         Some([rtp, rtcp])
     });
     let pair = pair.expect("two neighbouring ports are free");
