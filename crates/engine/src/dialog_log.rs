@@ -2,13 +2,14 @@
 //! cannot; and the write-behind of what nobody waits for (SEMANTICS, After a restart).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
 
 use signalling::peers::PeerId;
 use signalling::transport::{Flow, Transport};
 use signalling::{Command, DialogCopy, DialogStage, LegId, OrphanId, ReceiptId};
 
 use crate::call::CallKey;
-use crate::engine::Core;
+use crate::engine::{Closing, Core};
 use crate::interface::PersistId;
 use crate::monitoring::EarKey;
 use crate::persist::{BindingRecord, Change, DialogRecord, DialogState};
@@ -18,6 +19,11 @@ use crate::view::{CallState, CallView, EndReason};
 /// Dialogs and accounts whose last change the store refused, at most; of more, the next process finds an older state.
 const UNSAVED_MAX: usize = 20_000;
 
+/// What nobody waits for is written so much later: one commit for many calls.
+const WRITE_BEHIND: Duration = Duration::from_millis(20);
+/// Or as soon as there is so much of it.
+const WRITE_BEHIND_MAX: usize = 256;
+
 /// What is open, what is written of it, and what the process before left.
 #[derive(Debug, Default)]
 pub(crate) struct DialogLog {
@@ -26,7 +32,7 @@ pub(crate) struct DialogLog {
     carriers: HashMap<CallKey, LegId>,
     /// Keys of dialogs that are over: they go with their call's final record.
     over: HashMap<CallKey, Vec<String>>,
-    /// What nobody waits for; written at the end of the input.
+    /// What nobody waits for; written a little later, or with the next write that somebody waits for.
     fresh: Vec<Change>,
     waiting: BTreeMap<PersistId, Written>,
     /// Keys of dialogs, and SIP users, whose last change the store refused.
@@ -73,6 +79,17 @@ impl DialogLog {
     /// Nothing is open that another process would have to end.
     pub(crate) fn is_empty(&self) -> bool {
         self.kept.is_empty() && self.over.is_empty()
+    }
+
+    /// These changes behind what has waited, each dialog and account once: an older state never comes after a newer one.
+    fn behind(&mut self, changes: Vec<Change>) -> Vec<Change> {
+        let mut all = std::mem::take(&mut self.fresh);
+        all.extend(changes);
+        let mut seen = BTreeSet::new();
+        let newest = all.into_iter().rev().filter(|change| unsaved(change).is_none_or(|what| seen.insert(what)));
+        let mut newest: Vec<Change> = newest.collect();
+        newest.reverse();
+        newest
     }
 }
 
@@ -213,6 +230,7 @@ impl Core {
 impl Core {
     /// Changes that must be whole with the write that was asked for last.
     pub(crate) fn write_along(&mut self, changes: Vec<Change>) {
+        let changes = self.log.behind(changes);
         let Some((persist, all)) = self.out.persists.last_mut().filter(|_| !changes.is_empty()) else { return };
         let written = Written { what: changes.iter().filter_map(unsaved).collect(), waits: None };
         self.log.waiting.insert(*persist, written);
@@ -220,17 +238,29 @@ impl Core {
     }
 
     pub(crate) fn log_write(&mut self, changes: Vec<Change>, waits: Option<Waits>) {
+        let changes = self.log.behind(changes);
         let persist = PersistId(self.ids.next());
         let written = Written { what: changes.iter().filter_map(unsaved).collect(), waits };
         self.log.waiting.insert(persist, written);
         self.out.persists.push((persist, changes));
     }
 
-    /// What nobody waits for leaves with the input that led to it.
+    /// What nobody waits for leaves a little later; at once where there is much of it, and while it ends.
     pub(crate) fn log_flush(&mut self) {
+        if self.log.fresh.is_empty() {
+            self.timers.cancel(&Timer::WriteBehind);
+        } else if self.closing != Closing::Open || self.log.fresh.len() >= WRITE_BEHIND_MAX {
+            self.log_now();
+        } else if !self.timers.is_set(&Timer::WriteBehind) {
+            let at = self.after(WRITE_BEHIND);
+            self.timers.set(Timer::WriteBehind, at);
+        }
+    }
+
+    /// Writes what has waited.
+    pub(crate) fn log_now(&mut self) {
         if !self.log.fresh.is_empty() {
-            let fresh = std::mem::take(&mut self.log.fresh);
-            self.log_write(fresh, None);
+            self.log_write(Vec::new(), None);
         }
     }
 

@@ -150,6 +150,7 @@ impl Core {
         core.restore_registrations(restored.registrations);
         core.restore(restored.requests, restored.listenings);
         core.restore_dialogs(restored.dialogs, &on_calls);
+        core.log_now();
         core.settle();
         core.flush(outputs);
         core
@@ -404,6 +405,7 @@ impl Core {
             Timer::Record(call) => self.record_call(call),
             Timer::Unsaved => self.save_again(),
             Timer::Orphans => self.end_orphans(),
+            Timer::WriteBehind => self.log_now(),
         }
     }
 
