@@ -441,7 +441,8 @@ pub struct Engine {
 
 impl Engine {
     /// An engine with its directory and what the store kept. Listenings that were not ended are closed with
-    /// `engine-restarted`, requests past `until` become `expired`: the outputs say so.
+    /// `engine-restarted`, requests past `until` become `expired`, phones are registered as they were, and dialogs that
+    /// the process before left open are ended: the outputs say so.
     #[must_use]
     pub fn new(
         now: Now,

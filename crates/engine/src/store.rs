@@ -107,6 +107,7 @@ impl Core {
 
     /// The store answered; or why it did not write.
     pub(crate) fn persisted(&mut self, persist: PersistId, result: Result<(), String>) {
+        self.log_persisted(persist, result.is_ok());
         let Some((changes, after)) = self.books.waiting.remove(&persist) else { return };
         let (ok, refusal) = (result.is_ok(), result.err().unwrap_or_default());
         if !ok {
@@ -152,7 +153,14 @@ impl Core {
                 self.gone(ended);
             }
         }
-        if kept && !self.timers.is_set(&Timer::Unsaved) {
+        if kept {
+            self.arm_unsaved();
+        }
+    }
+
+    /// Something was refused: it is offered again a little later.
+    pub(crate) fn arm_unsaved(&mut self) {
+        if !self.timers.is_set(&Timer::Unsaved) {
             let at = self.after(SAVE_AGAIN);
             self.timers.set(Timer::Unsaved, at);
         }
@@ -192,6 +200,7 @@ impl Core {
 
     /// Offers again what the store refused.
     pub(crate) fn save_again(&mut self) {
+        self.log_again();
         for (changes, after) in std::mem::take(&mut self.books.refused) {
             self.persist_all(changes, after);
         }

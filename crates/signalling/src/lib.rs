@@ -6,7 +6,8 @@
 //!
 //! What a datagram meets on its way: `core` parses it and gives it to the transactions; `admission` decides who it is
 //! from and whether it may come in; what belongs to a `leg` goes to its pair (`b2bua`), its listener (`outgoing`) or its
-//! transfer (`transfer`), which all speak through the one user agent (`ua`).
+//! transfer (`transfer`), which all speak through the one user agent (`ua`). What a process before left open is ended by
+//! `orphan`.
 //!
 //! ```
 //! use std::time::{Duration, Instant};
@@ -41,6 +42,7 @@ pub mod registrar;
 mod admission;
 mod invite;
 mod leg;
+mod orphan;
 mod outgoing;
 mod ua;
 

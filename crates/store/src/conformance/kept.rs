@@ -50,6 +50,7 @@ fn dialog(key: &str, state: DialogState) -> DialogRecord {
         transport: "udp".to_owned(),
         local_addr: "127.0.0.1:5060".parse().unwrap(),
         remote_addr: "127.0.0.1:5061".parse().unwrap(),
+        call: None,
     }
 }
 
