@@ -19,6 +19,7 @@ use tokio::time::Sleep;
 use crate::figures::{self, Sources};
 use crate::media_thread::MediaThread;
 use crate::sip_sockets::SipSockets;
+use crate::sip_streams::{Heard, SipStreams};
 
 /// API commands, media events and store answers that one turn takes of each.
 const PER_SOURCE: usize = 256;
@@ -62,6 +63,7 @@ pub(crate) struct Inbox {
 #[derive(Debug)]
 pub(crate) struct Outside {
     pub(crate) sip: SipSockets,
+    pub(crate) streams: SipStreams,
     pub(crate) media: MediaThread,
     pub(crate) writer: store::Writer,
     /// To ask whether it can be written when nothing else asks.
@@ -88,7 +90,7 @@ pub(crate) async fn run(beginning: Beginning, mut inbox: Inbox, outside: Outside
     let now = read_clocks();
     let mut outputs = Vec::new();
     let Beginning { settings, mut directory, restored, seed } = beginning;
-    directory.routes = outside.sip.routes(&directory);
+    directory.routes = outside.sip.routes(&directory, outside.streams.bound());
     let engine = Engine::new(now, settings, directory, restored, seed, &mut outputs);
     let mut task = Task {
         engine,
@@ -163,6 +165,7 @@ impl Task {
         }
         let first = tokio::select! {
             () = self.outside.sip.readable() => None,
+            () = self.outside.streams.readable() => None,
             Some(event) = inbox.media.recv() => Some(Arrived::Media(event)),
             Some(stored) = inbox.stored.recv() => Some(Arrived::Stored(stored)),
             Some(call) = inbox.commands.recv() => Some(Arrived::Command(call)),
@@ -188,6 +191,7 @@ impl Task {
         }
         let (engine, outputs) = (&mut self.engine, &mut self.outputs);
         self.outside.sip.receive(now.mono, |flow, data| engine.drive(now, Input::Sip { flow, data }, outputs));
+        self.outside.streams.receive(|heard| engine.drive(now, heard_input(heard), outputs));
         for _ in 0..PER_SOURCE {
             let Ok(event) = inbox.media.try_recv() else { break };
             self.arrived(now, Arrived::Media(event));
@@ -211,6 +215,7 @@ impl Task {
             self.stop(now);
         }
         self.carry_out(now);
+        self.outside.streams.forget_ended();
         if self.give_up_at.is_some_and(|at| at <= now.mono) {
             self.done = true;
         }
@@ -248,7 +253,7 @@ impl Task {
             }
             Control::Stop => self.stop(now),
             Control::Reload(mut seed, settings) => {
-                seed.routes = self.outside.sip.routes(&seed);
+                seed.routes = self.outside.sip.routes(&seed, self.outside.streams.bound());
                 self.drive(now, Input::Settings(settings));
                 self.drive(now, Input::Reload(seed));
             }
@@ -295,13 +300,22 @@ impl Task {
 
     fn output(&mut self, output: Output, last_words: &mut LastWords) {
         match output {
+            Output::Transmit { flow, data } if flow.transport.is_stream() => {
+                if !self.outside.streams.send(flow, data) {
+                    self.pending.push_back(Input::SipFlowClosed { flow });
+                }
+            }
             Output::Transmit { flow, data } => {
                 if !self.outside.sip.send(flow, &data) {
                     self.pending.push_back(Input::SipSendFailed { flow });
                 }
             }
-            Output::Connect { flow } => self.pending.push_back(Input::SipFlowClosed { flow }),
-            Output::Close { .. } => {}
+            Output::Connect { flow } => {
+                if !self.outside.streams.connect(flow) {
+                    self.pending.push_back(Input::SipFlowClosed { flow });
+                }
+            }
+            Output::Close { flow } => self.outside.streams.close(flow),
             Output::Media(command) => self.outside.media.send(command),
             Output::Persist { persist, changes } => {
                 if self.outside.writer.send(persist.0, changes).is_err() {
@@ -345,6 +359,7 @@ impl Task {
             media: self.outside.media.figures(),
             media_commands_dropped: self.outside.media.dropped,
             sip: self.outside.sip.counters,
+            streams: self.outside.streams.figures(),
             store: self.outside.writer.figures(),
             unanswered: self.unanswered,
         };
@@ -360,6 +375,14 @@ impl Task {
             // No room in the channel: answers are on their way that say the same.
             let _ = stored.try_send((Vec::new(), store.apply(&[]).is_ok()));
         });
+    }
+}
+
+fn heard_input(heard: Heard) -> Input {
+    match heard {
+        Heard::Opened(flow) => Input::SipFlowOpened { flow },
+        Heard::Bytes(flow, data) => Input::SipBytes { flow, data },
+        Heard::Closed(flow) => Input::SipFlowClosed { flow },
     }
 }
 

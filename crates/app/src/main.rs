@@ -18,6 +18,7 @@ mod password;
 mod serve;
 mod shell;
 mod sip_sockets;
+mod sip_streams;
 
 use std::process::ExitCode;
 
