@@ -29,6 +29,8 @@ const ROUNDS: usize = 8;
 const TURNS_IN_A_ROW: u64 = 4;
 /// After a stop, how long the last messages may take.
 const STOP_GRACE: Duration = Duration::from_millis(1500);
+/// And how long what connections have not sent yet.
+const LAST_BYTES: Duration = Duration::from_millis(500);
 /// Status and figures go out so often.
 const PUBLISH_EVERY: Duration = Duration::from_secs(1);
 /// While it is not ready, the status is looked at so often.
@@ -121,6 +123,7 @@ pub(crate) async fn run(beginning: Beginning, mut inbox: Inbox, outside: Outside
             tokio::task::yield_now().await;
         }
     }
+    task.outside.streams.flush(LAST_BYTES).await;
     task.publish(read_clocks().mono);
     // What still asks gets its 503 now; what still writes is written.
     drop(task.answers);

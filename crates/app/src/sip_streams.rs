@@ -254,6 +254,17 @@ impl SipStreams {
         true
     }
 
+    /// Until everything that waits has left, or it takes too long: the process is about to end.
+    pub(crate) async fn flush(&self, limit: Duration) {
+        let all = async {
+            while self.writers.values().any(|open| open.writer.waits()) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        // What has not left by then never will.
+        let _ = tokio::time::timeout(limit, all).await;
+    }
+
     /// Closes a connection when what waits has been sent.
     pub(crate) fn close(&mut self, flow: Flow) {
         self.writers.remove(&flow);

@@ -381,6 +381,7 @@ impl Ua {
             && dialog.flow(false) != flow
         {
             dialog.set_flow(flow);
+            self.look_right(id, flow);
         }
     }
 }

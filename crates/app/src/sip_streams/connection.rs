@@ -68,6 +68,11 @@ impl Writer {
         self.queue.try_send(data).is_ok()
     }
 
+    /// Something has not been handed to the system yet.
+    pub(super) fn waits(&self) -> bool {
+        !self.queue.is_closed() && self.line.bytes.load(Ordering::Relaxed) > 0
+    }
+
     /// Ends it without sending what waits.
     pub(super) fn abort(self) {
         self.line.aborted.store(true, Ordering::Relaxed);

@@ -151,6 +151,20 @@ fn a_connection_that_is_refused_is_told() {
 }
 
 #[test]
+fn the_last_words_of_the_process_leave() {
+    let mut bench = Bench::new(10);
+    let mut peer = bench.peer();
+    let flow = bench.opened();
+    assert!(bench.streams.send(flow, Bytes::from_static(b"BYE")));
+    let Bench { runtime, streams } = bench;
+    runtime.block_on(streams.flush(LIMIT));
+    drop((streams, runtime));
+    let mut text = String::new();
+    peer.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "BYE");
+}
+
+#[test]
 fn who_never_reads_is_given_up() {
     let mut bench = Bench::new(10);
     let peer = bench.peer();

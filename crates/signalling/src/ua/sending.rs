@@ -114,7 +114,7 @@ impl Ua {
     }
 
     /// Via and Contact of a leg show the transport that its messages go by now.
-    fn look_right(&mut self, id: LegId, flow: Flow) {
+    pub(crate) fn look_right(&mut self, id: LegId, flow: Flow) {
         let Some(dialog) = self.leg(id).and_then(|leg| leg.dialog.as_ref()) else { return };
         if dialog.local().transport == flow.transport {
             return;
