@@ -188,6 +188,32 @@ fn a_trunk_that_takes_no_connection_is_503_and_left_alone_for_a_while() {
 }
 
 #[test]
+fn a_trunk_that_rings_may_lose_its_connection() {
+    let mut net = tcp_trunk();
+    let mut answered = Call::out(&mut net, ANNA, "+4799999999", agreed());
+    let cancelled = Call::out(&mut net, BO, "+4788888888", agreed());
+    net.open(TRUNK);
+    let (one, two) = (Call::incoming(&mut net, TRUNK), Call::incoming(&mut net, TRUNK));
+    one.ring(&mut net, 180, None);
+    two.ring(&mut net, 180, None);
+    net.cut(TRUNK);
+    net.expect(ANNA, "180");
+    net.nothing(ANNA); // the trunk may answer by another connection (RFC 3261 §18.2.2)
+    net.open(TRUNK_TCP);
+    let text = response_text(&one.invite, 200, &one.tag, TRUNK_TCP, "", agreed().as_deref());
+    net.bytes(TRUNK_TCP, text);
+    answered.established(&mut net);
+    // And it is cancelled by a connection of ours.
+    net.expect(BO, "180");
+    cancelled.cancel(&mut net);
+    assert_eq!(net.connects.last(), Some(&tcp(TRUNK)));
+    net.open(TRUNK);
+    net.flush(TRUNK_TCP);
+    let cancel = net.expect(TRUNK, "CANCEL");
+    assert_eq!(cancel.call_id(), two.call_id);
+}
+
+#[test]
 fn a_connection_that_does_not_come_about_is_given_up() {
     let mut net = tcp_trunk();
     Call::out(&mut net, ANNA, "+4799999999", agreed());

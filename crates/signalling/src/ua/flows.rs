@@ -127,6 +127,9 @@ impl Ua {
     }
 
     fn way_back(&mut self, flow: Flow, data: &Bytes) -> Option<Flow> {
+        if data.starts_with(b"CANCEL ") {
+            return self.reach(flow, false).then_some(flow); // its INVITE went there, and still rings
+        }
         let response = Message::parse(data.clone(), &Limits::default()).ok().filter(|message| !message.is_request())?;
         let port = response.top_via().port.unwrap_or(5060);
         let there = self.aliased(Flow { remote: SocketAddr::new(flow.remote.ip(), port), ..flow });
@@ -160,7 +163,7 @@ impl Ua {
 
     /// Whom we open connections to: trunks and fixed contacts. A registered phone opens its own, and nobody else makes
     /// us connect to anything.
-    fn may_connect(&self, remote: SocketAddr) -> bool {
+    pub(crate) fn may_connect(&self, remote: SocketAddr) -> bool {
         let index = &self.door.index;
         let is_next_hop = || index.peers().trunks.iter().any(|trunk| unmapped(trunk.next_hop) == unmapped(remote));
         remote.port() != 0

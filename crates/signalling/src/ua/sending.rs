@@ -29,8 +29,8 @@ impl Ua {
         let id = self.transactions.request(now, flow, message, &mut self.steps);
         self.clients.insert(id, purpose);
         if !reached {
-            let status = self.failure_of(flow);
-            self.transactions.connection_failed(now, flow, status, false, &mut self.steps);
+            let (status, patient) = (self.failure_of(flow), self.may_connect(flow.remote));
+            self.transactions.connection_failed(now, flow, status, patient, &mut self.steps);
         }
         id
     }
