@@ -7,3 +7,4 @@
 mod demo;
 mod load;
 mod phones;
+mod tcp;

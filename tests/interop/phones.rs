@@ -36,7 +36,14 @@ fn caller(folder: &std::path::Path, port: u16, engine: &Engine, milliseconds: u3
 }
 
 fn anna<'a>(engine: &'a Engine) -> Account<'a> {
-    Account { user: "anna", password: "anna-secret", registrar: &engine.sip, ip: "127.0.0.1", hz: 440.0 }
+    Account {
+        user: "anna",
+        password: "anna-secret",
+        registrar: &engine.sip,
+        transport: "udp",
+        ip: "127.0.0.1",
+        hz: 440.0,
+    }
 }
 
 #[test]
@@ -71,7 +78,14 @@ fn baresip_as_listener_hears_both_and_is_never_heard() {
     let agent = Baresip::start(&folder, &anna(&engine));
     let listener = Baresip::start(
         &folder,
-        &Account { user: "sue", password: "sue-secret", registrar: &engine.sip, ip: "127.0.0.1", hz: 1500.0 },
+        &Account {
+            user: "sue",
+            password: "sue-secret",
+            registrar: &engine.sip,
+            transport: "udp",
+            ip: "127.0.0.1",
+            hz: 1500.0,
+        },
     );
     engine.order("anna", &json!({"user": "sue"}));
     assert_eq!(caller(&folder, port, &engine, 5000).finish().0, 1, "the call went through: {}", agent.says());

@@ -19,6 +19,7 @@ use tokio::time::Sleep;
 use crate::figures::{self, Sources};
 use crate::media_thread::MediaThread;
 use crate::sip_sockets::SipSockets;
+use crate::sip_streams::{Heard, SipStreams};
 
 /// API commands, media events and store answers that one turn takes of each.
 const PER_SOURCE: usize = 256;
@@ -28,6 +29,8 @@ const ROUNDS: usize = 8;
 const TURNS_IN_A_ROW: u64 = 4;
 /// After a stop, how long the last messages may take.
 const STOP_GRACE: Duration = Duration::from_millis(1500);
+/// And how long what connections have not sent yet.
+const LAST_BYTES: Duration = Duration::from_millis(500);
 /// Status and figures go out so often.
 const PUBLISH_EVERY: Duration = Duration::from_secs(1);
 /// While it is not ready, the status is looked at so often.
@@ -62,6 +65,7 @@ pub(crate) struct Inbox {
 #[derive(Debug)]
 pub(crate) struct Outside {
     pub(crate) sip: SipSockets,
+    pub(crate) streams: SipStreams,
     pub(crate) media: MediaThread,
     pub(crate) writer: store::Writer,
     /// To ask whether it can be written when nothing else asks.
@@ -88,7 +92,7 @@ pub(crate) async fn run(beginning: Beginning, mut inbox: Inbox, outside: Outside
     let now = read_clocks();
     let mut outputs = Vec::new();
     let Beginning { settings, mut directory, restored, seed } = beginning;
-    directory.routes = outside.sip.routes(&directory);
+    directory.routes = outside.sip.routes(&directory, outside.streams.bound());
     let engine = Engine::new(now, settings, directory, restored, seed, &mut outputs);
     let mut task = Task {
         engine,
@@ -119,6 +123,7 @@ pub(crate) async fn run(beginning: Beginning, mut inbox: Inbox, outside: Outside
             tokio::task::yield_now().await;
         }
     }
+    task.outside.streams.flush(LAST_BYTES).await;
     task.publish(read_clocks().mono);
     // What still asks gets its 503 now; what still writes is written.
     drop(task.answers);
@@ -163,6 +168,7 @@ impl Task {
         }
         let first = tokio::select! {
             () = self.outside.sip.readable() => None,
+            () = self.outside.streams.readable() => None,
             Some(event) = inbox.media.recv() => Some(Arrived::Media(event)),
             Some(stored) = inbox.stored.recv() => Some(Arrived::Stored(stored)),
             Some(call) = inbox.commands.recv() => Some(Arrived::Command(call)),
@@ -188,6 +194,7 @@ impl Task {
         }
         let (engine, outputs) = (&mut self.engine, &mut self.outputs);
         self.outside.sip.receive(now.mono, |flow, data| engine.drive(now, Input::Sip { flow, data }, outputs));
+        self.outside.streams.receive(|heard| engine.drive(now, heard_input(heard), outputs));
         for _ in 0..PER_SOURCE {
             let Ok(event) = inbox.media.try_recv() else { break };
             self.arrived(now, Arrived::Media(event));
@@ -211,6 +218,7 @@ impl Task {
             self.stop(now);
         }
         self.carry_out(now);
+        self.outside.streams.forget_ended();
         if self.give_up_at.is_some_and(|at| at <= now.mono) {
             self.done = true;
         }
@@ -248,7 +256,7 @@ impl Task {
             }
             Control::Stop => self.stop(now),
             Control::Reload(mut seed, settings) => {
-                seed.routes = self.outside.sip.routes(&seed);
+                seed.routes = self.outside.sip.routes(&seed, self.outside.streams.bound());
                 self.drive(now, Input::Settings(settings));
                 self.drive(now, Input::Reload(seed));
             }
@@ -295,11 +303,22 @@ impl Task {
 
     fn output(&mut self, output: Output, last_words: &mut LastWords) {
         match output {
+            Output::Transmit { flow, data } if flow.transport.is_stream() => {
+                if !self.outside.streams.send(flow, data) {
+                    self.pending.push_back(Input::SipFlowClosed { flow });
+                }
+            }
             Output::Transmit { flow, data } => {
                 if !self.outside.sip.send(flow, &data) {
                     self.pending.push_back(Input::SipSendFailed { flow });
                 }
             }
+            Output::Connect { flow } => {
+                if !self.outside.streams.connect(flow) {
+                    self.pending.push_back(Input::SipFlowClosed { flow });
+                }
+            }
+            Output::Close { flow } => self.outside.streams.close(flow),
             Output::Media(command) => self.outside.media.send(command),
             Output::Persist { persist, changes } => {
                 if let Err(full) = self.outside.writer.send(persist.0, changes) {
@@ -346,6 +365,7 @@ impl Task {
             media: self.outside.media.figures(),
             media_commands_dropped: self.outside.media.dropped,
             sip: self.outside.sip.counters,
+            streams: self.outside.streams.figures(),
             store: self.outside.writer.figures(),
             store_unreadable: self.outside.store.unreadable(),
             unanswered: self.unanswered,
@@ -373,6 +393,14 @@ impl Task {
             }
         }
         self.store_fault = fault;
+    }
+}
+
+fn heard_input(heard: Heard) -> Input {
+    match heard {
+        Heard::Opened(flow) => Input::SipFlowOpened { flow },
+        Heard::Bytes(flow, data) => Input::SipBytes { flow, data },
+        Heard::Closed(flow) => Input::SipFlowClosed { flow },
     }
 }
 

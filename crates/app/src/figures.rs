@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::media_thread::MediaFigures;
 use crate::sip_sockets::SipCounters;
+use crate::sip_streams::StreamFigures;
 
 /// Where the figures come from.
 #[derive(Debug)]
@@ -13,6 +14,7 @@ pub(crate) struct Sources {
     pub(crate) media: MediaFigures,
     pub(crate) media_commands_dropped: u64,
     pub(crate) sip: SipCounters,
+    pub(crate) streams: StreamFigures,
     pub(crate) store: store::WriterFigures,
     pub(crate) store_unreadable: u64,
     pub(crate) unanswered: u64,
@@ -82,8 +84,8 @@ fn media_counters(from: &Sources) -> [(&'static str, u64); 28] {
     ]
 }
 
-fn shell_counters(from: &Sources) -> [(&'static str, u64); 11] {
-    let (sip, store) = (&from.sip, &from.store);
+fn shell_counters(from: &Sources) -> [(&'static str, u64); 17] {
+    let (sip, streams, store) = (&from.sip, &from.streams, &from.store);
     [
         ("sip_datagrams_received", sip.received),
         ("sip_datagrams_sent", sip.sent),
@@ -91,6 +93,12 @@ fn shell_counters(from: &Sources) -> [(&'static str, u64); 11] {
         ("sip_sends_full", sip.send_full),
         ("sip_sends_failed", sip.send_failed),
         ("sip_sends_without_socket", sip.no_socket),
+        ("sip_connections_accepted", streams.accepted),
+        ("sip_accepts_failed", streams.accepts_failed),
+        ("sip_accepts_refused", streams.accepts_refused),
+        ("sip_stream_bytes_received", streams.bytes_received),
+        ("sip_stream_bytes_sent", streams.bytes_sent),
+        ("sip_stream_queues_full", streams.queues_full),
         ("store_changes_written", store.written),
         ("store_changes_failed", store.failed),
         ("store_changes_refused", store.refused),
@@ -99,7 +107,7 @@ fn shell_counters(from: &Sources) -> [(&'static str, u64); 11] {
     ]
 }
 
-fn gauges(from: &Sources) -> [(&'static str, f64); 14] {
+fn gauges(from: &Sources) -> [(&'static str, f64); 16] {
     let (sizes, media) = (&from.sizes, &from.media);
     [
         ("calls", gauge(sizes.calls)),
@@ -111,6 +119,8 @@ fn gauges(from: &Sources) -> [(&'static str, f64); 14] {
         ("sip_transactions", gauge(sizes.signalling.transactions)),
         ("sip_transfers", gauge(sizes.signalling.transfers)),
         ("sip_bindings", gauge(sizes.signalling.bindings)),
+        ("sip_connections", gauge(sizes.signalling.connections)),
+        ("sip_stream_sockets", gauge(from.streams.open)),
         ("media_streams", gauge(media.streams)),
         ("media_listeners", gauge(media.listeners)),
         ("media_ports_in_use", gauge(media.ports_in_use)),

@@ -4,8 +4,8 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::config::Config;
 
-/// Descriptors besides media: SIP, HTTP connections, the store.
-const OTHERS: u64 = 4096 + 256;
+/// Descriptors besides media and SIP connections: SIP sockets, HTTP connections, the store.
+const OTHERS: u64 = 4096 + 512;
 
 /// Raises the descriptor limit as far as it goes, and warns if that may not be enough.
 pub(crate) fn check(config: &Config) {
@@ -17,7 +17,9 @@ pub(crate) fn check(config: &Config) {
             Err(error) => tracing::warn!(%error, "the limit of open files cannot be raised"),
         }
     }
-    let needed = descriptors(config.media.ports, config.sip.max_calls, config.media.port_pool);
+    let connections = u64::try_from(config.sip.max_connections).unwrap_or(u64::MAX);
+    let media = descriptors(config.media.ports, config.sip.max_calls, config.media.port_pool);
+    let needed = media.saturating_add(connections);
     if let Some(limit) = limit.current.filter(|limit| *limit < needed) {
         tracing::warn!(
             limit,

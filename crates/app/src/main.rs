@@ -20,6 +20,7 @@ mod retention;
 mod serve;
 mod shell;
 mod sip_sockets;
+mod sip_streams;
 
 use std::process::ExitCode;
 

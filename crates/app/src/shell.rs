@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use api::Api;
+use signalling::transport::Transport;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::Config;
@@ -16,6 +17,7 @@ use crate::engine_task::{self, Beginning, Control, Inbox, Outside};
 use crate::media_thread::{MediaThread, Setup};
 use crate::retention;
 use crate::sip_sockets::{self, SipSockets};
+use crate::sip_streams::{self, SipStreams};
 
 /// API commands under way; above, 503.
 const COMMANDS: usize = 1024;
@@ -33,7 +35,7 @@ const HTTP_GRACE: Duration = Duration::from_millis(500);
 /// Where it listens.
 #[derive(Clone, Debug)]
 pub(crate) struct Bound {
-    pub(crate) sip: Vec<SocketAddr>,
+    pub(crate) sip: Vec<(Transport, SocketAddr)>,
     pub(crate) http: SocketAddr,
     /// First and last media port, and the address that descriptions show.
     pub(crate) media: (u16, u16),
@@ -42,8 +44,8 @@ pub(crate) struct Bound {
 
 impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for sip in &self.sip {
-            write!(f, "udp:{sip} ")?;
+        for (transport, addr) in &self.sip {
+            write!(f, "{}:{addr} ", transport.name())?;
         }
         write!(f, "http://{} media:{}:{}-{}", self.http, self.media_address, self.media.0, self.media.1)
     }
@@ -78,12 +80,14 @@ impl Shell {
     /// # Errors
     /// The first thing that could not be had: an address, the store, a thread.
     pub(crate) fn start(config: &Config) -> Result<Self, StartError> {
-        let sip = sip_sockets::bind(&config.sip.listen)
+        let sip = sip_sockets::bind(&config.sip.addrs(Transport::Udp))
             .map_err(|(addr, error)| cannot("bind", &format!("udp:{addr}"), &error))?;
+        let streams = sip_streams::bind(&config.sip.addrs(Transport::Tcp))
+            .map_err(|(addr, error)| cannot("bind", &format!("tcp:{addr}"), &error))?;
         let http = std::net::TcpListener::bind(config.api_listen)
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
             .map_err(|error| cannot("bind", &format!("http://{}", config.api_listen), &error))?;
-        let bound = bound(config, &sip, &http)?;
+        let bound = bound(config, &sip, &streams, &http)?;
         let store = store::open(&config.store_url).map_err(|error| cannot("open", &config.store_url, &error))?;
         let restored = store.restore().map_err(|error| cannot("read", &config.store_url, &error))?;
         let (commands, commands_in) = mpsc::channel(COMMANDS);
@@ -100,8 +104,11 @@ impl Shell {
         // On the store's own thread, which may wait for the engine; the engine never waits for it.
         let written = move |tokens, result| drop(answers.blocking_send((tokens, result)));
         let writer = store::Writer::spawn(Arc::clone(&store), written);
+        let mut settings = config.engine();
+        settings.signalling.listen = bound.sip.iter().filter(|(transport, _)| transport.is_stream()).copied().collect();
+        let connections_max = settings.signalling.connections.total + settings.signalling.connections.connecting;
         let beginning = Beginning {
-            settings: config.engine(),
+            settings,
             directory: config.directory.clone(),
             restored,
             seed: random_seed().map_err(|error| cannot("read", "randomness", &error))?,
@@ -113,9 +120,17 @@ impl Shell {
         let run = move || -> io::Result<()> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
-                let sip = SipSockets::new(sip)?;
-                let outside =
-                    Outside { sip, media, writer, store: store_there, stored, api: api_there, status, ready: ready_in };
+                let outside = Outside {
+                    sip: SipSockets::new(sip)?,
+                    streams: SipStreams::new(streams, connections_max)?,
+                    media,
+                    writer,
+                    store: store_there,
+                    stored,
+                    api: api_there,
+                    status,
+                    ready: ready_in,
+                };
                 engine_task::run(beginning, inbox, outside).await;
                 Ok(())
             })
@@ -180,9 +195,16 @@ fn cannot(what: &str, thing: &str, error: &dyn fmt::Display) -> StartError {
     StartError(format!("cannot {what} {thing}: {error}"))
 }
 
-fn bound(config: &Config, sip: &[std::net::UdpSocket], http: &std::net::TcpListener) -> Result<Bound, StartError> {
+fn bound(
+    config: &Config,
+    sip: &[std::net::UdpSocket],
+    streams: &[std::net::TcpListener],
+    http: &std::net::TcpListener,
+) -> Result<Bound, StartError> {
     let unnamed = |error: io::Error| cannot("name", "a socket", &error);
-    let sip: io::Result<Vec<SocketAddr>> = sip.iter().map(std::net::UdpSocket::local_addr).collect();
+    let datagrams = sip.iter().map(|socket| Ok((Transport::Udp, socket.local_addr()?)));
+    let streams = streams.iter().map(|listener| Ok((Transport::Tcp, listener.local_addr()?)));
+    let sip: io::Result<Vec<(Transport, SocketAddr)>> = datagrams.chain(streams).collect();
     Ok(Bound {
         sip: sip.map_err(unnamed)?,
         http: http.local_addr().map_err(unnamed)?,
@@ -223,7 +245,7 @@ fn media_setup(config: &Config, announced: IpAddr) -> Result<Setup, StartError> 
 fn status(bound: &Bound) -> api::Status {
     api::Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        sip: bound.sip.iter().map(|addr| format!("udp:{addr}")).collect(),
+        sip: bound.sip.iter().map(|(transport, addr)| format!("{}:{addr}", transport.name())).collect(),
         http: bound.http.to_string(),
         media: format!("{}:{}-{}", bound.media_address, bound.media.0, bound.media.1),
         ..api::Status::default()

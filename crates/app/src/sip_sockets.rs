@@ -13,8 +13,6 @@ use signalling::transport::{Flow, Transport};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 
-use crate::config::Listen;
-
 /// Datagrams taken from one socket before anything else has its turn.
 const PER_SOCKET: usize = 64;
 /// Wish for the receive buffer: a burst of calls while the engine is busy. The system may give less.
@@ -45,8 +43,8 @@ pub(crate) struct SipCounters {
 ///
 /// # Errors
 /// The address and why.
-pub(crate) fn bind(listens: &[Listen]) -> Result<Vec<std::net::UdpSocket>, (SocketAddr, io::Error)> {
-    listens.iter().map(|listen| bind_one(listen.addr).map_err(|error| (listen.addr, error))).collect()
+pub(crate) fn bind(addrs: &[SocketAddr]) -> Result<Vec<std::net::UdpSocket>, (SocketAddr, io::Error)> {
+    addrs.iter().map(|addr| bind_one(*addr).map_err(|error| (*addr, error))).collect()
 }
 
 fn bind_one(addr: SocketAddr) -> io::Result<std::net::UdpSocket> {
@@ -131,24 +129,17 @@ impl SipSockets {
         true
     }
 
-    /// Which of our addresses leads to each host of the directory that may be called before it has called.
-    pub(crate) fn routes(&self, directory: &Seed) -> Vec<(IpAddr, SocketAddr)> {
+    /// Which of our addresses leads to each host of the directory that may be called before it has called. Without a
+    /// socket here it is one where connections are taken.
+    pub(crate) fn routes(&self, directory: &Seed, streams: &[SocketAddr]) -> Vec<(IpAddr, SocketAddr)> {
+        let own: Vec<SocketAddr> = self.sockets.iter().map(|(_, bound)| *bound).collect();
+        let bound = if own.is_empty() { streams } else { &own };
         let agents = directory.agents.iter().map(|agent| &agent.phone);
         let phones = agents.chain(directory.users.iter().map(|user| &user.phone));
         let contacts = phones.filter_map(|phone| phone.contact.as_ref().map(|(_, addr)| addr.ip()));
         let hosts: BTreeSet<IpAddr> =
             contacts.chain(directory.trunks.iter().map(|trunk| trunk.next_hop.ip())).collect();
-        hosts.into_iter().filter_map(|host| Some((host, self.route(host)?))).collect()
-    }
-
-    /// By the system's routing table: the socket of that address, else one for all addresses, else any of the family.
-    fn route(&self, host: IpAddr) -> Option<SocketAddr> {
-        let ip = route_to(host)?;
-        let bound = || self.sockets.iter().map(|(_, bound)| *bound);
-        let own = bound().find(|bound| bound.ip() == ip);
-        let any = || bound().find(|bound| bound.ip().is_unspecified() && bound.is_ipv4() == host.is_ipv4());
-        let family = || bound().find(|bound| bound.is_ipv4() == host.is_ipv4());
-        own.or_else(|| any().map(|bound| SocketAddr::new(ip, bound.port()))).or_else(family)
+        hosts.into_iter().filter_map(|host| Some((host, route(bound, host)?))).collect()
     }
 
     /// The socket that is bound to the flow's address, else one that stands for all addresses, else any of its family.
@@ -173,6 +164,16 @@ impl SipSockets {
         }
         best.map(|(_, socket)| socket)
     }
+}
+
+/// By the system's routing table: the socket of that address, else one for all addresses, else any of the family.
+fn route(bound: &[SocketAddr], host: IpAddr) -> Option<SocketAddr> {
+    let ip = route_to(host)?;
+    let bound = || bound.iter().copied();
+    let own = bound().find(|bound| bound.ip() == ip);
+    let any = || bound().find(|bound| bound.ip().is_unspecified() && bound.is_ipv4() == host.is_ipv4());
+    let family = || bound().find(|bound| bound.is_ipv4() == host.is_ipv4());
+    own.or_else(|| any().map(|bound| SocketAddr::new(ip, bound.port()))).or_else(family)
 }
 
 /// Which of our addresses leads to a peer, for sockets that are bound to all of them.
@@ -218,7 +219,7 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(10);
 
     fn on(addrs: &[&str]) -> (tokio::runtime::Runtime, SipSockets) {
-        let listens: Vec<Listen> = addrs.iter().map(|addr| Listen { addr: addr.parse().unwrap() }).collect();
+        let listens: Vec<SocketAddr> = addrs.iter().map(|addr| addr.parse().unwrap()).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let sockets = runtime.block_on(async { SipSockets::new(bind(&listens).unwrap()).unwrap() });
         (runtime, sockets)
@@ -280,11 +281,14 @@ mod tests {
         let directory = Seed { trunks: vec![trunk("127.0.0.9:5060"), trunk("[::1]:5060")], ..Seed::default() };
         let (_runtime, sockets) = on(&["127.0.0.2:0", "0.0.0.0:0"]);
         let wildcard = sockets.sockets[1].1.port();
-        let routes = sockets.routes(&directory);
+        let routes = sockets.routes(&directory, &[]);
         assert_eq!(routes, [(IpAddr::from([127, 0, 0, 9]), SocketAddr::from(([127, 0, 0, 1], wildcard)))]);
         let (_runtime, sockets) = on(&["127.0.0.1:0", "0.0.0.0:0"]);
         let own = sockets.sockets[0].1;
-        assert_eq!(sockets.routes(&directory)[0].1, own);
+        assert_eq!(sockets.routes(&directory, &[])[0].1, own);
+        let (_runtime, none) = on(&[]);
+        let streams = ["0.0.0.0:5070".parse().unwrap()];
+        assert_eq!(none.routes(&directory, &streams)[0].1, "127.0.0.1:5070".parse().unwrap());
     }
 
     #[test]
@@ -302,7 +306,7 @@ mod tests {
     fn an_address_that_is_taken_is_named() {
         let first = bind_one("127.0.0.1:0".parse().unwrap()).unwrap();
         let addr = first.local_addr().unwrap();
-        let (named, error) = bind(&[Listen { addr }]).unwrap_err();
+        let (named, error) = bind(&[addr]).unwrap_err();
         assert_eq!((named, error.kind()), (addr, io::ErrorKind::AddrInUse));
     }
 }

@@ -143,7 +143,7 @@ fn the_shipped_configuration_is_good() {
 #[test]
 fn a_wrong_configuration_ends_with_2_and_every_error() {
     let folder = Folder::new("wrong");
-    let config = folder.write("[sip]\nlisten = [\"tcp:0.0.0.0:5060\"]\nmax_cals = 7\n");
+    let config = folder.write("[sip]\nlisten = [\"tls:0.0.0.0:5061\"]\nmax_cals = 7\n");
     for command in ["check", "serve"] {
         let output = run(&[command, "--config", config.to_str().unwrap()]);
         assert_eq!(output.status.code(), Some(2), "{command}");
@@ -152,7 +152,7 @@ fn a_wrong_configuration_ends_with_2_and_every_error() {
         assert_eq!(
             errors.lines().collect::<Vec<_>>(),
             [
-                format!("{path}:2:11: sip.listen: tcp: not in this version"),
+                format!("{path}:2:11: sip.listen: tls: not in this version"),
                 format!("{path}:3:1: sip.max_cals: unknown key, did you mean `max_calls`?"),
             ],
             "{command}"

@@ -19,6 +19,8 @@ pub struct Account<'a> {
     pub password: &'a str,
     /// The engine's SIP address.
     pub registrar: &'a str,
+    /// `udp` or `tcp`.
+    pub transport: &'a str,
     /// Its address: 127.0.0.1, from which the system sends what baresip sends by a socket on 0.0.0.0.
     pub ip: &'a str,
     /// What it says.
@@ -42,8 +44,11 @@ impl Baresip {
         );
         std::fs::write(folder.join("config"), config).unwrap();
         let line = format!(
-            "<sip:{}@medlytt.test;transport=udp>;auth_pass={};answermode=auto;regint=60;outbound=\"sip:{};transport=udp\"\n",
-            account.user, account.password, account.registrar
+            "<sip:{}@medlytt.test;transport={transport}>;auth_pass={};answermode=auto;regint=60;outbound=\"sip:{};transport={transport}\"\n",
+            account.user,
+            account.password,
+            account.registrar,
+            transport = account.transport,
         );
         std::fs::write(folder.join("accounts"), line).unwrap();
         std::fs::write(folder.join("contacts"), "").unwrap();

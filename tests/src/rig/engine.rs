@@ -15,7 +15,9 @@ const TOKEN_SHA256: &str = "0de620316c1dcd3bf34bd07e6a506d0c435e53aa6420d91b2a3b
 /// The running engine; killed when dropped.
 pub struct Engine {
     process: Child,
+    /// Its address over UDP, and over TCP.
     pub sip: String,
+    pub sip_tcp: String,
     api: String,
     pub folder: PathBuf,
 }
@@ -48,7 +50,7 @@ impl Engine {
     pub fn start(name: &str, parties: &str) -> Self {
         let folder = folder(name);
         let config = format!(
-            "[sip]\nlisten = [\"udp:127.0.0.1:0\"]\ndomain = \"medlytt.test\"\n\n[media]\naddress = \"127.0.0.1\"\nports = \"{}\"\n\n\
+            "[sip]\nlisten = [\"udp:127.0.0.1:0\", \"tcp:127.0.0.1:0\"]\ndomain = \"medlytt.test\"\n\n[media]\naddress = \"127.0.0.1\"\nports = \"{}\"\n\n\
              [api]\nlisten = \"127.0.0.1:0\"\n\n[store]\nurl = \"sqlite:{}\"\n\n\
              [monitoring]\naccess_number = \"+4721000000\"\nheaders = {{ queue = \"X-Queue\" }}\n\n\
              [[user]]\nid = \"admin\"\nname = \"Admin\"\nrole = \"admin\"\ntoken_hash = \"sha256:{TOKEN_SHA256}\"\n\n{parties}",
@@ -74,8 +76,9 @@ impl Engine {
             line.split_whitespace().find_map(|w| w.trim_end_matches(',').split_once(prefix).map(|(_, a)| a.to_owned()))
         };
         let sip = find("udp:").unwrap_or_else(|| panic!("no SIP address in {line:?}; see {}", folder.display()));
+        let sip_tcp = find("tcp:").unwrap_or_else(|| panic!("no SIP address over TCP in {line:?}"));
         let api = find("http://").unwrap_or_else(|| panic!("no API address in {line:?}"));
-        let engine = Self { process, sip, api: api.trim_end_matches('/').to_owned(), folder };
+        let engine = Self { process, sip, sip_tcp, api: api.trim_end_matches('/').to_owned(), folder };
         engine.until_ready();
         engine
     }
@@ -117,6 +120,14 @@ impl Engine {
             .body_mut()
             .read_json()
             .unwrap()
+    }
+
+    /// A counter (0 before it counted anything).
+    pub fn metric(&self, counter: &str) -> f64 {
+        let url = format!("http://{}/metrics", self.api);
+        let text = ureq::get(url).call().unwrap().body_mut().read_to_string().unwrap();
+        let value = text.lines().find_map(|line| line.strip_prefix(&format!("medlytt_{counter}_total ")));
+        value.map_or(0.0, |value| value.parse().unwrap())
     }
 
     /// What the engine logged.

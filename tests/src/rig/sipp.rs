@@ -1,7 +1,7 @@
 //! SIPp processes and their figures.
 
 use std::collections::HashMap;
-use std::net::UdpSocket;
+use std::net::{TcpListener, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -55,6 +55,12 @@ impl Sipp {
     /// Waits until a SIPp that answers has bound its port.
     pub fn listening(self, ip: &str, port: u16) -> Self {
         until("SIPp listens", Duration::from_secs(5), || UdpSocket::bind((ip, port)).is_err());
+        self
+    }
+
+    /// The same over TCP.
+    pub fn accepting(self, ip: &str, port: u16) -> Self {
+        until("SIPp takes connections", Duration::from_secs(5), || TcpListener::bind((ip, port)).is_err());
         self
     }
 

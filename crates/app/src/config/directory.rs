@@ -5,13 +5,12 @@ use std::collections::HashMap;
 use engine::directory::{AgentSeed, PhoneSeed, Seed, TrunkSeed, UserSeed};
 use engine::view::Role;
 
-use super::Resolver;
 use super::section::{Given, Section};
-use super::values::{parse_name, parse_network, parse_sip_uri, parse_token_hash};
+use super::values::{Reach, parse_name, parse_network, parse_sip_uri, parse_token_hash};
 
 /// Reads the directory and the users' secrets.
-pub(super) fn directory(root: &Section<'_>, resolver: &dyn Resolver, ipv6: bool) -> (Seed, Vec<api::Credential>) {
-    let mut names = Names { resolver, ipv6, taken: HashMap::new() };
+pub(super) fn directory(root: &Section<'_>, reach: Reach<'_>) -> (Seed, Vec<api::Credential>) {
+    let mut names = Names { reach, taken: HashMap::new() };
     let trunks = root.tables("trunk", "name").iter().filter_map(|section| trunk(section, &mut names)).collect();
     let agents: Vec<AgentSeed> =
         root.tables("agent", "id").iter().filter_map(|section| agent(section, &mut names)).collect();
@@ -34,8 +33,7 @@ pub(super) fn directory(root: &Section<'_>, resolver: &dyn Resolver, ipv6: bool)
 
 /// What may stand only once in a configuration, and who has it; and how hosts are resolved.
 struct Names<'r> {
-    resolver: &'r dyn Resolver,
-    ipv6: bool,
+    reach: Reach<'r>,
     taken: HashMap<(Space, String), String>,
 }
 
@@ -67,8 +65,7 @@ fn trunk(section: &Section<'_>, names: &mut Names<'_>) -> Option<TrunkSeed> {
     if let Some(name) = &name {
         names.take(Space::Trunk, name, "another trunk");
     }
-    let place =
-        section.required("uri").and_then(|given| given.parse(|text| parse_sip_uri(text, names.resolver, names.ipv6)));
+    let place = section.required("uri").and_then(|given| given.parse(|text| parse_sip_uri(text, names.reach)));
     let allow = section
         .strings("allow")
         .map(|given| given.iter().filter_map(|network| network.parse(|text| parse_network(text))).collect());
@@ -86,8 +83,11 @@ fn trunk(section: &Section<'_>, names: &mut Names<'_>) -> Option<TrunkSeed> {
     }
     section.finish();
     let (name, place) = (name?.value, place?);
-    let host =
+    let mut host =
         place.uri.port().map_or_else(|| place.uri.host().to_owned(), |port| format!("{}:{port}", place.uri.host()));
+    if let Some(transport) = place.uri.param("transport") {
+        host.push_str(&format!(";transport={}", transport.to_ascii_lowercase()));
+    }
     // Without a list the trunk's own address may call, and nobody else.
     let own = vec![(place.addr.ip(), if place.addr.is_ipv4() { 32 } else { 128 })];
     Some(TrunkSeed { name, host, next_hop: place.addr, allow: allow.unwrap_or(own), nat, offer_sendrecv })
@@ -174,8 +174,7 @@ fn role(section: &Section<'_>) -> Option<Role> {
 }
 
 fn phone(section: &Section<'_>, names: &Names<'_>) -> PhoneSeed {
-    let contact =
-        section.string("contact").and_then(|given| given.parse(|text| parse_sip_uri(text, names.resolver, names.ipv6)));
+    let contact = section.string("contact").and_then(|given| given.parse(|text| parse_sip_uri(text, names.reach)));
     PhoneSeed {
         contact: contact.map(|place| (place.uri.as_str().to_owned(), place.addr)),
         password: section.filled("password").map(|given| given.value),

@@ -21,6 +21,7 @@ use std::time::Duration;
 use engine::directory::Seed;
 use engine::view::CallDirection;
 use signalling::digest::Algorithm;
+use signalling::transport::Transport;
 
 pub(crate) use report::{Problem, Report};
 pub(crate) use values::Listen;
@@ -60,6 +61,16 @@ pub(crate) struct Sip {
     pub(crate) digest: Vec<Algorithm>,
     pub(crate) max_calls: usize,
     pub(crate) max_transactions: usize,
+    pub(crate) max_connections: usize,
+    pub(crate) max_connections_per_source: usize,
+    pub(crate) connection_idle: Duration,
+}
+
+impl Sip {
+    /// What is to be bound of a transport.
+    pub(crate) fn addrs(&self, transport: Transport) -> Vec<SocketAddr> {
+        self.listen.iter().filter(|listen| listen.transport == transport).map(|listen| listen.addr).collect()
+    }
 }
 
 /// `[media]`.
@@ -211,8 +222,12 @@ fn walk(tree: &tree::Node, listing: &listing::Listing, resolver: &dyn Resolver) 
     for later in ["page", "tls", "srtp", "webhook", "oidc", "cluster"] {
         root.not_in_this_version(later);
     }
-    let ipv6 = config.sip.listen.iter().all(|listen| listen.addr.is_ipv6());
-    let (directory, credentials) = directory::directory(&root, resolver, ipv6);
+    let reach = values::Reach {
+        resolver,
+        ipv6: config.sip.listen.iter().all(|listen| listen.addr.is_ipv6()),
+        tcp: config.sip.listen.iter().any(|listen| listen.transport == Transport::Tcp),
+    };
+    let (directory, credentials) = directory::directory(&root, reach);
     root.finish();
     Config { directory, credentials, ..config }
 }

@@ -5,9 +5,10 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use signalling::digest::Algorithm;
+use signalling::transport::Transport;
 
 use super::section::Section;
-use super::values::{ANY_DURATION, Listen, SOME_DURATION, parse_listen, parse_ports};
+use super::values::{ANY_DURATION, Listen, MINUTE_OR_MORE, SOME_DURATION, parse_listen, parse_ports};
 use super::{Log, LogFormat, Media, Sip};
 
 /// How long call records are kept where the configuration does not say.
@@ -24,7 +25,7 @@ pub(super) fn sip(root: &Section<'_>) -> Sip {
         }
         for (at, listen) in listens.iter().enumerate() {
             if listen.addr.port() != 0 && listens[..at].contains(listen) {
-                section.problem("listen", format!("udp:{} stands here twice", listen.addr));
+                section.problem("listen", format!("{}:{} stands here twice", listen.transport.name(), listen.addr));
             }
         }
         listens
@@ -40,12 +41,18 @@ pub(super) fn sip(root: &Section<'_>) -> Sip {
         given.iter().filter_map(|name| name.parse(known)).collect()
     });
     let sip = Sip {
-        listen: listen.unwrap_or_else(|| vec![Listen { addr: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 5060)) }]),
+        listen: listen.unwrap_or_else(|| {
+            let addr = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 5060));
+            [Transport::Udp, Transport::Tcp].map(|transport| Listen { transport, addr }).to_vec()
+        }),
         advertised: section.filled("advertised").map(|given| given.value),
         domain: section.filled("domain").map_or_else(|| "medlytt".to_owned(), |given| given.value),
         digest: digest.unwrap_or_else(|| vec![Algorithm::Md5]),
         max_calls: section.count("max_calls", 1..=1_000_000).unwrap_or(10_000),
         max_transactions: section.count("max_transactions", 1..=10_000_000).unwrap_or(100_000),
+        max_connections: section.count("max_connections", 1..=1_000_000).unwrap_or(4096),
+        max_connections_per_source: section.count("max_connections_per_source", 1..=1_000_000).unwrap_or(256),
+        connection_idle: section.duration("connection_idle", MINUTE_OR_MORE).unwrap_or(Duration::from_secs(300)),
     };
     section.finish();
     sip

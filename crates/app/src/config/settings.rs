@@ -76,6 +76,12 @@ impl Config {
             // Both legs of each; listeners take theirs out of the same number.
             max_legs: self.sip.max_calls.saturating_mul(2),
             max_transactions: self.sip.max_transactions,
+            connections: signalling::transport::ConnectionLimits {
+                total: self.sip.max_connections,
+                per_source: self.sip.max_connections_per_source,
+                idle: self.sip.connection_idle,
+                ..signalling::transport::ConnectionLimits::default()
+            },
             ..signalling::Settings::for_domain(&self.sip.domain)
         }
     }

@@ -96,7 +96,7 @@ fn keys(item: &toml_edit::Item, path: &str) -> BTreeSet<String> {
 fn every_error_is_named_at_once_with_its_place() {
     let text = "\
 [sip]
-listen = [\"udp:0.0.0.0:5060\", \"tcp:0.0.0.0:5060\", \"nonsense\"]
+listen = [\"udp:0.0.0.0:5060\", \"tls:0.0.0.0:5061\", \"nonsense\"]
 domian = \"pbx\"
 max_calls = \"many\"
 
@@ -127,8 +127,8 @@ contact = \"sips:anna@10.0.0.1\"
     assert_eq!(
         lines(text),
         [
-            "medlytt.toml:2:31: sip.listen: tcp: not in this version",
-            "medlytt.toml:2:51: sip.listen: must be udp:ADDRESS:PORT, not \"nonsense\"",
+            "medlytt.toml:2:31: sip.listen: tls: not in this version",
+            "medlytt.toml:2:51: sip.listen: must be udp:ADDRESS:PORT or tcp:ADDRESS:PORT, not \"nonsense\"",
             "medlytt.toml:3:1: sip.domian: unknown key, did you mean `domain`?",
             "medlytt.toml:4:13: sip.max_calls: must be an integer, not a string",
             "medlytt.toml:7:9: media.ports: must be FIRST-LAST with room for an even port and the next, not \"30000-20000\"",
@@ -239,6 +239,44 @@ listener_offer = \"sendrecv\"
 }
 
 #[test]
+fn tcp_is_listened_on_and_named() {
+    let text = "\
+[[trunk]]
+name = \"platform\"
+uri = \"sip:sbc.example.com:5070;transport=TCP\"
+[[trunk]]
+name = \"pstn\"
+uri = \"sip:10.0.0.1;transport=udp\"
+[[agent]]
+id = \"anna\"
+name = \"Anna\"
+number = \"1001\"
+contact = \"sip:anna@10.0.1.5;transport=tcp\"
+";
+    let config = good(text);
+    let listens: Vec<String> =
+        config.sip.listen.iter().map(|listen| format!("{}:{}", listen.transport.name(), listen.addr)).collect();
+    assert_eq!(listens, ["udp:0.0.0.0:5060", "tcp:0.0.0.0:5060"]);
+    let hosts: Vec<&str> = config.directory.trunks.iter().map(|trunk| trunk.host.as_str()).collect();
+    assert_eq!(hosts, ["sbc.example.com:5070;transport=tcp", "10.0.0.1;transport=udp"]);
+    let contact = config.directory.agents[0].phone.contact.as_ref().unwrap();
+    assert_eq!(contact.0, "sip:anna@10.0.1.5;transport=tcp");
+    let connections = config.engine().signalling.connections;
+    assert_eq!(connections, signalling::transport::ConnectionLimits::default(), "one default, wherever it stands");
+
+    let without = format!("[sip]\nlisten = [\"udp:127.0.0.1:0\"]\nmax_connections = 0\nconnection_idle = 30\n{text}");
+    assert_eq!(
+        lines(&without),
+        [
+            "medlytt.toml:3:19: sip.max_connections: must be 1 to 1000000, not 0",
+            "medlytt.toml:4:19: sip.connection_idle: must be 60s to 31622400s",
+            "medlytt.toml:7:7: trunk[platform].uri: transport=tcp: no tcp address stands in sip.listen",
+            "medlytt.toml:15:11: agent[anna].contact: transport=tcp: no tcp address stands in sip.listen",
+        ]
+    );
+}
+
+#[test]
 fn the_environment_overrides_the_file() {
     let variables = [
         ("MEDLYTT_SIP__LISTEN", "udp:127.0.0.1:5070,udp:127.0.0.2:5070"),
@@ -268,7 +306,7 @@ fn the_environment_overrides_the_file() {
 #[test]
 fn errors_of_the_environment_name_the_variable() {
     let variables =
-        [("MEDLYTT_SIP__LISTEN", "tcp:0.0.0.0:5060"), ("MEDLYTT_SIPP__DOMAIN", "x"), ("MEDLYTT_AGENT__ID", "x")];
+        [("MEDLYTT_SIP__LISTEN", "wss:0.0.0.0:443"), ("MEDLYTT_SIPP__DOMAIN", "x"), ("MEDLYTT_AGENT__ID", "x")];
     let report = with("[[agent]]\nid = \"a\"\nname = \"A\"\nnumber = \"1\"\n", &variables).unwrap_err().to_string();
     let lines: Vec<&str> = report.lines().collect();
     assert_eq!(
@@ -276,7 +314,7 @@ fn errors_of_the_environment_name_the_variable() {
         [
             "MEDLYTT_AGENT__ID: agent.id: a variable can set keys of sections only, and agent is an array",
             "MEDLYTT_SIPP__DOMAIN: sipp: unknown key, did you mean `sip`?",
-            "MEDLYTT_SIP__LISTEN: sip.listen: tcp: not in this version",
+            "MEDLYTT_SIP__LISTEN: sip.listen: wss: not in this version",
         ]
     );
 }

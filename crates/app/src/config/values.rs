@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use signalling::message::uri::Uri;
+use signalling::transport::Transport;
 
 use super::Resolver;
 
@@ -13,19 +14,26 @@ pub(super) const ANY_DURATION: RangeInclusive<Duration> = Duration::ZERO..=Durat
 /// Any duration but none.
 pub(super) const SOME_DURATION: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(366 * 86_400);
 
+/// Connections stay at least 32 s after their last message (RFC 3261 §18.4), and phones ping no oftener than they must.
+pub(super) const MINUTE_OR_MORE: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(366 * 86_400);
+
 /// A SIP socket to be bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Listen {
+    pub(crate) transport: Transport,
     pub(crate) addr: SocketAddr,
 }
 
-/// `udp:0.0.0.0:5060`.
+/// `udp:0.0.0.0:5060`, `tcp:0.0.0.0:5060`.
 pub(super) fn parse_listen(text: &str) -> Result<Listen, String> {
-    let form = "must be udp:ADDRESS:PORT";
+    let wrong = || format!("must be udp:ADDRESS:PORT or tcp:ADDRESS:PORT, not \"{text}\"");
     match text.split_once(':') {
-        Some(("udp", addr)) => addr.parse().map(|addr| Listen { addr }).map_err(|_| format!("{form}, not \"{text}\"")),
-        Some((transport @ ("tcp" | "tls" | "ws" | "wss"), _)) => Err(format!("{transport}: not in this version")),
-        _ => Err(format!("{form}, not \"{text}\"")),
+        Some((transport @ ("tls" | "ws" | "wss"), _)) => Err(format!("{transport}: not in this version")),
+        Some((name @ ("udp" | "tcp"), addr)) => {
+            let transport = Transport::of_name(name).ok_or_else(wrong)?;
+            addr.parse().map(|addr| Listen { transport, addr }).map_err(|_| wrong())
+        }
+        _ => Err(wrong()),
     }
 }
 
@@ -106,20 +114,33 @@ pub(super) fn parse_header(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// A SIP URI over UDP whose host was resolved.
+/// A SIP URI whose host was resolved.
 #[derive(Clone, Debug)]
 pub(super) struct Hop {
     pub(super) uri: Uri,
     pub(super) addr: SocketAddr,
 }
 
-/// `sip:kushen@10.0.1.5:5060`, resolved; an address of the SIP sockets' family is preferred.
-pub(super) fn parse_sip_uri(text: &str, resolver: &dyn Resolver, ipv6: bool) -> Result<Hop, String> {
+/// How the names in SIP URIs are judged.
+#[derive(Clone, Copy)]
+pub(super) struct Reach<'r> {
+    pub(super) resolver: &'r dyn Resolver,
+    /// An address of this family is preferred.
+    pub(super) ipv6: bool,
+    /// Connections are taken, too: without that nobody could answer over another.
+    pub(super) tcp: bool,
+}
+
+/// `sip:kushen@10.0.1.5:5060;transport=tcp`, resolved.
+pub(super) fn parse_sip_uri(text: &str, reach: Reach<'_>) -> Result<Hop, String> {
+    let Reach { resolver, ipv6, tcp } = reach;
     let wrong = || format!("must be a SIP URI such as sip:HOST:5060, not \"{text}\"");
     let uri = Uri::parse(text).ok_or_else(wrong)?;
     match (uri.scheme().to_ascii_lowercase().as_str(), uri.param("transport").map(str::to_ascii_lowercase).as_deref()) {
         ("sips", _) => return Err("sips: not in this version".to_owned()),
         ("sip", None | Some("udp")) => {}
+        ("sip", Some("tcp")) if tcp => {}
+        ("sip", Some("tcp")) => return Err("transport=tcp: no tcp address stands in sip.listen".to_owned()),
         ("sip", Some(transport)) => return Err(format!("transport={transport}: not in this version")),
         _ => return Err(wrong()),
     }

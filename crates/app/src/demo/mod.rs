@@ -48,7 +48,7 @@ fn show(args: &DemoArgs) -> Result<bool, String> {
     if !shell.until_ready(READY) {
         return Err(format!("the engine was not ready within {} s", READY.as_secs()));
     }
-    let sip = shell.bound.sip.first().copied().ok_or("the engine has no SIP socket")?;
+    let sip = shell.bound.sip.first().map(|(_, addr)| *addr).ok_or("the engine has no SIP socket")?;
     let client = Client::new(shell.bound.http, stage.token.clone());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
