@@ -55,8 +55,10 @@ pub enum ParseError {
     NotSip,
     /// A limit was passed: 513 where it can be answered.
     TooLarge(&'static str),
-    /// SIP, but broken: 400 with this phrase where Via, From, To, Call-ID and CSeq allow an answer.
+    /// SIP, but broken: 400 with this phrase where its Via allows an answer.
     Malformed(&'static str),
+    /// A method that we do not know, and CSeq names yet another: 501 rather than 400 (RFC 4475 §3.1.2.18).
+    UnknownMethod,
     /// SIP/3.0 and the like: 505.
     Version,
 }
@@ -80,20 +82,14 @@ impl Message {
         Ok(Self { raw: scan::cut(&raw, &index), index: Arc::new(index) })
     }
     /// What can be read of a request that [`Message::parse`] refused (Malformed, TooLarge, Version): enough for a
-    /// [`ResponseBuilder`] to answer it 400, 513 or 505. `None` where it must be dropped instead: a response, an ACK,
-    /// or one whose Via, From, To, Call-ID and CSeq cannot be copied into an answer.
+    /// [`ResponseBuilder`] to answer it 400, 501, 505 or 513. `None` where it must be dropped instead: a response, an ACK,
+    /// or one without a Via to answer by. What else it lacks, its answer lacks too (RFC 4475 §3.3.1).
     pub fn parse_lenient(raw: &Bytes, limits: &Limits) -> Option<Self> {
         let raw = without_leading_line_ends(raw.clone()).ok()?;
         let index = scan::scan(&raw, limits, Strictness::Lenient).ok()?;
         let message = Self { raw: scan::cut(&raw, &index), index: Arc::new(index) };
-        let first = message.index.first;
-        let present = [first.via, first.from, first.to, first.call_id, first.cseq].iter().all(|place| {
-            message.index.entries.get(usize::from(*place)).is_some_and(|entry| entry.value.from < entry.value.to)
-        });
-        let answerable = message.is_request()
-            && message.index.method != Method::Ack
-            && present
-            && Via::parse(message.top_via_text()).is_some();
+        let answerable =
+            message.is_request() && message.index.method != Method::Ack && Via::parse(message.top_via_text()).is_some();
         answerable.then_some(message)
     }
     /// Ours, or an edit of a message that was parsed: nothing to refuse.
