@@ -300,6 +300,8 @@ impl Task {
                     self.pending.push_back(Input::SipSendFailed { flow });
                 }
             }
+            Output::Connect { flow } => self.pending.push_back(Input::SipFlowClosed { flow }),
+            Output::Close { .. } => {}
             Output::Media(command) => self.outside.media.send(command),
             Output::Persist { persist, changes } => {
                 if self.outside.writer.send(persist.0, changes).is_err() {

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use jiff::Timestamp;
 use signalling::message::uri::Uri;
 use signalling::peers::{Account, FixedContact, PeerId, Peers, Trunk, TrunkId};
+use signalling::transport::Transport;
 
 use crate::persist::AgentRecord;
 use crate::view::{AgentStatus, Role, UserView};
@@ -415,10 +416,11 @@ pub(crate) fn plain_number(text: &str) -> Option<String> {
     good.then_some(plain)
 }
 
-/// Address of a contact `sip:user@IP:port`.
+/// Address of a contact `sip:user@IP:port`, which may name a transport that is served.
 pub(crate) fn contact_addr(uri: &str) -> Option<SocketAddr> {
     let uri = Uri::parse(uri)?;
-    if uri.scheme() == "sip" { uri.socket_addr() } else { None }
+    let served = uri.param("transport").is_none_or(|name| Transport::of_name(name).is_some());
+    if uri.scheme() == "sip" && served { uri.socket_addr() } else { None }
 }
 
 fn digits(text: &str) -> Option<String> {

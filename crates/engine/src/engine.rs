@@ -153,6 +153,9 @@ impl Core {
         self.now = now;
         match input {
             Input::Sip { flow, data } => self.sip_inputs.push_back(signalling::Input::Datagram { flow, data }),
+            Input::SipFlowOpened { flow } => self.sip_inputs.push_back(signalling::Input::FlowOpened { flow }),
+            Input::SipBytes { flow, data } => self.sip_inputs.push_back(signalling::Input::Bytes { flow, data }),
+            Input::SipFlowClosed { flow } => self.sip_inputs.push_back(signalling::Input::FlowClosed { flow }),
             Input::SipSendFailed { flow } => self.sip_inputs.push_back(signalling::Input::SendFailed { flow }),
             Input::Media(event) => self.media(event),
             Input::Timeout => {
@@ -249,6 +252,8 @@ impl Core {
                         signalling::Output::Transmit { flow, data } => {
                             self.out.direct.push(Output::Transmit { flow, data })
                         }
+                        signalling::Output::Connect { flow } => self.out.direct.push(Output::Connect { flow }),
+                        signalling::Output::Close { flow } => self.out.direct.push(Output::Close { flow }),
                         signalling::Output::Event(event) => self.signalled(event),
                     }
                 }

@@ -120,6 +120,23 @@ pub enum Input {
         /// The whole datagram.
         data: Bytes,
     },
+    /// A SIP connection stands: one that came in, or one that [`Output::Connect`] asked for.
+    SipFlowOpened {
+        /// Its name from now on.
+        flow: Flow,
+    },
+    /// What has come over a SIP connection, cut anywhere.
+    SipBytes {
+        /// Which connection.
+        flow: Flow,
+        /// As much as was read at once.
+        data: Bytes,
+    },
+    /// A SIP connection is gone, or could not be had. One that [`Output::Close`] ended is not told.
+    SipFlowClosed {
+        /// Which connection.
+        flow: Flow,
+    },
     /// A SIP transmit failed.
     SipSendFailed {
         /// Its flow.
@@ -305,6 +322,16 @@ pub enum Output {
         flow: Flow,
         /// One message.
         data: Bytes,
+    },
+    /// Open a SIP connection to the flow's remote address; what is sent on it meanwhile waits.
+    Connect {
+        /// Its name.
+        flow: Flow,
+    },
+    /// Close a SIP connection when what was sent on it before has gone.
+    Close {
+        /// Which.
+        flow: Flow,
     },
     /// To the media shard, in order.
     Media(media::Command),

@@ -5,20 +5,19 @@ mod authentication;
 mod body;
 mod stranger;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 
 use crate::interface::{Event, LegId, Origin, Settings};
-use crate::invite::flow_from;
 use crate::leg::{Kind, Leg, Party, State};
 use crate::message::{HeaderName, Limits, Message, Method, NameAddr, ParseError, ReplacesHeader, ResponseBuilder, Uri};
 use crate::peers::{PeerId, PeerIndex, Peers};
 use crate::registrar::Registrar;
 use crate::transaction::ServerId;
-use crate::transport::{Flow, unmapped};
+use crate::transport::{Flow, Transport, unmapped};
 use crate::ua::{ALLOW, SDP, SUPPORTED, Ua};
 
 use authentication::Credentials;
@@ -35,6 +34,8 @@ pub(crate) struct Door {
     pub(crate) index: PeerIndex,
     pub(crate) registrar: Registrar,
     pub(crate) guard: Guard,
+    /// Where we take connections.
+    listen: Vec<(Transport, SocketAddr)>,
     /// Our address that messages last came to, by family: what calls of our own start from.
     heard_v4: Option<SocketAddr>,
     heard_v6: Option<SocketAddr>,
@@ -54,6 +55,7 @@ impl Door {
             index: PeerIndex::default(),
             registrar: Registrar::new(settings.registration_min, settings.registration_max),
             guard: Guard::new(&settings.domain, seed, &settings.digest),
+            listen: settings.listen.clone(),
             heard_v4: None,
             heard_v6: None,
             denials: DenialMeter::default(),
@@ -70,21 +72,34 @@ impl Door {
     }
 
     pub(crate) fn heard_on(&mut self, flow: Flow) {
+        if flow.transport.is_stream() {
+            return; // it has another port
+        }
         match unmapped(flow.remote) {
             SocketAddr::V4(_) => self.heard_v4 = Some(flow.local),
             SocketAddr::V6(_) => self.heard_v6 = Some(flow.local),
         }
     }
 
-    /// The flow to an address that we may not have heard from yet: by its route, else by where we were heard last. Before anything was heard at all the wildcard
-    /// address stands for our socket, and the shell knows which that is.
-    pub(crate) fn flow_to(&self, remote: SocketAddr) -> Option<Flow> {
+    /// The flow to an address that we may not have heard from yet: by its route, else by where we were heard last. Before
+    /// anything was heard at all the wildcard address stands for our socket, and the shell knows which that is.
+    /// `None`: we do not listen on that transport, and so nobody could answer there.
+    pub(crate) fn flow_to(&self, remote: SocketAddr, transport: Transport) -> Option<Flow> {
         let (heard, wildcard) = match unmapped(remote) {
             SocketAddr::V4(_) => (self.heard_v4, SocketAddr::from(([0, 0, 0, 0], 5060))),
             SocketAddr::V6(_) => (self.heard_v6, SocketAddr::from(([0u16; 8], 5060))),
         };
         let local = self.index.route(remote.ip()).or(heard).unwrap_or(wildcard);
-        Some(flow_from(local, remote))
+        let local = if transport.is_stream() { self.listening(transport, local.ip())? } else { local };
+        Some(Flow { transport, local, remote })
+    }
+
+    /// Where we take connections, seen from a host that this address of ours leads to.
+    fn listening(&self, transport: Transport, ip: IpAddr) -> Option<SocketAddr> {
+        let family = |addr: &SocketAddr| addr.is_ipv4() == ip.is_ipv4();
+        let all = || self.listen.iter().filter(|(of, addr)| *of == transport && family(addr)).map(|(_, addr)| *addr);
+        let any = || all().find(|addr| addr.ip().is_unspecified()).map(|addr| SocketAddr::new(ip, addr.port()));
+        all().find(|addr| addr.ip() == ip).or_else(any).or_else(|| all().next())
     }
 
     pub(crate) fn is_reachable(&self, peer: PeerId) -> bool {
@@ -111,6 +126,11 @@ impl Door {
     /// Who speaks: a fixed contact's exact address, then a registered flow, then a trunk's network.
     pub(crate) fn who(&self, flow: Flow, from_user: &str) -> Option<Origin> {
         if let Some(account) = self.index.account_at(flow.remote, from_user) {
+            return Some(Origin::Account(account.id));
+        }
+        if flow.transport.is_stream()
+            && let Some(account) = self.index.account_on(flow.transport, flow.remote.ip(), from_user)
+        {
             return Some(Origin::Account(account.id));
         }
         let registered = self.registrar.accounts_of_flow(flow);
@@ -478,7 +498,6 @@ fn shown_caller(invite: &Message, origin: Origin) -> (String, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::Transport;
 
     #[test]
     fn a_host_is_called_from_the_address_that_leads_to_it() {
@@ -488,7 +507,7 @@ mod tests {
         door.set_peers(Arc::new(peers));
         let heard = Flow { transport: Transport::Udp, local: addr("127.0.0.1:5060"), remote: addr("127.0.0.3:5060") };
         door.heard_on(heard);
-        let local = |remote: &str| door.flow_to(addr(remote)).map(|flow| flow.local);
+        let local = |remote: &str| door.flow_to(addr(remote), Transport::Udp).map(|flow| flow.local);
         assert_eq!(local("10.0.0.9:5070"), Some(addr("10.0.0.1:5060")));
         assert_eq!(
             local("10.0.0.8:5060"),

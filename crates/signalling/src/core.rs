@@ -12,6 +12,7 @@ use crate::peers::PeerId;
 use crate::transaction::{ClientId, Happening, ServerId, Step};
 use crate::transfer::Transfers;
 use crate::transport::Flow;
+use crate::transport::framing::{Lost, Piece};
 use crate::ua::{Release, Ua};
 
 /// The whole core: the user agent, and the transfers above it.
@@ -43,13 +44,18 @@ impl Core {
         std::mem::swap(&mut self.ua.outputs, outputs);
         match input {
             Input::Datagram { flow, data } => self.datagram(now, flow, data),
+            Input::SendFailed { flow } if flow.transport.is_stream() => self.ua.flow_gone(flow),
             Input::SendFailed { flow } => self.ua.transactions.send_failed(now, flow, &mut self.ua.steps),
+            Input::FlowOpened { flow } => self.ua.flow_opened(flow),
+            Input::Bytes { flow, data } => self.stream(now, flow, &data),
+            Input::FlowClosed { flow } => self.ua.flow_gone(flow),
             Input::Timeout => {}
             Input::MediaDone { plan, ok } => self.ua.media_done(plan, ok),
             Input::Command(command) => self.command(command),
         }
         self.ua.transactions.wake(now, &mut self.ua.steps);
         self.ua.door_timers();
+        self.ua.flow_timers();
         while let Some(timer) = self.ua.due_timer() {
             self.timer(timer);
         }
@@ -71,6 +77,7 @@ impl Core {
             transactions: self.ua.transactions.len(),
             transfers: self.transfers.len(),
             bindings: self.ua.door.registrar.len(),
+            connections: self.ua.connections.len(),
         }
     }
 
@@ -97,6 +104,52 @@ impl Core {
             Err(ParseError::KeepAlive) => self.ua.count("keep_alives"),
             Err(error) => self.ua.refuse_broken(flow, &data, &error),
         }
+    }
+
+    /// One piece after the other, each with all that follows from it, as if it had come alone.
+    fn stream(&mut self, now: Instant, flow: Flow, data: &Bytes) {
+        if !self.ua.connections.has(flow) {
+            return; // it was closed meanwhile
+        }
+        if !self.ua.connections.receive(now, flow, data) {
+            return self.ua.close_flow(flow, "connections_closed_full");
+        }
+        while let Some(piece) = self.ua.connections.next(now, flow) {
+            match piece {
+                Piece::Ping => {
+                    self.ua.count("keep_alives");
+                    self.ua.transmit(flow, Bytes::from_static(b"\r\n")); // RFC 5626 §4.4.1
+                }
+                Piece::Message(data) => self.streamed(now, flow, data),
+                Piece::Lost(lost) => self.unframed(flow, &lost),
+            }
+            self.drain();
+        }
+    }
+
+    /// One message out of a stream. A broken one is answered and the next one follows; but where the parser sees another
+    /// end than the framing did, nobody knows what follows.
+    fn streamed(&mut self, now: Instant, flow: Flow, data: Bytes) {
+        match Message::parse(data.clone(), &self.limits) {
+            Ok(message) if message.bytes().len() != data.len() => {
+                let error = ParseError::Malformed("message ends elsewhere");
+                self.unframed(flow, &Lost { error, head: data, counter: "stream_framing_disputed" });
+            }
+            Ok(message) => {
+                self.ua.announced(flow, &message);
+                self.ua.transactions.receive(now, flow, message, &mut self.ua.steps);
+            }
+            Err(error) => self.ua.refuse_broken(flow, &data, &error),
+        }
+    }
+
+    /// The framing is lost: the last answer, and the end.
+    fn unframed(&mut self, flow: Flow, lost: &Lost) {
+        self.ua.count(lost.counter);
+        if lost.error != ParseError::NotSip {
+            self.ua.refuse_broken(flow, &lost.head, &lost.error);
+        }
+        self.ua.close_flow(flow, "connections_closed_framing");
     }
 
     fn command(&mut self, command: Command) {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::message::{HeaderName, Message, Method, NameAddr, RequestBuilder, Uri};
-use crate::transport::{Flow, unmapped};
+use crate::transport::{Flow, Transport, unmapped, via};
 
 /// What names a dialog.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -27,6 +27,8 @@ pub enum DialogState {
 #[derive(Clone, Debug)]
 #[allow(missing_docs)]
 pub struct Local {
+    /// Of the flow in use.
+    pub transport: Transport,
     /// `host:port` in Via and Contact for the flow in use.
     pub sent_by: String,
     pub user_agent: String,
@@ -38,9 +40,14 @@ impl Local {
     /// Our Contact, as a header value.
     #[must_use]
     pub fn contact(&self) -> String {
+        // Without the parameter it would be UDP (RFC 3263 §4.1).
+        let param = match self.transport {
+            Transport::Udp => "",
+            Transport::Tcp => ";transport=tcp",
+        };
         match self.contact_user.as_str() {
-            "" => format!("<sip:{}>", self.sent_by),
-            user => format!("<sip:{user}@{}>", self.sent_by),
+            "" => format!("<sip:{}{param}>", self.sent_by),
+            user => format!("<sip:{user}@{}{param}>", self.sent_by),
         }
     }
 }
@@ -132,8 +139,11 @@ impl Dialog {
     /// trunk (`by_target`), else the flow it came from. Follows target refreshes and a changed source.
     pub fn flow(&self, by_target: bool) -> Flow {
         let next_hop = self.route_set.first().map_or_else(|| self.remote_target.clone(), |route| party_uri(route));
-        match Uri::parse(&next_hop).filter(|_| by_target).and_then(|uri| udp_addr(&uri)) {
-            Some(remote) if remote.is_ipv4() == unmapped(self.flow.remote).is_ipv4() => self.flow_to(remote),
+        let target = Uri::parse(&next_hop).filter(|_| by_target).and_then(|uri| target(&uri, self.flow.transport));
+        match target {
+            Some((transport, remote)) if remote.is_ipv4() == unmapped(self.flow.remote).is_ipv4() => {
+                Flow { transport, ..self.flow_to(remote) }
+            }
             _ => self.flow,
         }
     }
@@ -242,7 +252,7 @@ impl Dialog {
             ),
             None => (as_request_uri(&self.remote_target), self.route_set.as_slice(), None),
         };
-        let via = format!("SIP/2.0/{} {};branch={branch};rport", self.flow.transport.as_str(), self.local.sent_by);
+        let via = via(self.local.transport, &self.local.sent_by, branch);
         let mut request = RequestBuilder::new(method, &request_uri)
             .header(HeaderName::Via, &via)
             .header(HeaderName::MaxForwards, "70");
@@ -300,12 +310,14 @@ fn as_request_uri(uri: &str) -> String {
     format!("{start}{}", kept.collect::<Vec<_>>().join(";"))
 }
 
-/// Where a URI leads over UDP without asking DNS.
-fn udp_addr(uri: &Uri) -> Option<std::net::SocketAddr> {
-    let over_udp = uri.param("transport").is_none_or(|transport| transport.eq_ignore_ascii_case("udp"));
+/// Where a URI leads without asking DNS, and how. One that names no transport leads by the one in use: a peer that
+/// speaks TCP and leaves the parameter out seldom means to be called back by UDP.
+fn target(uri: &Uri, in_use: Transport) -> Option<(Transport, std::net::SocketAddr)> {
+    let transport = uri.param("transport").map_or(Some(in_use), Transport::of_name)?;
     uri.socket_addr()
         .map(unmapped)
-        .filter(|addr| uri.scheme() == "sip" && over_udp && addr.port() != 0 && !addr.ip().is_unspecified())
+        .filter(|addr| uri.scheme() == "sip" && addr.port() != 0 && !addr.ip().is_unspecified())
+        .map(|addr| (transport, addr))
 }
 
 #[cfg(test)]
@@ -327,7 +339,12 @@ mod tests {
     }
 
     fn local() -> Local {
-        Local { sent_by: "10.0.0.1:5060".into(), user_agent: "Medlytt".into(), contact_user: "m".into() }
+        Local {
+            transport: Transport::Udp,
+            sent_by: "10.0.0.1:5060".into(),
+            user_agent: "Medlytt".into(),
+            contact_user: "m".into(),
+        }
     }
 
     /// An INVITE, or another request in its dialog, with further header lines.
@@ -504,7 +521,7 @@ mod tests {
         assert_eq!(remote(&routed, true), "10.0.0.5:5070", "the first route goes before the target");
         let by_flow = [
             "Contact: <sip:peer@trunk.example.com>\r\n",
-            "Contact: <sip:peer@192.0.2.4;transport=tcp>\r\n",
+            "Contact: <sip:peer@192.0.2.4;transport=sctp>\r\n",
             "Contact: <sips:peer@192.0.2.4>\r\n",
             "Contact: <sip:peer@0.0.0.0:5060>\r\n",
             "Contact: <sip:peer@192.0.2.4:0>\r\n",
@@ -513,6 +530,9 @@ mod tests {
         for contact in by_flow {
             assert_eq!(remote(contact, true), "203.0.113.9:40123", "{contact}");
         }
+        let over = |contact: &str| as_uas(contact).flow(true).transport;
+        assert_eq!(over("Contact: <sip:peer@192.0.2.4;transport=TCP>\r\n"), Transport::Tcp);
+        assert_eq!(over("Contact: <sip:peer@192.0.2.4>\r\n"), Transport::Udp, "the one in use");
         let named_route = format!("Record-Route: <sip:p.example.com;lr>\r\n{CONTACT}");
         assert_eq!(remote(&named_route, true), "203.0.113.9:40123", "the target must not be called past its proxy");
     }

@@ -10,7 +10,7 @@ use crate::message::Message;
 use crate::message::uri::Uri;
 use crate::peers::{PeerId, Peers, TrunkId};
 use crate::sdp::{Direction, Payload};
-use crate::transport::Flow;
+use crate::transport::{ConnectionLimits, Flow, Transport};
 
 /// One INVITE dialog usage (RFC 3261 §12): what a call has two of, and a listening one.
 ///
@@ -56,6 +56,11 @@ pub struct Settings {
     pub transfer_ring_timeout: Duration,
     /// How long an INVITE of a call may go without a final answer (Timer C, RFC 3261 §16.6): 3 min.
     pub invite_timeout: Duration,
+    /// Where connections are taken (each transport that has such, with the bound port); a transport that is not here is
+    /// not used for what we begin ourselves, either.
+    pub listen: Vec<(Transport, SocketAddr)>,
+    /// What connections may take.
+    pub connections: ConnectionLimits,
     /// Calls (pairs of legs) at most; above: 503.
     pub max_legs: usize,
     /// Transactions at most; above, requests are answered 503.
@@ -80,6 +85,8 @@ impl Settings {
             transferor_bye_wait: Duration::from_secs(2),
             transfer_ring_timeout: Duration::from_secs(60),
             invite_timeout: Duration::from_secs(180),
+            listen: Vec::new(),
+            connections: ConnectionLimits::default(),
             max_legs: 20_000,
             max_transactions: 100_000,
         }
@@ -95,6 +102,24 @@ pub enum Input {
         flow: Flow,
         /// The whole datagram.
         data: Bytes,
+    },
+    /// A connection stands: one that came in, or one that [`Output::Connect`] asked for.
+    FlowOpened {
+        /// Its name from now on.
+        flow: Flow,
+    },
+    /// What has come over a connection: any number of bytes, cut anywhere.
+    Bytes {
+        /// Which connection.
+        flow: Flow,
+        /// As much as the shell read at once.
+        data: Bytes,
+    },
+    /// A connection is gone: closed or broken by the peer, not to be had, or too much waits to be sent on it. One that
+    /// [`Output::Close`] ended is not told.
+    FlowClosed {
+        /// Which connection.
+        flow: Flow,
     },
     /// A transmit could not be sent (ICMP, closed flow).
     SendFailed {
@@ -242,6 +267,17 @@ pub enum Output {
         flow: Flow,
         /// One whole message.
         data: Bytes,
+    },
+    /// Open a connection to the flow's remote address. What is sent on it meanwhile waits;
+    /// [`Input::FlowOpened`] or [`Input::FlowClosed`] answers.
+    Connect {
+        /// Its name.
+        flow: Flow,
+    },
+    /// Close a connection when what was sent on it before has gone. Nothing is heard of it afterwards.
+    Close {
+        /// Which.
+        flow: Flow,
     },
     /// Something the engine must know or decide.
     Event(Event),
@@ -503,4 +539,6 @@ pub struct Sizes {
     pub transfers: usize,
     /// Registered bindings.
     pub bindings: usize,
+    /// Connections, those that are being opened included.
+    pub connections: usize,
 }

@@ -8,7 +8,7 @@ use crate::leg::{Kind, Leg, Party, Purpose, State, Timer};
 use crate::message::{HeaderName, Message, Method, RequestBuilder};
 use crate::session::Descriptions;
 use crate::transaction::ServerId;
-use crate::transport::{Flow, Transport};
+use crate::transport::{Flow, via};
 use crate::ua::{ALLOW, SDP, SUPPORTED, Ua, quotable};
 use rand::RngExt;
 
@@ -95,9 +95,16 @@ impl Ua {
             Destination::Account(peer) => {
                 let account = self.door.index.account(*peer)?;
                 let (flow, request_uri) = match &account.contact {
-                    Some(contact) => (self.door.flow_to(contact.addr)?, contact.uri.clone()),
+                    Some(contact) => {
+                        let flow = self.door.flow_to(contact.addr, contact.transport())?;
+                        (self.aliased(flow), contact.uri.clone())
+                    }
                     None => {
                         let binding = self.door.registrar.binding(*peer)?;
+                        let dead = binding.flow.transport.is_stream() && !self.connections.has(binding.flow);
+                        if dead {
+                            return None; // SEMANTICS, "reaching a registered phone"
+                        }
                         (binding.flow, binding.contact.as_str().to_owned())
                     }
                 };
@@ -111,12 +118,12 @@ impl Ua {
             }
             Destination::Trunk(trunk, user) => {
                 let route = self.door.index.trunk(*trunk)?;
-                let flow = self.door.flow_to(route.next_hop)?;
-                let request_uri = format!("sip:{}@{}", escaped_user(user), route.host);
+                let flow = self.aliased(self.door.flow_to(route.next_hop, route.transport())?);
+                let user = escaped_user(user);
                 Some(Route {
                     flow,
-                    to: request_uri.clone(),
-                    request_uri,
+                    to: format!("sip:{user}@{}", route.host_port()),
+                    request_uri: format!("sip:{user}@{}", route.host),
                     party: self.door.party(Origin::Trunk(*trunk)),
                 })
             }
@@ -164,9 +171,8 @@ impl Ua {
         let user = escaped_user(&new.from_user);
         let local = self.local(route.flow, &user);
         let party = name_addr(&new.from_display, &user, &self.settings.domain);
-        let transport = route.flow.transport.as_str();
         let mut request = RequestBuilder::new(&Method::Invite, &route.request_uri)
-            .header(HeaderName::Via, &format!("SIP/2.0/{transport} {};branch={branch};rport", local.sent_by))
+            .header(HeaderName::Via, &via(local.transport, &local.sent_by, branch))
             .header(HeaderName::MaxForwards, &extra.max_forwards.to_string())
             .header(HeaderName::From, &format!("{party};tag={}", leg.local_tag))
             .header(HeaderName::To, &format!("<{}>", route.to))
@@ -199,11 +205,6 @@ impl Ua {
         let user = invite.from().ok()?.parsed_uri().map(|uri| uri.user().to_owned()).unwrap_or_default();
         Some(Dialog::uac(invite, response, self.local(flow, &user), flow))
     }
-}
-
-/// The flow to an address from a socket address of ours.
-pub(crate) fn flow_from(local: std::net::SocketAddr, remote: std::net::SocketAddr) -> Flow {
-    Flow { transport: Transport::Udp, local, remote }
 }
 
 /// The remote party says that it takes UPDATE.

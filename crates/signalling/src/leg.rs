@@ -117,14 +117,19 @@ pub(crate) enum State {
 }
 
 impl Leg {
-    /// The flow that the leg's requests use.
+    /// The flow that the leg's requests use by its dialog; which connection stands for it now, [`crate::ua::Ua`] knows.
     pub(crate) fn flow(&self) -> Flow {
         self.dialog.as_ref().map_or(self.first_flow, |dialog| dialog.flow(self.party.by_target()))
     }
 
+    /// The flow that the remote party's messages come by.
+    pub(crate) fn spoken_flow(&self) -> Flow {
+        self.dialog.as_ref().map_or(self.first_flow, |dialog| dialog.flow(false))
+    }
+
     /// Where signalling of this leg comes from.
     pub(crate) fn signalling(&self) -> std::net::SocketAddr {
-        self.dialog.as_ref().map_or(self.first_flow, |dialog| dialog.flow(false)).remote
+        self.spoken_flow().remote
     }
 
     pub(crate) fn is_confirmed(&self) -> bool {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::transport::unmapped;
+use crate::transport::{Transport, unmapped};
 
 /// An agent's phone or a user's softphone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -58,7 +58,8 @@ pub struct FixedContact {
 pub struct Trunk {
     /// Its name.
     pub name: String,
-    /// Host part of Request-URIs sent to it, as configured (`10.0.0.10:5060`).
+    /// Host part of Request-URIs sent to it, as configured, with the transport where one is named
+    /// (`10.0.0.10:5060;transport=tcp`).
     pub host: String,
     /// Next hop, resolved.
     pub next_hop: SocketAddr,
@@ -66,6 +67,56 @@ pub struct Trunk {
     pub allow: Vec<(IpAddr, u8)>,
     /// Latch media to the signalling source.
     pub nat: bool,
+}
+
+impl FixedContact {
+    /// How it is reached.
+    #[must_use]
+    pub fn transport(&self) -> Transport {
+        self.named_transport().unwrap_or(Transport::Udp)
+    }
+
+    /// The transport that the configuration names.
+    #[must_use]
+    pub fn named_transport(&self) -> Option<Transport> {
+        named_transport(&self.uri)
+    }
+}
+
+impl Trunk {
+    /// How it is reached.
+    #[must_use]
+    pub fn transport(&self) -> Transport {
+        self.named_transport().unwrap_or(Transport::Udp)
+    }
+
+    /// The transport that the configuration names.
+    #[must_use]
+    pub fn named_transport(&self) -> Option<Transport> {
+        named_transport(&self.host)
+    }
+
+    /// Host and port without parameters.
+    #[must_use]
+    pub fn host_port(&self) -> &str {
+        self.host.split(';').next().unwrap_or_default()
+    }
+
+    /// The host alone.
+    #[must_use]
+    pub fn host_name(&self) -> &str {
+        let host = self.host_port();
+        if host.ends_with(']') { host } else { host.rsplit_once(':').map_or(host, |(host, _)| host) }
+    }
+}
+
+/// `;transport=` of a URI, or of the end of one.
+fn named_transport(uri: &str) -> Option<Transport> {
+    let mut params = uri.split(';').skip(1);
+    params.find_map(|param| {
+        let (name, value) = param.split_once('=')?;
+        name.eq_ignore_ascii_case("transport").then(|| Transport::of_name(value)).flatten()
+    })
 }
 
 /// Fast look-ups over a [`Peers`] table, built once whenever it is replaced.
@@ -147,6 +198,17 @@ impl PeerIndex {
         }
         let named = self.accounts_at(addr).find(|account| account.contact_user() == Some(from_user));
         named.or_else(|| self.accounts_at(addr).next())
+    }
+
+    /// The account whose fixed contact is on this host over this transport, and whose user is `from_user`: of a
+    /// connection that a phone opened the port says nothing.
+    #[must_use]
+    pub fn account_on(&self, transport: Transport, ip: IpAddr, from_user: &str) -> Option<&Account> {
+        self.account_of_user(from_user).filter(|account| {
+            account.contact.as_ref().is_some_and(|contact| {
+                contact.transport() == transport && contact.addr.ip().to_canonical() == ip.to_canonical()
+            })
+        })
     }
 
     /// The trunk whose network this address belongs to: longest prefix, then configured order.

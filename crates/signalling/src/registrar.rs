@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use crate::message::{HeaderName, Message, NameAddr, Uri};
 use crate::peers::PeerId;
-use crate::transport::{Flow, unmapped};
+use crate::transport::{Flow, Transport, unmapped};
 
 /// Bindings that one account may have; a further one takes the place of the oldest
 /// (a phone that was restarted must not be locked out by what it left behind).
@@ -61,7 +61,7 @@ pub struct Registrar {
     /// Oldest first.
     bindings: BTreeMap<PeerId, Vec<Binding>>,
     /// Source address to the accounts that registered from there, the newest last.
-    by_source: HashMap<SocketAddr, SmallVec<[PeerId; 1]>>,
+    by_source: HashMap<(Transport, SocketAddr), SmallVec<[PeerId; 1]>>,
     expiry: BTreeSet<(Instant, PeerId, u64)>,
     serial: u64,
     evicted: u64,
@@ -128,7 +128,7 @@ impl Registrar {
     /// Every account that registered from this source address, the latest last.
     #[must_use]
     pub fn accounts_of_flow(&self, flow: Flow) -> &[PeerId] {
-        self.by_source.get(&unmapped(flow.remote)).map(SmallVec::as_slice).unwrap_or_default()
+        self.by_source.get(&source(flow)).map(SmallVec::as_slice).unwrap_or_default()
     }
 
     /// Removes what has expired and tells whose (each account once, in order of their ids).
@@ -153,6 +153,15 @@ impl Registrar {
     /// Removes an account's bindings (it was deleted, or its flow is dead); true if there were any.
     pub fn forget(&mut self, peer: PeerId) -> bool {
         self.remove(peer, |_| true)
+    }
+
+    /// Removes the bindings that are reached by this flow, which is gone, and tells whose they were.
+    pub fn forget_flow(&mut self, flow: Flow) -> SmallVec<[PeerId; 1]> {
+        let peers: SmallVec<[PeerId; 1]> = self.accounts_of_flow(flow).into();
+        for peer in &peers {
+            self.remove(*peer, |binding| source(binding.flow) == source(flow));
+        }
+        peers
     }
 
     /// Accounts that are registered now.
@@ -260,7 +269,7 @@ impl Registrar {
             serial: self.serial,
         };
         self.expiry.insert((binding.expires_at, peer, binding.serial));
-        let accounts = self.by_source.entry(unmapped(flow.remote)).or_default();
+        let accounts = self.by_source.entry(source(flow)).or_default();
         accounts.retain(|account| *account != peer);
         accounts.push(peer);
         self.bindings.entry(peer).or_default().push(binding);
@@ -272,14 +281,14 @@ impl Registrar {
         let (gone, kept): (Vec<Binding>, Vec<Binding>) = std::mem::take(all).into_iter().partition(which);
         for binding in &gone {
             self.expiry.remove(&(binding.expires_at, peer, binding.serial));
-            let source = unmapped(binding.flow.remote);
-            if kept.iter().any(|other| unmapped(other.flow.remote) == source) {
+            let from = source(binding.flow);
+            if kept.iter().any(|other| source(other.flow) == from) {
                 continue;
             }
-            if let Some(accounts) = self.by_source.get_mut(&source) {
+            if let Some(accounts) = self.by_source.get_mut(&from) {
                 accounts.retain(|account| *account != peer);
                 if accounts.is_empty() {
-                    self.by_source.remove(&source);
+                    self.by_source.remove(&from);
                 }
             }
         }
@@ -315,6 +324,11 @@ impl Wish<'_> {
     }
 }
 
+/// Where a flow comes from, in one form for every look-up.
+fn source(flow: Flow) -> (Transport, SocketAddr) {
+    (flow.transport, unmapped(flow.remote))
+}
+
 /// As far as RFC 3261 §19.1.4 matters for Contacts: user with case, host without, port, transport.
 fn same_contact(one: &Uri, other: &Uri) -> bool {
     one.scheme() == other.scheme()
@@ -347,7 +361,6 @@ fn seconds(text: &str) -> Option<Duration> {
 mod tests {
     use super::*;
     use crate::message::Limits;
-    use crate::transport::Transport;
 
     #[expect(clippy::disallowed_methods, reason = "an Instant can be had in no other way, and tests only add to it")]
     fn start() -> Instant {

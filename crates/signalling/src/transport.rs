@@ -1,20 +1,29 @@
 //! Flows: which way a message came and which way one goes. Decisions only; the sockets are the shell's.
 
+pub(crate) mod connections;
+pub mod framing;
+
 use std::net::SocketAddr;
 
-/// How messages travel. Only UDP in this version.
+pub use connections::ConnectionLimits;
+
+/// How messages travel (RFC 3261 §18).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Transport {
-    /// RFC 3261 §18.
+    /// Datagrams.
     Udp,
+    /// A stream of messages, each as long as its Content-Length says.
+    Tcp,
 }
 
-/// A pair of addresses (RFC 5626 calls it a flow): answers go back where the request came from.
+/// A pair of addresses (RFC 5626 calls it a flow): answers go back where the request came from. On a transport with
+/// connections it names one connection, as long as that lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Flow {
     /// Transport.
     pub transport: Transport,
-    /// Our address; for a socket bound to 0.0.0.0 the address of the route, so that Via and Contact are right.
+    /// Our address; for a socket bound to 0.0.0.0 the address of the route, so that Via and Contact are right. Of a
+    /// connection that we opened it is where we listen, not the port that the system drew for it.
     pub local: SocketAddr,
     /// Theirs.
     pub remote: SocketAddr,
@@ -26,8 +35,41 @@ impl Transport {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Udp => "UDP",
+            Self::Tcp => "TCP",
         }
     }
+
+    /// As it stands in `;transport=`, in the configuration and in records.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        }
+    }
+
+    /// The transport of this name, in any case; `None` for those that are not served.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        [Self::Udp, Self::Tcp].into_iter().find(|transport| name.eq_ignore_ascii_case(transport.name()))
+    }
+
+    /// It has connections, which are opened and closed and carry a stream; what it carries arrives, or its connection
+    /// fails (RFC 3261 §17: no retransmissions).
+    #[must_use]
+    pub fn is_stream(self) -> bool {
+        match self {
+            Self::Udp => false,
+            Self::Tcp => true,
+        }
+    }
+}
+
+/// Our topmost Via on a flow. A connection may be used backwards by whoever knows us by our sent-by (RFC 5923 §5).
+#[must_use]
+pub fn via(transport: Transport, sent_by: &str, branch: &str) -> String {
+    let alias = if transport.is_stream() { ";alias" } else { "" };
+    format!("SIP/2.0/{} {sent_by};branch={branch};rport{alias}", transport.as_str())
 }
 
 /// What Via and Contact show as our host and port on this flow (RFC 3261 §18.1.1): the advertised host with the
@@ -62,6 +104,16 @@ mod tests {
 
     fn flow(local: &str) -> Flow {
         Flow { transport: Transport::Udp, local: local.parse().unwrap(), remote: "192.0.2.9:5060".parse().unwrap() }
+    }
+
+    #[test]
+    fn transports_have_names() {
+        for transport in [Transport::Udp, Transport::Tcp] {
+            assert_eq!(Transport::of_name(transport.as_str()), Some(transport));
+        }
+        assert_eq!(Transport::of_name("sctp"), None);
+        assert_eq!(via(Transport::Udp, "h:1", "b"), "SIP/2.0/UDP h:1;branch=b;rport");
+        assert_eq!(via(Transport::Tcp, "h:1", "b"), "SIP/2.0/TCP h:1;branch=b;rport;alias");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The user agent that all legs share: its transactions, legs, timers and outputs, and how a leg sends, answers and ends.
 
 mod ending;
+mod flows;
 mod sending;
 
 use std::collections::{BTreeSet, HashMap};
@@ -9,6 +10,7 @@ use std::time::Instant;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 pub(crate) use ending::Release;
+use flows::Datagram;
 
 use crate::admission::Door;
 use crate::dialog::Local;
@@ -16,6 +18,7 @@ use crate::interface::{Counters, Event, LegId, Output, PlanId, Settings};
 use crate::leg::{Leg, Purpose, Timer};
 use crate::session::Agreed;
 use crate::transaction::{ClientId, ServerId, Step, Timing, Transactions};
+use crate::transport::connections::Connections;
 use crate::transport::{Flow, sent_by};
 
 /// What we serve; announced everywhere and never copied from another leg.
@@ -33,11 +36,14 @@ pub(crate) struct Ua {
     pub(crate) legs: HashMap<LegId, Leg>,
     pub(crate) counters: Counters,
     pub(crate) transactions: Transactions,
+    pub(crate) connections: Connections,
     pub(crate) random: StdRng,
     /// What the transactions want, until the core has carried it out.
     pub(crate) steps: Vec<Step>,
     pub(crate) outputs: Vec<Output>,
     pub(crate) clients: HashMap<ClientId, Purpose>,
+    /// Requests that left UDP for their size, as they would have gone by it.
+    switched: HashMap<ClientId, Datagram>,
     /// INVITEs of theirs: whose leg.
     pub(crate) servers: HashMap<ServerId, LegId>,
     pub(crate) plans: HashMap<PlanId, LegId>,
@@ -59,16 +65,19 @@ impl Ua {
             Timing { t1: settings.t1, t2: settings.t2, t4: settings.t4, max_transactions: settings.max_transactions };
         let transactions = Transactions::new(timing, random.random());
         let door = Door::new(&settings, random.random());
+        let connections = Connections::new(settings.connections);
         Self {
             settings,
             door,
             legs: HashMap::new(),
             counters: Counters::default(),
             transactions,
+            connections,
             random,
             steps: Vec::new(),
             outputs: Vec::new(),
             clients: HashMap::new(),
+            switched: HashMap::new(),
             servers: HashMap::new(),
             plans: HashMap::new(),
             gone: Vec::new(),
@@ -170,6 +179,7 @@ impl Ua {
     /// How our messages look on this flow.
     pub(crate) fn local(&self, flow: Flow, contact_user: &str) -> Local {
         Local {
+            transport: flow.transport,
             sent_by: sent_by(self.settings.advertised.as_deref(), flow),
             user_agent: self.settings.user_agent.clone(),
             contact_user: contact_user.to_owned(),
@@ -211,7 +221,8 @@ impl Ua {
 
     pub(crate) fn wake_at(&self) -> Option<Instant> {
         let own = self.timers.first().map(|(at, _)| *at);
-        [own, self.transactions.wake_at(), self.door.registrar.wake_at()].into_iter().flatten().min()
+        let tables = [self.transactions.wake_at(), self.door.registrar.wake_at(), self.connections.wake_at()];
+        tables.into_iter().chain([own]).flatten().min()
     }
 
     /// The INVITE of a leg has its final answer: it rings no more.

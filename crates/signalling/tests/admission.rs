@@ -3,8 +3,8 @@
 mod support;
 
 use signalling::Event;
-use signalling::digest::{self, Credentials};
-use signalling::message::{HeaderName, Limits, Message, Method};
+use signalling::digest::Credentials;
+use signalling::message::{HeaderName, Limits, Method};
 use support::*;
 
 fn outside(net: &mut Net, phone: Phone, method: &str, uri: &str, extra: &str) {
@@ -252,42 +252,6 @@ fn no_room_for_more_legs() {
     caller.bye(&mut net);
     agent.byed(&mut net);
     net.assert_clean();
-}
-
-/// REGISTER, once without and, if it is challenged, once with credentials.
-fn register(net: &mut Net, phone: Phone, user: &str, password: &str, expires: u32) -> Message {
-    let serial = net.serial();
-    let aor = format!("<sip:{user}@medlytt.test>");
-    let mut extra = format!("Expires: {expires}\r\n");
-    for cseq in 1..=2 {
-        let text = request_text(
-            net,
-            phone,
-            "REGISTER",
-            "sip:medlytt.test",
-            &format!("{aor};tag=r{serial}"),
-            &aor,
-            &format!("reg{serial}"),
-            cseq,
-            &extra,
-            None,
-        );
-        net.send(phone, text);
-        let answer = net.next(phone).expect("an answer to REGISTER");
-        if answer.status() != 401 || cseq == 2 {
-            return answer;
-        }
-        let challenges: Vec<&str> = answer.headers(&HeaderName::WwwAuthenticate).collect();
-        let credentials = Credentials { user, password };
-        let value = digest_answer(&challenges, &credentials, &Method::Register, "sip:medlytt.test");
-        extra.push_str(&format!("Authorization: {value}\r\n"));
-    }
-    unreachable!()
-}
-
-fn digest_answer(challenges: &[&str], credentials: &Credentials<'_>, method: &Method, uri: &str) -> String {
-    digest::answer(challenges.iter().copied(), credentials, method.as_str(), uri, &[], "cnonce", 1)
-        .expect("a challenge that can be answered")
 }
 
 #[test]

@@ -91,6 +91,9 @@ impl World {
                     assert_eq!(flow.local, ENGINE, "the engine has one SIP socket");
                     self.send_sip(ENGINE, flow.remote, data);
                 }
+                Output::Connect { .. } | Output::Close { .. } => {
+                    panic!("the simulated network has datagrams alone, and the engine listens on nothing else")
+                }
                 Output::Media(command) => {
                     self.queue.push(self.now + self.shard_delay, Happening::MediaCommand(command));
                 }

@@ -84,6 +84,13 @@ fn bad_agents_are_refused_by_field() {
         field("anna", AgentChange { contact: Some("sip:anna@host.example".into()), ..AgentChange::default() }),
         "contact"
     );
+    let over = |transport: &str| AgentChange {
+        contact: Some(format!("sip:anna@10.0.0.1;transport={transport}")),
+        ..AgentChange::default()
+    };
+    assert_eq!(field("anna", over("tls")), "contact");
+    let taken = b.command("platform", Command::PutAgent { id: "anna".into(), agent: over("tcp") });
+    assert!(taken.is_ok(), "{taken:?}");
     assert_eq!(
         b.command("sue", Command::PutAgent { id: "anna".into(), agent: put(None, None) }).unwrap_err().code,
         "forbidden"

@@ -339,7 +339,7 @@ impl Bench {
                 Output::Event(event) => self.events.push(event),
                 Output::Log { message, .. } => self.logs.push(message),
                 Output::Drained => self.drained = true,
-                Output::Transmit { .. } => {}
+                Output::Transmit { .. } | Output::Connect { .. } | Output::Close { .. } => {}
             }
             for input in inputs {
                 let mut more = Vec::new();

@@ -102,8 +102,11 @@ impl Ua {
     /// A phone registered from elsewhere: calls of it whose old address nobody is registered from any more go on there,
     /// and their media may latch anew (SEMANTICS, NAT).
     fn follow_registration(&mut self, peer: PeerId, flow: Flow) {
-        let stays =
-            |leg: &Leg| self.door.registrar.bindings(peer).any(|binding| binding.flow.remote == leg.signalling());
+        let stays = |leg: &Leg| {
+            let spoken = leg.spoken_flow();
+            let same = |flow: Flow| (flow.transport, flow.remote) == (spoken.transport, spoken.remote);
+            self.door.registrar.bindings(peer).any(|binding| same(binding.flow))
+        };
         let legs =
             self.legs.values().filter(|leg| leg.party.origin == Origin::Account(peer) && leg.is_live() && !stays(leg));
         let moved: Vec<LegId> = legs.map(|leg| leg.id).collect();

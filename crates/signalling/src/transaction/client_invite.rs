@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::timer::Timer;
 use super::turn::Turn;
 use super::{ClientId, Happening};
-use crate::message::{HeaderName, Message, Method, RequestBuilder};
+use crate::message::{HeaderName, Message, Method, RequestBuilder, ResponseBuilder};
 
 /// An INVITE of ours.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl ClientInvite {
     /// Sends the INVITE.
     pub(super) fn start(turn: &mut Turn<'_>, request: Message) -> Self {
         turn.send(request.bytes());
-        turn.start(Timer::A, turn.timing.t1); // §17.1.1.2
+        turn.repeat(Timer::A, turn.timing.t1); // §17.1.1.2
         turn.start(Timer::B, turn.timing.patience()); // §17.1.1.2
         Self { request, state: State::Calling { interval: turn.timing.t1, cancel: None } }
     }
@@ -97,6 +97,31 @@ impl ClientInvite {
         }
     }
 
+    /// It was answered provisionally and waits for somebody to pick up.
+    pub(super) fn rings(&self) -> bool {
+        matches!(self.state, State::Proceeding)
+    }
+
+    /// Its connection has failed: as if this had been answered (RFC 3261 §8.1.3.1), unless the answer has come already.
+    pub(super) fn connection_failed(self, turn: &mut Turn<'_>, status: u16) -> Option<Self> {
+        match self.state {
+            State::Calling { .. } | State::Proceeding | State::Cancelling => failed(turn, &self.request, status),
+            _ => Some(self),
+        }
+    }
+
+    /// Nothing of it has left; it is sent by another way now, a CANCEL that waits included.
+    pub(super) fn sent_otherwise(self, turn: &mut Turn<'_>, request: Message) -> Self {
+        let State::Calling { cancel, .. } = self.state else { return self };
+        turn.stop_all();
+        let Self { request, .. } = Self::start(turn, request);
+        let cancel = cancel.map(|cancel| {
+            let new = ClientInvite { request: request.clone(), state: State::Proceeding };
+            new.cancel_request(cancel.header(&HeaderName::Reason))
+        });
+        Self { request, state: State::Calling { interval: turn.timing.t1, cancel } }
+    }
+
     /// The CANCEL of this INVITE (RFC 3261 §9.1).
     pub(super) fn cancel_request(&self, reason: Option<&str>) -> Message {
         let to = self.request.header(&HeaderName::To).unwrap_or_default();
@@ -143,7 +168,7 @@ fn completed(turn: &mut Turn<'_>, request: &Message, response: Message) -> State
     let ack = hop_request(request, &Method::Ack, to).finish().bytes().clone();
     turn.send(&ack);
     turn.stop_all();
-    turn.start(Timer::D, turn.timing.timer_d());
+    turn.absorb(Timer::D, turn.timing.timer_d());
     told(turn, response, State::Completed { ack })
 }
 
@@ -169,6 +194,17 @@ fn repeated(turn: &mut Turn<'_>, request: &Message, interval: Duration, cancel: 
 fn timed_out(turn: &mut Turn<'_>) -> Option<ClientInvite> {
     turn.count("transactions_timed_out");
     turn.tell(Happening::TimedOut { id: ClientId(turn.id) });
+    None
+}
+
+/// What the user gets in the place of an answer when a connection fails (RFC 3261 §8.1.3.1).
+pub(super) fn failure(request: &Message, status: u16) -> Message {
+    ResponseBuilder::new(request, status, Some("Connection Failed"), None).finish()
+}
+
+fn failed(turn: &mut Turn<'_>, request: &Message, status: u16) -> Option<ClientInvite> {
+    turn.count("transactions_unsent");
+    turn.tell(Happening::Response { id: ClientId(turn.id), flow: turn.flow, message: failure(request, status) });
     None
 }
 

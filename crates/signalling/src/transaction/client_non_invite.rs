@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::client_invite::failure;
 use super::timer::Timer;
 use super::turn::Turn;
 use super::{ClientId, Happening};
@@ -28,7 +29,7 @@ impl ClientNonInvite {
     /// Sends the request.
     pub(super) fn start(turn: &mut Turn<'_>, request: Message) -> Self {
         turn.send(request.bytes());
-        turn.start(Timer::E, turn.timing.t1); // §17.1.2.2
+        turn.repeat(Timer::E, turn.timing.t1); // §17.1.2.2
         turn.start(Timer::F, turn.timing.patience()); // §17.1.2.2
         Self { request, state: State::Trying { interval: turn.timing.t1 } }
     }
@@ -69,6 +70,23 @@ impl ClientNonInvite {
             State::Completed => Some(self),
         }
     }
+
+    /// Its connection has failed: as if this had been answered (RFC 3261 §8.1.3.1), unless the answer has come already.
+    pub(super) fn connection_failed(self, turn: &mut Turn<'_>, status: u16) -> Option<Self> {
+        if matches!(self.state, State::Completed) {
+            return Some(self);
+        }
+        turn.count("transactions_unsent");
+        let message = failure(&self.request, status);
+        turn.tell(Happening::Response { id: ClientId(turn.id), flow: turn.flow, message });
+        None
+    }
+
+    /// Nothing of it has left; it is sent by another way now.
+    pub(super) fn sent_otherwise(self, turn: &mut Turn<'_>, request: Message) -> Self {
+        turn.stop_all();
+        Self::start(turn, request)
+    }
 }
 
 /// The user hears of everything but 100.
@@ -81,7 +99,7 @@ fn told(turn: &mut Turn<'_>, response: Message, state: State) -> State {
 
 fn completed(turn: &mut Turn<'_>, response: Message) -> State {
     turn.stop_all();
-    turn.start(Timer::K, turn.timing.t4);
+    turn.absorb(Timer::K, turn.timing.t4);
     told(turn, response, State::Completed)
 }
 

@@ -279,6 +279,44 @@ impl Transactions {
         }
     }
 
+    /// A connection is gone: its client transactions end as if they had been answered with `status` (RFC 3261 §8.1.3.1).
+    /// An answer that the peer still owes would have to come by another connection; a phone has none to us, and who has
+    /// one is `patient`: its INVITE that rings goes on.
+    pub fn connection_failed(&mut self, now: Instant, flow: Flow, status: u16, patient: bool, steps: &mut Vec<Step>) {
+        for ClientId(id) in self.clients_on(flow) {
+            self.turn(now, id, None, steps, |machine, turn| match machine? {
+                Machine::ClientInvite(machine) if patient && machine.rings() => Some(Machine::ClientInvite(machine)),
+                Machine::ClientInvite(machine) => machine.connection_failed(turn, status).map(Machine::ClientInvite),
+                Machine::ClientNonInvite(machine) => {
+                    machine.connection_failed(turn, status).map(Machine::ClientNonInvite)
+                }
+                Machine::Cancel(machine) => machine.connection_failed(turn, status).map(Machine::Cancel),
+                machine => Some(machine),
+            });
+        }
+    }
+
+    /// The client transactions that use a flow.
+    pub fn clients_on(&self, flow: Flow) -> Vec<ClientId> {
+        self.by_flow.range((flow, 0)..=(flow, u64::MAX)).map(|(_, id)| ClientId(*id)).collect()
+    }
+
+    /// A request that has not left goes by another flow now, as `message`: the same but for what shows the way, the branch
+    /// included. One that was answered or repeated meanwhile is left alone.
+    pub fn send_otherwise(&mut self, now: Instant, id: ClientId, flow: Flow, message: Message, steps: &mut Vec<Step>) {
+        let Some(entry) = self.entries.get_mut(index(id.0)).filter(|entry| entry.id == id.0) else { return };
+        self.by_flow.remove(&(entry.flow, id.0));
+        entry.flow = flow;
+        self.by_flow.insert((flow, id.0));
+        self.turn(now, id.0, None, steps, |machine, turn| {
+            Some(match machine? {
+                Machine::ClientInvite(machine) => Machine::ClientInvite(machine.sent_otherwise(turn, message)),
+                Machine::ClientNonInvite(machine) => Machine::ClientNonInvite(machine.sent_otherwise(turn, message)),
+                machine => machine,
+            })
+        });
+    }
+
     /// Runs every timer that is due.
     pub fn wake(&mut self, now: Instant, steps: &mut Vec<Step>) {
         while let Some(id) = self.schedule.first_due(now) {
@@ -560,6 +598,7 @@ impl Transactions {
             id,
             flow: flow.unwrap_or(entry.flow),
             quiet: matches!(machine, Some(Machine::Cancel(_))),
+            reliable: entry.flow.transport.is_stream(),
             timing: self.timing,
             deadlines: &mut entry.deadlines,
             counters: &mut self.counters,

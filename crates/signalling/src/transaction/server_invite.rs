@@ -159,7 +159,7 @@ fn accepted_again(turn: &mut Turn<'_>, request: Message, response: Bytes, interv
 fn completed(turn: &mut Turn<'_>, response: Message) -> ServerInvite {
     turn.send(response.bytes());
     turn.stop_all();
-    turn.start(Timer::G, turn.timing.t1);
+    turn.repeat(Timer::G, turn.timing.t1);
     turn.start(Timer::H, turn.timing.patience());
     ServerInvite::Completed { response, interval: turn.timing.t1 }
 }
@@ -173,7 +173,7 @@ fn completed_again(turn: &mut Turn<'_>, response: Message, interval: Duration) -
 
 fn confirmed(turn: &mut Turn<'_>) -> ServerInvite {
     turn.stop_all();
-    turn.start(Timer::I, turn.timing.t4);
+    turn.absorb(Timer::I, turn.timing.t4);
     ServerInvite::Confirmed
 }
 

@@ -79,7 +79,7 @@ fn proceeding(turn: &mut Turn<'_>, request: Message, response: &Message) -> Serv
 fn completed(turn: &mut Turn<'_>, response: &Message) -> ServerNonInvite {
     turn.send(response.bytes());
     turn.stop_all();
-    turn.start(Timer::J, turn.timing.patience());
+    turn.absorb(Timer::J, turn.timing.patience());
     ServerNonInvite::Completed { response: response.bytes().clone(), status: response.status() }
 }
 

@@ -7,6 +7,7 @@ use crate::message::{Limits, RequestBuilder};
 use crate::transport::Transport;
 
 mod lossy;
+mod reliable;
 
 /// Where simulated time begins; only differences matter.
 #[expect(clippy::disallowed_methods, reason = "an Instant can be had in no other way, and tests only add to it")]

@@ -18,6 +18,8 @@ pub(super) struct Turn<'a> {
     pub(super) flow: Flow,
     /// Nobody asked for this transaction (a CANCEL): its answers are not told.
     pub(super) quiet: bool,
+    /// What is sent arrives or the connection fails: nothing is repeated, nothing repeated is awaited (RFC 3261 §17).
+    pub(super) reliable: bool,
     pub(super) timing: Timing,
     pub(super) deadlines: &'a mut Deadlines,
     pub(super) counters: &'a mut BTreeMap<&'static str, u64>,
@@ -45,6 +47,16 @@ impl Turn<'_> {
     /// Starts a timer.
     pub(super) fn start(&mut self, timer: Timer, after: Duration) {
         self.deadlines.start(timer, self.now + after);
+    }
+    /// Starts a timer that only repeats what may have been lost.
+    pub(super) fn repeat(&mut self, timer: Timer, after: Duration) {
+        if !self.reliable {
+            self.start(timer, after);
+        }
+    }
+    /// Starts a timer that only absorbs repetitions: without any it is due at once.
+    pub(super) fn absorb(&mut self, timer: Timer, after: Duration) {
+        self.start(timer, if self.reliable { Duration::ZERO } else { after });
     }
     /// Stops every timer: the state is left.
     pub(super) fn stop_all(&mut self) {

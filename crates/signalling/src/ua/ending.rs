@@ -195,8 +195,9 @@ impl Ua {
         match leg {
             Some(leg) if leg.remote_tag() == Some(ok.to_tag()) => {
                 let number = ok.cseq().number;
-                if let Some((_, flow, ack)) = leg.last_ack.clone().filter(|(cseq, ..)| *cseq == number) {
-                    self.transmit(flow, ack);
+                if let Some((_, sent, ack)) = leg.last_ack.clone().filter(|(cseq, ..)| *cseq == number) {
+                    let gone = sent.transport.is_stream() && !self.connections.has(sent);
+                    self.transmit(if gone { flow } else { sent }, ack);
                 }
             }
             _ => self.end_stray(flow, ok, None),

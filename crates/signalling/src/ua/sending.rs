@@ -3,32 +3,42 @@
 use bytes::Bytes;
 
 use super::{ALLOW, SDP, SUPPORTED, Ua};
-use crate::interface::{LegId, Output};
+use crate::interface::LegId;
 use crate::leg::{Purpose, Timer};
 use crate::message::{HeaderName, Message, Method, RequestBuilder, ResponseBuilder};
 use crate::transaction::{ClientId, ServerId};
 use crate::transport::Flow;
 
 impl Ua {
-    /// Sends bytes that no transaction repeats: ACK, stateless answers.
-    pub(crate) fn transmit(&mut self, flow: Flow, data: Bytes) {
-        self.outputs.push(Output::Transmit { flow, data });
-    }
-
-    /// Sends a request in a client transaction of its own.
+    /// Sends a request in a client transaction of its own. One that can go by no connection fails at once, as one whose
+    /// connection fails later does.
     pub(crate) fn request(&mut self, flow: Flow, message: Message, purpose: Purpose) -> ClientId {
         if let Some(leg) = purpose.leg().and_then(|leg| self.legs.get_mut(&leg)) {
             leg.open_requests += 1;
         }
         let now = self.now();
+        if let Some((stream, large)) = self.too_large(flow, &message)
+            && self.reach(stream, true)
+        {
+            let id = self.transactions.request(now, stream, large, &mut self.steps);
+            self.switched(id, flow, message);
+            self.clients.insert(id, purpose);
+            return id;
+        }
+        let reached = self.reach(flow, false);
         let id = self.transactions.request(now, flow, message, &mut self.steps);
         self.clients.insert(id, purpose);
+        if !reached {
+            let status = self.failure_of(flow);
+            self.transactions.connection_failed(now, flow, status, false, &mut self.steps);
+        }
         id
     }
 
     /// A client transaction is over.
     pub(crate) fn close_request(&mut self, id: ClientId) -> Option<Purpose> {
         let purpose = self.clients.remove(&id)?;
+        self.switched.remove(&id);
         if matches!(purpose, Purpose::StrayBye) {
             self.stray_byes = self.stray_byes.saturating_sub(1);
         }
@@ -50,8 +60,9 @@ impl Ua {
         add: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> Option<ClientId> {
         let branch = self.transactions.branch();
+        let flow = self.way(id)?;
+        self.look_right(id, flow);
         let leg = self.legs.get_mut(&id)?;
-        let flow = leg.flow();
         let message = add(leg.dialog.as_mut()?.request(method, &branch)).finish();
         Some(self.request(flow, message, purpose))
     }
@@ -89,13 +100,29 @@ impl Ua {
     /// Acknowledges a 2xx on a leg and keeps the ACK for when the 2xx comes again.
     pub(crate) fn acknowledge(&mut self, id: LegId, cseq: u32, answer: Option<Bytes>) {
         let branch = self.transactions.branch();
+        let Some(flow) = self.way(id) else { return };
+        self.look_right(id, flow);
+        let reached = self.reach(flow, false);
         let Some(leg) = self.legs.get_mut(&id) else { return };
-        let flow = leg.flow();
         let Some(dialog) = &leg.dialog else { return };
         let ack = dialog.ack(cseq, &branch, answer).bytes().clone();
         leg.ack_owed = None;
         leg.last_ack = Some((cseq, flow, ack.clone()));
-        self.transmit(flow, ack);
+        if reached {
+            self.transmit(flow, ack);
+        }
+    }
+
+    /// Via and Contact of a leg show the transport that its messages go by now.
+    fn look_right(&mut self, id: LegId, flow: Flow) {
+        let Some(dialog) = self.leg(id).and_then(|leg| leg.dialog.as_ref()) else { return };
+        if dialog.local().transport == flow.transport {
+            return;
+        }
+        let local = self.local(flow, &dialog.local().contact_user.clone());
+        if let Some(dialog) = self.leg_mut(id).and_then(|leg| leg.dialog.as_mut()) {
+            dialog.set_local(local);
+        }
     }
 
     /// Answers a request. `tag` is ours where the request has none.

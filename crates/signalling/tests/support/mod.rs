@@ -5,11 +5,12 @@
 #![allow(dead_code, reason = "each story uses its own part of the support")]
 #![allow(clippy::disallowed_methods, reason = "the simulated clock starts somewhere")]
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use signalling::digest::{self, Credentials};
 use signalling::message::{HeaderName, Limits, Message, Method};
 use signalling::peers::{Account, FixedContact, PeerId, Peers, Trunk, TrunkId};
 use signalling::sdp::{Direction, Payload};
@@ -46,6 +47,12 @@ pub struct Net {
     pub auto: bool,
     /// It answers plans with this at once; `None`: never.
     pub media_ok: Option<bool>,
+    /// Peers that speak over a connection.
+    pub streams: HashSet<SocketAddr>,
+    pub connects: Vec<Flow>,
+    pub closes: Vec<Flow>,
+    /// What was sent over connections.
+    pub sent: Vec<(Flow, Vec<u8>)>,
     inboxes: HashMap<SocketAddr, VecDeque<Message>>,
     serial: u32,
     media_port: u16,
@@ -66,6 +73,10 @@ impl Net {
             lose: Box::new(|_| false),
             auto: true,
             media_ok: Some(true),
+            streams: HashSet::new(),
+            connects: Vec::new(),
+            closes: Vec::new(),
+            sent: Vec::new(),
             inboxes: HashMap::new(),
             serial: 0,
             media_port: 20_000,
@@ -80,6 +91,12 @@ impl Net {
         for output in outputs {
             match output {
                 Output::Transmit { flow, data } => {
+                    if flow.transport == Transport::Tcp {
+                        self.sent.push((flow, data.to_vec()));
+                        if data.as_ref() == b"\r\n" {
+                            continue;
+                        }
+                    }
                     let Ok(message) = Message::parse(data.clone(), &Limits::default()) else {
                         // An answer to a broken request repeats what is broken in it.
                         assert!(data.starts_with(b"SIP/2.0 400 "), "what we send is SIP");
@@ -88,6 +105,11 @@ impl Net {
                     if !(self.lose)(&message) {
                         self.inboxes.entry(flow.remote).or_default().push_back(message);
                     }
+                }
+                Output::Connect { flow } => self.connects.push(flow),
+                Output::Close { flow } => {
+                    self.streams.remove(&flow.remote);
+                    self.closes.push(flow);
                 }
                 Output::Event(event) => self.event(event),
             }
@@ -185,8 +207,28 @@ impl Net {
     }
 
     pub fn send_raw(&mut self, from: Phone, data: Vec<u8>) {
-        let flow = Flow { transport: Transport::Udp, local: US.parse().unwrap(), remote: from.addr.parse().unwrap() };
-        self.run(Input::Datagram { flow, data: data.into() });
+        let data = data.into();
+        if self.streams.contains(&from.addr.parse().unwrap()) {
+            return self.run(Input::Bytes { flow: tcp(from), data });
+        }
+        self.run(Input::Datagram { flow: Flow { transport: Transport::Udp, ..tcp(from) }, data });
+    }
+
+    /// A phone's connection stands; it speaks over it from now on.
+    pub fn open(&mut self, phone: Phone) {
+        self.streams.insert(phone.addr.parse().unwrap());
+        self.run(Input::FlowOpened { flow: tcp(phone) });
+    }
+
+    /// A phone's connection is gone.
+    pub fn cut(&mut self, phone: Phone) {
+        self.streams.remove(&phone.addr.parse().unwrap());
+        self.run(Input::FlowClosed { flow: tcp(phone) });
+    }
+
+    /// Bytes over a phone's connection.
+    pub fn bytes(&mut self, phone: Phone, data: impl Into<Vec<u8>>) {
+        self.run(Input::Bytes { flow: tcp(phone), data: data.into().into() });
     }
 
     /// Lets time pass, waking the core whenever it asks for it.
@@ -331,7 +373,48 @@ pub fn codec(pt: u8, name: &str) -> Payload {
     Payload { pt, name: name.into(), clock: 8000, channels: 1, fmtp: String::new() }
 }
 
-fn peers() -> Peers {
+/// The connection of a phone.
+pub fn tcp(phone: Phone) -> Flow {
+    Flow { transport: Transport::Tcp, local: US.parse().unwrap(), remote: phone.addr.parse().unwrap() }
+}
+
+/// REGISTER, once without and, if it is challenged, once with credentials.
+pub fn register(net: &mut Net, phone: Phone, user: &str, password: &str, expires: u32) -> Message {
+    let serial = net.serial();
+    let aor = format!("<sip:{user}@medlytt.test>");
+    let mut extra = format!("Expires: {expires}\r\n");
+    for cseq in 1..=2 {
+        let text = request_text(
+            net,
+            phone,
+            "REGISTER",
+            "sip:medlytt.test",
+            &format!("{aor};tag=r{serial}"),
+            &aor,
+            &format!("reg{serial}"),
+            cseq,
+            &extra,
+            None,
+        );
+        net.send(phone, text);
+        let answer = net.next(phone).expect("an answer to REGISTER");
+        if answer.status() != 401 || cseq == 2 {
+            return answer;
+        }
+        let challenges: Vec<&str> = answer.headers(&HeaderName::WwwAuthenticate).collect();
+        let credentials = Credentials { user, password };
+        let value = digest_answer(&challenges, &credentials, &Method::Register, "sip:medlytt.test");
+        extra.push_str(&format!("Authorization: {value}\r\n"));
+    }
+    unreachable!()
+}
+
+pub fn digest_answer(challenges: &[&str], credentials: &Credentials<'_>, method: &Method, uri: &str) -> String {
+    digest::answer(challenges.iter().copied(), credentials, method.as_str(), uri, &[], "cnonce", 1)
+        .expect("a challenge that can be answered")
+}
+
+pub fn peers() -> Peers {
     let account = |id, phone: Phone, password: Option<&str>, may_transfer| Account {
         id: PeerId(id),
         user: phone.user.into(),
