@@ -314,7 +314,7 @@ impl Life {
                 Output::Log { message, .. } => {
                     assert!(!message.chars().any(char::is_control), "a log line is one line: {message:?}");
                 }
-                Output::Drained => {}
+                Output::Drained | Output::Connect { .. } | Output::Close { .. } => {}
             }
         }
     }

@@ -15,13 +15,15 @@ pub mod message;
 pub mod packets;
 pub mod sdp;
 pub mod store_record;
+pub mod stream;
 
 /// A body: panics where something does not hold.
 pub type Body = fn(&[u8]);
 
 /// Every target by its name, which is that of its folder in `corpus/` and of its file in `fuzz/fuzz_targets/`.
-pub const TARGETS: [(&str, Body); 6] = [
+pub const TARGETS: [(&str, Body); 7] = [
     ("message", message::body),
+    ("stream", stream::body),
     ("sdp", sdp::body),
     ("rtp", packets::rtp),
     ("rtcp", packets::rtcp),

@@ -156,6 +156,7 @@ impl Core {
                     sent.push((flow.remote, data));
                 }
                 Output::Event(event) => sent.extend(self.event(event)),
+                Output::Connect { .. } | Output::Close { .. } => panic!("this core has no connections"),
             }
         }
         sent

@@ -90,6 +90,11 @@ fn message() {
 }
 
 #[test]
+fn stream() {
+    try_target("stream");
+}
+
+#[test]
 fn sdp() {
     try_target("sdp");
 }

@@ -118,9 +118,9 @@ impl Door {
         Party { origin, nat, may_transfer }
     }
 
-    /// Whether anybody we know speaks from there.
-    pub(crate) fn knows(&self, flow: Flow) -> bool {
-        self.who(flow, "").is_some()
+    /// Whether it is somebody we know who sent this.
+    fn knows(&self, flow: Flow, request: &Message) -> bool {
+        self.who(flow, &from_user(request)).is_some()
     }
 
     /// Who speaks: a fixed contact's exact address, then a registered flow, then a trunk's network.
@@ -197,9 +197,7 @@ impl Ua {
 
     /// A new call, if its caller may make one.
     fn invited(&mut self, server: ServerId, flow: Flow, invite: &Message) {
-        let from_user =
-            invite.from().ok().and_then(|from| from.parsed_uri()).map(|uri| uri.user_decoded()).unwrap_or_default();
-        let Some(origin) = self.door.who(flow, &from_user) else {
+        let Some(origin) = self.door.who(flow, &from_user(invite)) else {
             return self.deny(server, flow, invite, "unknown source");
         };
         if let Origin::Account(peer) = origin
@@ -440,6 +438,11 @@ impl Ua {
             }
         }
     }
+}
+
+/// User part of From: what tells the accounts of one address apart.
+fn from_user(request: &Message) -> String {
+    request.from().ok().and_then(|from| from.parsed_uri()).map(|uri| uri.user_decoded()).unwrap_or_default()
 }
 
 /// Why a request outside a dialog cannot be served, whoever sent it.

@@ -136,6 +136,9 @@ impl Core {
                 self.unframed(flow, &Lost { error, head: data, counter: "stream_framing_disputed" });
             }
             Ok(message) => {
+                if self.ua.turn_away(flow, &message) {
+                    return;
+                }
                 self.ua.announced(flow, &message);
                 self.ua.transactions.receive(now, flow, message, &mut self.ua.steps);
             }

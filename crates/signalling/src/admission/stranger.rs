@@ -33,7 +33,7 @@ impl DenialMeter {
 impl Ua {
     /// An INVITE of a stranger is refused without a transaction: no 100, no repetition, no state. True: it is done with.
     pub(crate) fn turn_away(&mut self, flow: Flow, message: &Message) -> bool {
-        if !message.is_request() || message.method() != Method::Invite || self.door.knows(flow) {
+        if !message.is_request() || message.method() != Method::Invite || self.door.knows(flow, message) {
             return false;
         }
         let inside = !message.to_tag().is_empty();
@@ -68,7 +68,7 @@ impl Ua {
     /// What a stranger asked otherwise was answered; if it asks again it is answered again. A phone that has just
     /// registered is no stranger any more.
     pub(crate) fn forget_stranger(&mut self, server: ServerId, flow: Flow, request: &Message) {
-        if !self.door.knows(flow) {
+        if !self.door.knows(flow, request) {
             let now = self.now();
             let keeps_ok = request.method() != Method::Options;
             self.transactions.forget_answered(now, server, keeps_ok, &mut self.steps);

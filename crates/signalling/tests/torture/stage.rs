@@ -71,7 +71,7 @@ impl Stage {
                     let caller_media = "198.51.100.1:20000".parse().unwrap();
                     self.run(Input::Command(Command::Connect { caller: leg, caller_media, callee }));
                 }
-                Output::Event(_) => {}
+                Output::Event(_) | Output::Connect { .. } | Output::Close { .. } => {}
             }
         }
     }
