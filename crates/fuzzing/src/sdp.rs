@@ -33,7 +33,7 @@ pub fn body(data: &[u8]) {
 }
 
 fn check(sdp: &Sdp, to: &Rewrite<'_>, out: &Bytes) {
-    let refused = sdp.rejected() || to.media.port() == 0;
+    let refused = sdp.rejected() || to.media.port() == 0 || to.only.is_some_and(<[u8]>::is_empty);
     let again = match Sdp::parse(out) {
         Ok(again) => again,
         // Where every stream is refused, one that was never looked at may be broken: it stays as it was written.

@@ -407,3 +407,18 @@ fn an_invite_whose_answer_nobody_could_read_is_refused() {
     }
     assert_eq!(net.counter("refused_406_not_acceptable"), 2);
 }
+
+#[test]
+fn a_stranger_who_read_the_branch_cancels_nothing() {
+    let mut net = Net::new();
+    let call = Call::out(&mut net, TRUNK, "anna", Some(sdp(4000, "0", "sendrecv")));
+    net.expect(ANNA, "INVITE");
+    let stranger = Call { phone: STRANGER, ..call.clone() };
+    stranger.cancel(&mut net);
+    net.expect(STRANGER, "481");
+    net.nothing(TRUNK);
+    net.nothing(ANNA);
+    call.cancel(&mut net);
+    net.expect(TRUNK, "200");
+    net.expect(TRUNK, "487");
+}

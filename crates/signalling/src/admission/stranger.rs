@@ -31,10 +31,16 @@ impl DenialMeter {
 }
 
 impl Ua {
-    /// An INVITE of a stranger is refused without a transaction: no 100, no repetition, no state. True: it is done with.
+    /// An INVITE of a stranger is refused without a transaction: no 100, no repetition, no state. So is a CANCEL for
+    /// somebody else's INVITE. True: it is done with.
     pub(crate) fn turn_away(&mut self, flow: Flow, message: &Message) -> bool {
-        if !message.is_request() || message.method() != Method::Invite || self.door.knows(flow, message) {
+        let method = message.method();
+        if !message.is_request() || !matches!(method, Method::Invite | Method::Cancel) || self.door.knows(flow, message)
+        {
             return false;
+        }
+        if method == Method::Cancel {
+            return self.refuse_cancel(flow, message);
         }
         let inside = !message.to_tag().is_empty();
         if inside && self.by_dialog(message.call_id(), message.to_tag(), message.from_tag()).is_some() {
@@ -63,6 +69,17 @@ impl Ua {
             unsupported.iter().fold(response, |response, unknown| response.header(HeaderName::Unsupported, unknown))
         });
         true
+    }
+
+    /// Branches are not secrets: they stand in every message on the way (RFC 3261 §22.1).
+    fn refuse_cancel(&mut self, flow: Flow, cancel: &Message) -> bool {
+        let cancel = cancel.with_source(flow.remote);
+        let own = self.transactions.cancels_its_own(flow, &cancel);
+        if !own {
+            self.count("cancels_stray");
+            self.transactions.answer_once(flow, &cancel, 481, &mut self.steps, |response| response);
+        }
+        !own
     }
 
     /// What a stranger asked otherwise was answered; if it asks again it is answered again. A phone that has just

@@ -339,6 +339,15 @@ impl Transactions {
         self.by_key.contains_key(self.scratch.as_str())
     }
 
+    /// Does the INVITE that this CANCEL names come from the same host (RFC 3261 §22.1: the hop that sent the one sends
+    /// the other)?
+    pub fn cancels_its_own(&mut self, flow: Flow, cancel: &Message) -> bool {
+        matching::server(&mut self.scratch, cancel, &Method::Invite);
+        let id = self.by_key.get(self.scratch.as_str()).copied().or_else(|| self.cancelled_call(flow, cancel));
+        let entry = id.and_then(|id| self.entries.get(index(id)));
+        entry.is_some_and(|entry| entry.flow.remote.ip().to_canonical() == flow.remote.ip().to_canonical())
+    }
+
     /// Answers a request that never got a transaction, marked with its source: the same again if it comes again
     /// (RFC 3261 §8.2.7). Its ACK is ignored.
     pub fn answer_once(
