@@ -1,6 +1,8 @@
 //! A SIP message is one `Bytes` and an index (RFC 3261 §7); untouched headers stay byte-identical.
 
 pub mod build;
+#[cfg(feature = "rsip")]
+pub mod compat;
 pub mod edit;
 pub mod header;
 pub mod method;
@@ -15,6 +17,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use build::{RequestBuilder, ResponseBuilder, reason_phrase};
+#[cfg(feature = "rsip")]
+pub use compat::ConversionError;
 pub use edit::Edit;
 pub use header::{CSeq, HeaderName, NameAddr, Params, ReplacesHeader, Via};
 pub use method::Method;
