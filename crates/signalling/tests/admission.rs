@@ -422,3 +422,21 @@ fn a_stranger_who_read_the_branch_cancels_nothing() {
     net.expect(TRUNK, "200");
     net.expect(TRUNK, "487");
 }
+
+#[test]
+fn what_the_network_wrote_makes_no_line_and_moves_no_cursor() {
+    let mut net = Net::new();
+    let (from, to) = ("\"x\u{1b}[2J\u{7}\u{85} <y>\" <sip:+47@x>;tag=1", "<sip:anna@medlytt.test>");
+    let body = sdp(4000, "0", "sendrecv");
+    let extra = "User-Agent: a\u{1b}]0;b\u{7}\r\nSubject: c\u{8}d\r\n";
+    let text = request_text(&mut net, TRUNK, "INVITE", "sip:anna@medlytt.test", from, to, "esc", 1, extra, Some(&body));
+    net.send(TRUNK, text);
+    let invite = Call::incoming(&mut net, ANNA).invite;
+    let head = invite.lines().map(|(_, value)| value.to_owned()).collect::<Vec<_>>().concat();
+    assert!(!head.chars().any(char::is_control), "{head:?}");
+    // And what is longer than a screen is cut.
+    let long = format!("\"{}\" <sip:+47@x>;tag=2", "n".repeat(5_000));
+    let text = request_text(&mut net, TRUNK, "INVITE", "sip:bo@medlytt.test", &long, to, "long", 1, "", Some(&body));
+    net.send(TRUNK, text);
+    assert!(header(&Call::incoming(&mut net, BO).invite, "From").len() < 400);
+}

@@ -13,6 +13,9 @@ use crate::ua::Ua;
 /// Refusals for who somebody is that the engine hears of in a second; more are counted as `denials_untold`.
 pub(crate) const DENIALS_TOLD_PER_SECOND: u32 = 50;
 
+/// Characters of a method, which may be any token, that are told.
+const METHOD_SHOWN_MAX: usize = 32;
+
 /// How many denials were told in this second.
 #[derive(Debug, Default)]
 pub(crate) struct DenialMeter {
@@ -98,7 +101,7 @@ impl Ua {
         if !self.door.denials.may_tell(now) {
             return self.count("denials_untold");
         }
-        let method = request.method().as_str().to_owned();
+        let method = request.method().as_str().chars().take(METHOD_SHOWN_MAX).collect();
         self.emit(Event::Denied { source: unmapped(flow.remote), method, why });
     }
 }

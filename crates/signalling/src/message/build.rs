@@ -1,4 +1,4 @@
-//! New messages. CR, LF and NUL in values become spaces, so nothing can be injected.
+//! New messages. Control characters in values become spaces, so nothing can be injected: no line, no terminal escape.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -270,9 +270,14 @@ impl Draft {
     }
 }
 
-/// A header value: CR, LF and NUL become spaces.
+/// A header value: control characters other than HTAB become spaces.
 pub(super) fn put_clean(out: &mut BytesMut, value: &str) {
-    out.extend(value.bytes().map(|byte| if matches!(byte, b'\r' | b'\n' | 0) { b' ' } else { byte }));
+    let is_control = |byte: u8| byte != b'\t' && (byte < b' ' || byte == 0x7f);
+    if value.bytes().any(is_control) {
+        out.extend(value.bytes().map(|byte| if is_control(byte) { b' ' } else { byte }));
+    } else {
+        out.put_slice(value.as_bytes());
+    }
 }
 
 /// A Request-URI: white space and control characters are escaped.
