@@ -131,7 +131,7 @@ impl RequestBuilder {
         self.0.body = Some((content_type.to_owned(), body.into()));
         self
     }
-    /// Builds and indexes it.
+    /// Builds it.
     #[must_use]
     pub fn finish(self) -> Message {
         self.0.finish()
@@ -141,16 +141,16 @@ impl RequestBuilder {
 impl ResponseBuilder {
     /// Starts a response. `to_tag` is added to To where it has none and the status is above 100.
     pub fn new(request: &Message, status: u16, reason: Option<&str>, to_tag: Option<&str>) -> Self {
-        let mut draft = Draft::new(request.index.headers_end as usize);
+        let mut draft = Draft::new(request.index().headers_end as usize);
         let status = status.clamp(100, 699);
         draft.text.put_slice(b"SIP/2.0 ");
         draft.text.put_slice(status.to_string().as_bytes());
         draft.text.put_u8(b' ');
         put_clean(&mut draft.text, reason.unwrap_or_else(|| reason_phrase(status)));
         draft.text.put_slice(b"\r\n");
-        let record_route = (101..300).contains(&status) && request.index.method.forms_dialog();
-        let first = request.index.first;
-        for (place, entry) in request.index.entries.iter().enumerate() {
+        let record_route = (101..300).contains(&status) && request.index().method.forms_dialog();
+        let first = request.index().first;
+        for (place, entry) in request.index().entries.iter().enumerate() {
             let only = |wanted: u16| usize::from(wanted) == place;
             let copied = match entry.id {
                 id::Via => true,
@@ -194,7 +194,7 @@ impl ResponseBuilder {
         self.0.body = Some((content_type.to_owned(), body.into()));
         self
     }
-    /// Builds and indexes it.
+    /// Builds it.
     #[must_use]
     pub fn finish(self) -> Message {
         self.0.finish()

@@ -101,7 +101,9 @@ impl<'a> Params<'a> {
     /// Is there a `;` with no parameter behind it? One at the very end is let through, as many write it.
     pub(super) fn has_gaps(&self) -> bool {
         let text = self.text.trim_ascii_end();
-        if !text.contains(";;") && !text.contains("; ") && !text.contains(";\t") {
+        let bytes = text.as_bytes();
+        let suspect = |at: usize| matches!(bytes.get(at + 1), Some(b';' | b' ' | b'\t'));
+        if !memchr::memchr_iter(b';', bytes).any(suspect) {
             return false;
         }
         let mut rest = text.strip_prefix(';').unwrap_or(text);

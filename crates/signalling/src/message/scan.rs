@@ -63,7 +63,7 @@ pub(super) struct Index {
     pub(super) status: u16,
     /// Request-URI or reason phrase.
     pub(super) start: Span,
-    pub(super) entries: SmallVec<[Entry; 16]>,
+    pub(super) entries: SmallVec<[Entry; 24]>,
     pub(super) unfolded: Vec<Box<str>>,
     pub(super) first: Firsts,
     pub(super) cseq_number: u32,
