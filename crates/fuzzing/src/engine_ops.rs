@@ -258,7 +258,7 @@ impl Life {
             let at = bytes.choose_index(self.waiting.len())?;
             let ok = bytes.ratio(7, 8)?;
             if let Some(persist) = self.waiting.remove(at) {
-                self.drive(Input::Persisted { persist, ok });
+                self.drive(stored(persist, ok));
             }
         }
         Ok(())
@@ -314,7 +314,7 @@ impl Life {
                 Output::Log { message, .. } => {
                     assert!(!message.chars().any(char::is_control), "a log line is one line: {message:?}");
                 }
-                Output::Drained | Output::Connect { .. } | Output::Close { .. } => {}
+                _ => {}
             }
         }
     }
@@ -366,11 +366,16 @@ impl Life {
     fn end(&mut self) {
         for _ in 0..10_000 {
             let Some(persist) = self.waiting.pop_front() else { break };
-            self.drive(Input::Persisted { persist, ok: true });
+            self.drive(stored(persist, true));
         }
         assert!(self.asked.is_empty(), "commands without a reply: {:?}", self.asked);
         self.drive(Input::Stop);
     }
+}
+
+/// The store's answer.
+fn stored(persist: PersistId, ok: bool) -> Input {
+    Input::Persisted { persist, ok }
 }
 
 fn addr(text: &str) -> SocketAddr {

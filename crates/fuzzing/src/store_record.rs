@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use engine::persist::{AgentRecord, Change, RequestRecord, Restored};
+use engine::persist::{AgentRecord, BindingRecord, Change, DialogRecord, RequestRecord, Restored};
 use engine::view::ListeningView;
 use engine::{Engine, Input, Now, Settings};
 use store::{SqliteStore, Store, StoreError};
@@ -27,6 +27,9 @@ pub fn body(data: &[u8]) {
         restored.requests.extend(serde_json::from_slice::<RequestRecord>(line));
         restored.listenings.extend(serde_json::from_slice::<ListeningView>(line));
         restored.agents.extend(serde_json::from_slice::<AgentRecord>(line));
+        restored.dialogs.extend(serde_json::from_slice::<DialogRecord>(line));
+        let bindings = serde_json::from_slice::<BindingRecord>(line);
+        restored.registrations.extend(bindings.map(|binding| ("anna".to_owned(), vec![binding])));
     }
     live(restored);
 }
