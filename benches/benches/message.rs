@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use signalling::message::{HeaderName, Limits, Message};
+use signalling::message::{HeaderName, Limits, Message, RequestBuilder};
 
 const INVITE: &str = "INVITE sip:1001@medlytt.test SIP/2.0\r\n\
 Via: SIP/2.0/UDP 10.0.0.10:5060;branch=z9hG4bK776asdhds;rport\r\n\
@@ -43,6 +43,35 @@ fn message(c: &mut Criterion) {
     });
     group.bench_function("rsip_parse", |b| {
         b.iter(|| rsip::SipMessage::try_from(black_box(raw.as_ref())).expect("a valid message"));
+    });
+    // Printing alone: the same start line, headers and body from their parts.
+    let parsed = Message::parse(raw.clone(), &limits).expect("a valid message");
+    let lines: Vec<(HeaderName, String)> =
+        parsed.lines().map(|(name, value)| (HeaderName::new(name), value.to_owned())).collect();
+    let (method, body) = (parsed.method(), parsed.body());
+    group.bench_function("ours_print", |b| {
+        b.iter(|| {
+            let request = RequestBuilder::new(&method, black_box(parsed.request_uri()));
+            let add = |request: RequestBuilder, (name, value): &(HeaderName, String)| match name {
+                HeaderName::ContentType => request,
+                name => request.header(name.clone(), value),
+            };
+            lines.iter().fold(request, add).body("application/sdp", body.clone()).finish()
+        });
+    });
+    let theirs = rsip::Request::try_from(raw.as_ref()).expect("a valid message");
+    group.bench_function("rsip_print", |b| {
+        b.iter(|| Bytes::from(black_box(&theirs).to_string()));
+    });
+    // From the wire and back to it, as a relay would do it.
+    group.bench_function("ours_parse_print", |b| {
+        b.iter(|| Message::parse(black_box(raw.clone()), &limits).expect("a valid message").bytes().clone());
+    });
+    group.bench_function("rsip_parse_print", |b| {
+        b.iter(|| {
+            let message = rsip::SipMessage::try_from(black_box(raw.as_ref())).expect("a valid message");
+            Bytes::from(message.to_string())
+        });
     });
     group.bench_function("ours_parse_read_edit_print", |b| {
         b.iter(|| {

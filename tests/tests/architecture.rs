@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use toml_edit::{DocumentMut, Item};
 
 /// Which of our crates each may depend on, tests included.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
     ("signalling", &[]),
     ("media", &[]),
     ("engine", &["signalling", "media"]),
@@ -18,6 +18,7 @@ const ARROWS: [(&str, &[&str]); 8] = [
     ("api", &["engine", "store"]),
     ("app", &["signalling", "media", "engine", "store", "api", "phone"]),
     ("sim", &["signalling", "media", "engine", "store", "phone"]),
+    ("fuzzing", &["signalling", "media", "engine", "store"]),
 ];
 
 /// The sans-IO crates.

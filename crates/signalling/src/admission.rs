@@ -3,6 +3,7 @@
 
 mod authentication;
 mod body;
+mod stranger;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::ua::{ALLOW, SDP, SUPPORTED, Ua};
 use authentication::Credentials;
 pub(crate) use authentication::Guard;
 pub(crate) use body::{Fault, session_body};
+use stranger::DenialMeter;
 
 /// Seconds after which a call that found no room may be tried again.
 const RETRY_AFTER: &str = "10";
@@ -37,6 +39,7 @@ pub(crate) struct Door {
     /// Our address that messages last came to, by family: what calls of our own start from.
     heard_v4: Option<SocketAddr>,
     heard_v6: Option<SocketAddr>,
+    denials: DenialMeter,
 }
 
 /// A request that belongs to a leg.
@@ -55,6 +58,7 @@ impl Door {
             listen: settings.listen.clone(),
             heard_v4: None,
             heard_v6: None,
+            denials: DenialMeter::default(),
         }
     }
 
@@ -121,6 +125,11 @@ impl Door {
         Party { origin, nat, may_transfer }
     }
 
+    /// Whether it is somebody we know who sent this.
+    fn knows(&self, flow: Flow, request: &Message) -> bool {
+        self.who(flow, &from_user(request)).is_some()
+    }
+
     /// Who speaks: a fixed contact's exact address, then a registered flow, then a trunk's network.
     pub(crate) fn who(&self, flow: Flow, from_user: &str) -> Option<Origin> {
         if let Some(account) = self.index.account_at(flow.remote, from_user) {
@@ -170,42 +179,32 @@ impl Ua {
         }
     }
 
-    /// What every request must satisfy (RFC 3261 §8.2.2, §16.3); false: it has been refused.
+    /// What every request must satisfy; false: it has been refused.
     fn passes(&mut self, server: ServerId, request: &Message) -> bool {
-        let uri = Uri::parse(request.request_uri());
-        if !uri.is_some_and(|uri| matches!(uri.scheme(), "sip" | "tel")) {
-            self.refuse(server, 416);
-            return false;
+        match unservable(request) {
+            None => return true,
+            Some(Unservable::Scheme) => self.refuse(server, 416),
+            Some(Unservable::Hops) => self.refuse(server, 483),
+            Some(Unservable::Extension(unknown)) => self.refuse_extension(server, &unknown),
         }
-        let ends_here = matches!(request.method(), Method::Register | Method::Options);
-        if request.max_forwards() == Some(0) && !ends_here {
-            self.refuse(server, 483);
-            return false;
-        }
-        self.knows_what_is_required(server, request)
+        false
     }
 
-    /// RFC 3261 §8.2.2.3.
     fn knows_what_is_required(&mut self, server: ServerId, request: &Message) -> bool {
-        let unknown: Vec<&str> = request
-            .values(&HeaderName::Require)
-            .map(str::trim)
-            .filter(|option| !option.eq_ignore_ascii_case(SUPPORTED))
-            .collect();
-        if unknown.is_empty() {
-            return true;
-        }
-        self.count("refused_420_bad_extension");
-        let (tag, unknown) = (self.token(), unknown.join(", "));
-        self.answer(server, 420, Some(&tag), |response| response.header(HeaderName::Unsupported, &unknown));
+        let Some(unknown) = unknown_extensions(request) else { return true };
+        self.refuse_extension(server, &unknown);
         false
+    }
+
+    fn refuse_extension(&mut self, server: ServerId, unknown: &str) {
+        self.count("refused_420_bad_extension");
+        let tag = self.token();
+        self.answer(server, 420, Some(&tag), |response| response.header(HeaderName::Unsupported, unknown));
     }
 
     /// A new call, if its caller may make one.
     fn invited(&mut self, server: ServerId, flow: Flow, invite: &Message) {
-        let from_user =
-            invite.from().ok().and_then(|from| from.parsed_uri()).map(|uri| uri.user_decoded()).unwrap_or_default();
-        let Some(origin) = self.door.who(flow, &from_user) else {
+        let Some(origin) = self.door.who(flow, &from_user(invite)) else {
             return self.deny(server, flow, invite, "unknown source");
         };
         if let Origin::Account(peer) = origin
@@ -224,6 +223,9 @@ impl Ua {
             Err(403) => return self.deny(server, flow, invite, "replaces a call of others"),
             Err(status) => return self.refuse(server, status),
         };
+        if !takes_descriptions(invite) {
+            return self.refuse(server, 406);
+        }
         let offer = match session_body(invite) {
             Ok(offer) => offer,
             Err(fault) => return self.refuse_fault(server, &fault),
@@ -262,7 +264,7 @@ impl Ua {
     /// 403, and the engine hears of it.
     pub(crate) fn deny(&mut self, server: ServerId, flow: Flow, request: &Message, why: &'static str) {
         self.count("requests_denied");
-        self.emit(Event::Denied { source: unmapped(flow.remote), method: request.method().as_str().to_owned(), why });
+        self.tell_denied(flow, request, why);
         self.refuse(server, 403);
     }
 
@@ -402,6 +404,7 @@ impl Ua {
             ParseError::KeepAlive | ParseError::NotSip => return self.count("datagrams_not_sip"),
             ParseError::TooLarge(what) => ("messages_too_large", 513, Some(*what)),
             ParseError::Malformed(what) => ("messages_malformed", 400, Some(*what)),
+            ParseError::UnknownMethod => ("methods_refused", 501, None),
             ParseError::Version => ("messages_of_other_version", 505, None),
         };
         self.count(counter);
@@ -410,10 +413,12 @@ impl Ua {
         let request = request.with_source(flow.remote);
         let tag = self.token();
         let phrase = phrase.map(|phrase| format!("{} - {phrase}", crate::message::reason_phrase(status)));
-        let response = ResponseBuilder::new(&request, status, phrase.as_deref(), Some(&tag))
-            .header(HeaderName::Server, &self.settings.user_agent)
-            .finish();
-        self.transmit(flow, response.bytes().clone());
+        let mut response = ResponseBuilder::new(&request, status, phrase.as_deref(), Some(&tag))
+            .header(HeaderName::Server, &self.settings.user_agent);
+        if status == 501 {
+            response = response.header(HeaderName::Allow, ALLOW);
+        }
+        self.transmit(flow, response.finish().bytes().clone());
     }
 
     /// Registrations that ran out.
@@ -442,6 +447,49 @@ impl Ua {
             }
         }
     }
+}
+
+/// User part of From: what tells the accounts of one address apart.
+fn from_user(request: &Message) -> String {
+    request.from().ok().and_then(|from| from.parsed_uri()).map(|uri| uri.user_decoded()).unwrap_or_default()
+}
+
+/// Why a request outside a dialog cannot be served, whoever sent it.
+enum Unservable {
+    /// Of its Request-URI (RFC 3261 §8.2.2.1).
+    Scheme,
+    /// It may go no further (RFC 3261 §16.3).
+    Hops,
+    /// It requires these, which we do not have (RFC 3261 §8.2.2.3).
+    Extension(String),
+}
+
+fn unservable(request: &Message) -> Option<Unservable> {
+    let uri = Uri::parse(request.request_uri());
+    if !uri.is_some_and(|uri| matches!(uri.scheme(), "sip" | "tel")) {
+        return Some(Unservable::Scheme);
+    }
+    let ends_here = matches!(request.method(), Method::Register | Method::Options);
+    if request.max_forwards() == Some(0) && !ends_here {
+        return Some(Unservable::Hops);
+    }
+    unknown_extensions(request).map(Unservable::Extension)
+}
+
+fn unknown_extensions(request: &Message) -> Option<String> {
+    let options = request.values(&HeaderName::Require).map(str::trim);
+    let unknown: Vec<&str> = options.filter(|option| !option.eq_ignore_ascii_case(SUPPORTED)).collect();
+    (!unknown.is_empty()).then(|| unknown.join(", "))
+}
+
+/// Whether an answer's description may come back (RFC 3261 §20.1; without Accept it may).
+fn takes_descriptions(invite: &Message) -> bool {
+    let mut lines = invite.headers(&HeaderName::Accept).peekable();
+    let taken = |range: &str| {
+        let kind = range.split(';').next().unwrap_or_default().trim();
+        [SDP, "application/*", "*/*"].iter().any(|kinds| kind.eq_ignore_ascii_case(kinds))
+    };
+    lines.peek().is_none() || invite.values(&HeaderName::Accept).any(taken)
 }
 
 /// The Request-URI text; it parsed when the request was admitted.

@@ -99,6 +99,9 @@ impl Core {
     fn datagram(&mut self, now: Instant, flow: Flow, data: Bytes) {
         match Message::parse(data.clone(), &self.limits) {
             Ok(message) => {
+                if self.ua.turn_away(flow, &message) {
+                    return;
+                }
                 self.ua.door.heard_on(flow);
                 self.ua.transactions.receive(now, flow, message, &mut self.ua.steps);
             }
@@ -137,6 +140,9 @@ impl Core {
                 self.unframed(flow, &Lost { error, head: data, counter: "stream_framing_disputed" });
             }
             Ok(message) => {
+                if self.ua.turn_away(flow, &message) {
+                    return;
+                }
                 self.ua.announced(flow, &message);
                 self.ua.transactions.receive(now, flow, message, &mut self.ua.steps);
             }
@@ -249,9 +255,12 @@ impl Core {
 
     fn request(&mut self, server: ServerId, flow: Flow, request: &Message) {
         if request.to_tag().is_empty() || request.method() == Method::Register {
-            return self.ua.outside(server, flow, request);
+            self.ua.outside(server, flow, request);
+            return self.ua.forget_stranger(server, flow, request);
         }
-        let Some(Inside { leg, method }) = self.ua.inside(server, flow, request) else { return };
+        let Some(Inside { leg, method }) = self.ua.inside(server, flow, request) else {
+            return self.ua.forget_stranger(server, flow, request);
+        };
         match method {
             Method::Invite | Method::Update => self.ua.change_asked(leg, server, request),
             Method::Bye => {

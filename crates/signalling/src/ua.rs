@@ -264,7 +264,14 @@ impl Ua {
     }
 }
 
+/// Characters of a display name or a reason's text that are passed on.
+const QUOTED_MAX: usize = 256;
+
 /// Text that may stand between quotes.
 pub(crate) fn quotable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).map(|c| if matches!(c, '"' | '\\') { '\'' } else { c }).collect()
+    text.chars()
+        .filter(|c| !c.is_control())
+        .take(QUOTED_MAX)
+        .map(|c| if matches!(c, '"' | '\\') { '\'' } else { c })
+        .collect()
 }

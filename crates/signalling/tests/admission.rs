@@ -349,3 +349,94 @@ fn parse_limits_answer_513() {
     net.send_raw(TRUNK, text.into_bytes());
     net.expect(TRUNK, "513");
 }
+
+#[test]
+fn a_flood_of_strangers_leaves_nothing_behind() {
+    let mut net = Net::new();
+    for n in 0..2000 {
+        let method = ["INVITE", "OPTIONS", "BYE", "MESSAGE", "REGISTER", "SUBSCRIBE", "NEW"][n % 7];
+        outside(&mut net, STRANGER, method, "sip:anna@192.0.2.1", "");
+        let answer = net.next(STRANGER).unwrap();
+        assert!(answer.status() >= 200, "no 100 for a stranger");
+        net.nothing(STRANGER);
+        assert_eq!(net.core.sizes().transactions, 0, "{method}");
+    }
+    assert_eq!(denied(&net), 50, "told to the engine within a second");
+    assert!(net.counter("denials_untold") > 200 && net.counter("strangers_turned_away") > 280);
+    // Nothing is repeated to an address that somebody may have forged.
+    net.seconds(40);
+    net.nothing(STRANGER);
+    // Its ACK is ignored, and the same INVITE gets the same answer.
+    let text =
+        request_text(&mut net, STRANGER, "INVITE", "sip:a@b", "<sip:m@x>;tag=1", "<sip:a@b>", "again", 1, "", None);
+    net.send(STRANGER, text.clone());
+    let first = net.expect(STRANGER, "403");
+    net.send(STRANGER, text.clone());
+    assert_eq!(net.expect(STRANGER, "403").bytes(), first.bytes());
+    let ack = text.replace("INVITE", "ACK").replace("To: <sip:a@b>", &format!("To: {}", header(&first, "To")));
+    net.send(STRANGER, ack);
+    net.nothing(STRANGER);
+    assert_eq!(net.counter("acks_stray"), 0);
+    net.assert_clean();
+}
+
+#[test]
+fn an_invite_whose_answer_nobody_could_read_is_refused() {
+    let mut net = Net::new();
+    for (accept, called) in [
+        ("text/plain", false),
+        ("", false),
+        ("text/plain, application/sdp", true),
+        ("application/*;q=0.3", true),
+        ("*/*", true),
+    ] {
+        let body = Some(sdp(4000, "0", "sendrecv"));
+        let mut call = Call::out_with(&mut net, TRUNK, "anna", body, &format!("Accept: {accept}\r\n"));
+        if called {
+            net.expect(ANNA, "INVITE");
+            call.cancel(&mut net);
+            net.expect(TRUNK, "200");
+            net.expect(TRUNK, "487");
+            call.ack(&mut net, 1, None);
+            net.flush(ANNA);
+            call.cseq += 1;
+        } else {
+            net.expect(TRUNK, "406");
+            net.nothing(ANNA);
+        }
+    }
+    assert_eq!(net.counter("refused_406_not_acceptable"), 2);
+}
+
+#[test]
+fn a_stranger_who_read_the_branch_cancels_nothing() {
+    let mut net = Net::new();
+    let call = Call::out(&mut net, TRUNK, "anna", Some(sdp(4000, "0", "sendrecv")));
+    net.expect(ANNA, "INVITE");
+    let stranger = Call { phone: STRANGER, ..call.clone() };
+    stranger.cancel(&mut net);
+    net.expect(STRANGER, "481");
+    net.nothing(TRUNK);
+    net.nothing(ANNA);
+    call.cancel(&mut net);
+    net.expect(TRUNK, "200");
+    net.expect(TRUNK, "487");
+}
+
+#[test]
+fn what_the_network_wrote_makes_no_line_and_moves_no_cursor() {
+    let mut net = Net::new();
+    let (from, to) = ("\"x\u{1b}[2J\u{7}\u{85} <y>\" <sip:+47@x>;tag=1", "<sip:anna@medlytt.test>");
+    let body = sdp(4000, "0", "sendrecv");
+    let extra = "User-Agent: a\u{1b}]0;b\u{7}\r\nSubject: c\u{8}d\r\n";
+    let text = request_text(&mut net, TRUNK, "INVITE", "sip:anna@medlytt.test", from, to, "esc", 1, extra, Some(&body));
+    net.send(TRUNK, text);
+    let invite = Call::incoming(&mut net, ANNA).invite;
+    let head = invite.lines().map(|(_, value)| value.to_owned()).collect::<Vec<_>>().concat();
+    assert!(!head.chars().any(char::is_control), "{head:?}");
+    // And what is longer than a screen is cut.
+    let long = format!("\"{}\" <sip:+47@x>;tag=2", "n".repeat(5_000));
+    let text = request_text(&mut net, TRUNK, "INVITE", "sip:bo@medlytt.test", &long, to, "long", 1, "", Some(&body));
+    net.send(TRUNK, text);
+    assert!(header(&Call::incoming(&mut net, BO).invite, "From").len() < 400);
+}

@@ -49,7 +49,13 @@ impl Guard {
 impl Ua {
     /// REGISTER. Whether an account exists cannot be found out without its password: everybody is challenged alike.
     pub(crate) fn register(&mut self, server: ServerId, flow: Flow, request: &Message) {
-        let user = request.to().ok().and_then(|to| to.parsed_uri()).map(|uri| uri.user_decoded()).unwrap_or_default();
+        let address = request.to().ok().and_then(|to| to.parsed_uri());
+        // RFC 3261 §10.3 step 5: an address of record is a SIP or SIPS URI (RFC 4475 §3.3.4).
+        let Some(address) = address.filter(|uri| matches!(uri.scheme(), "sip" | "sips")) else {
+            let fault = super::Fault { status: 400, phrase: Some("To is no SIP address"), header: None };
+            return self.refuse_fault(server, &fault);
+        };
+        let user = address.user_decoded();
         let account = self.door.index.account_of_user(&user);
         let (peer, password) =
             (account.map(|account| account.id), account.and_then(|account| account.password.clone()));

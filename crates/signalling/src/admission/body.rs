@@ -6,6 +6,11 @@ use crate::message::{HeaderName, Message};
 use crate::sdp::{Sdp, SdpError};
 use crate::ua::SDP;
 
+/// Parts of a multipart body that are looked at. A multipart within a multipart is not looked into.
+const PARTS_MAX: usize = 32;
+/// Characters of a boundary (RFC 2046 §5.1.1).
+const BOUNDARY_MAX: usize = 70;
+
 /// Why a body is refused.
 #[derive(Debug)]
 pub(crate) struct Fault {
@@ -55,11 +60,11 @@ fn sdp_part(content_type: &str, body: &Bytes) -> Option<Bytes> {
         Some(quoted) => quoted.split('"').next()?,
         None => rest.split(';').next()?.trim(),
     };
-    if boundary.is_empty() || boundary.len() > 70 {
+    if boundary.is_empty() || boundary.len() > BOUNDARY_MAX {
         return None;
     }
     let delimiter = format!("--{boundary}");
-    let starts: Vec<usize> = memchr::memmem::find_iter(body, delimiter.as_bytes()).collect();
+    let starts: Vec<usize> = memchr::memmem::find_iter(body, delimiter.as_bytes()).take(PARTS_MAX + 1).collect();
     starts.windows(2).find_map(|pair| {
         let &[start, end] = pair else { return None };
         let from = start.checked_add(delimiter.len())?;

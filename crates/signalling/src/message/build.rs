@@ -1,4 +1,4 @@
-//! New messages. CR, LF and NUL in values become spaces, so nothing can be injected.
+//! New messages. Control characters in values become spaces, so nothing can be injected: no line, no terminal escape.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -131,7 +131,7 @@ impl RequestBuilder {
         self.0.body = Some((content_type.to_owned(), body.into()));
         self
     }
-    /// Builds and indexes it.
+    /// Builds it.
     #[must_use]
     pub fn finish(self) -> Message {
         self.0.finish()
@@ -141,16 +141,16 @@ impl RequestBuilder {
 impl ResponseBuilder {
     /// Starts a response. `to_tag` is added to To where it has none and the status is above 100.
     pub fn new(request: &Message, status: u16, reason: Option<&str>, to_tag: Option<&str>) -> Self {
-        let mut draft = Draft::new(request.index.headers_end as usize);
+        let mut draft = Draft::new(request.index().headers_end as usize);
         let status = status.clamp(100, 699);
         draft.text.put_slice(b"SIP/2.0 ");
         draft.text.put_slice(status.to_string().as_bytes());
         draft.text.put_u8(b' ');
         put_clean(&mut draft.text, reason.unwrap_or_else(|| reason_phrase(status)));
         draft.text.put_slice(b"\r\n");
-        let record_route = (101..300).contains(&status) && request.index.method.forms_dialog();
-        let first = request.index.first;
-        for (place, entry) in request.index.entries.iter().enumerate() {
+        let record_route = (101..300).contains(&status) && request.index().method.forms_dialog();
+        let first = request.index().first;
+        for (place, entry) in request.index().entries.iter().enumerate() {
             let only = |wanted: u16| usize::from(wanted) == place;
             let copied = match entry.id {
                 id::Via => true,
@@ -194,7 +194,7 @@ impl ResponseBuilder {
         self.0.body = Some((content_type.to_owned(), body.into()));
         self
     }
-    /// Builds and indexes it.
+    /// Builds it.
     #[must_use]
     pub fn finish(self) -> Message {
         self.0.finish()
@@ -270,9 +270,14 @@ impl Draft {
     }
 }
 
-/// A header value: CR, LF and NUL become spaces.
+/// A header value: control characters other than HTAB become spaces.
 pub(super) fn put_clean(out: &mut BytesMut, value: &str) {
-    out.extend(value.bytes().map(|byte| if matches!(byte, b'\r' | b'\n' | 0) { b' ' } else { byte }));
+    let is_control = |byte: u8| byte != b'\t' && (byte < b' ' || byte == 0x7f);
+    if value.bytes().any(is_control) {
+        out.extend(value.bytes().map(|byte| if is_control(byte) { b' ' } else { byte }));
+    } else {
+        out.put_slice(value.as_bytes());
+    }
 }
 
 /// A Request-URI: white space and control characters are escaped.
@@ -315,7 +320,7 @@ mod tests {
             "BYE sip:bob@192.0.2.4 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKx\r\nMax-Forwards: 70\r\nFrom: <sip:a@192.0.2.1>;tag=1\r\nTo: <sip:b@192.0.2.4>;tag=2\r\nCall-ID: c  Route: <sip:evil>\r\nCSeq: 2 BYE\r\nX-Name: one\r\nContent-Length: 0\r\n\r\n"
         );
         assert_eq!(bye.cseq().number, 2);
-        assert!(Message::parse(bye.bytes().clone(), &Limits::default()).is_ok());
+        assert!(Message::parse(bye.bytes().clone(), &Limits::default()).is_err(), "no Call-ID has spaces");
     }
 
     #[test]

@@ -24,7 +24,7 @@ enum Line {
 
 impl<'a> Edit<'a> {
     pub(super) fn new(message: &'a Message) -> Self {
-        Self { message, uri: None, lines: (0..message.index.entries.len()).map(Line::Kept).collect(), body: None }
+        Self { message, uri: None, lines: (0..message.index().entries.len()).map(Line::Kept).collect(), body: None }
     }
 }
 
@@ -87,7 +87,7 @@ impl Edit<'_> {
         let message = self.message;
         let raw: &[u8] = &message.raw;
         let mut out = BytesMut::with_capacity(raw.len() + 256);
-        let index = &message.index;
+        let index = message.index();
         let headers_start = index.headers_start as usize;
         match &self.uri {
             Some(uri) if message.is_request() => {
@@ -114,7 +114,7 @@ impl Line {
     fn is(&self, message: &Message, name: &HeaderName) -> bool {
         match self {
             Self::Kept(place) => message
-                .index
+                .index()
                 .entries
                 .get(*place)
                 .is_some_and(|entry| super::scan::names(&message.raw, entry, name.id(), name.as_str())),
@@ -124,7 +124,7 @@ impl Line {
     fn put(&self, message: &Message, out: &mut BytesMut) {
         match self {
             Self::Kept(place) => {
-                let Some(entry) = message.index.entries.get(*place) else { return };
+                let Some(entry) = message.index().entries.get(*place) else { return };
                 out.put_slice(message.raw.get(entry.name.from as usize..entry.end as usize).unwrap_or_default());
             }
             Self::New(name, value) => {

@@ -42,11 +42,12 @@ impl<'a> NameAddr<'a> {
             .then_some(Self { display, uri, params: Params { text: params } })
     }
 
-    /// addr-spec without angle brackets: what follows `;` belongs to the header (RFC 3261 §20.10).
+    /// addr-spec without angle brackets: what follows `;` belongs to the header, and a URI with a comma, a question mark
+    /// or a semicolon must stand in brackets (RFC 3261 §20.10).
     fn bare(text: &'a str) -> Option<Self> {
         let (uri, params) = syntax::cut_before(text, b';');
         let uri = syntax::trim(uri);
-        (has_scheme(uri) && !uri.contains([' ', '\t', ',', '"']) && syntax::quotes_end(params)).then_some(Self {
+        (has_scheme(uri) && !uri.contains([' ', '\t', ',', '"', '?']) && syntax::quotes_end(params)).then_some(Self {
             display: Cow::Borrowed(""),
             uri,
             params: Params { text: params },
@@ -96,6 +97,23 @@ impl<'a> Params<'a> {
     /// Value of a parameter: `Some("")` if it has none. A quoted value comes without its quotes.
     pub fn value(&self, name: &str) -> Option<&'a str> {
         self.iter().find_map(|(key, value)| key.eq_ignore_ascii_case(name).then_some(value))
+    }
+    /// Is there a `;` with no parameter behind it? One at the very end is let through, as many write it.
+    pub(super) fn has_gaps(&self) -> bool {
+        let text = self.text.trim_ascii_end();
+        let bytes = text.as_bytes();
+        let suspect = |at: usize| matches!(bytes.get(at + 1), Some(b';' | b' ' | b'\t'));
+        if !memchr::memchr_iter(b';', bytes).any(suspect) {
+            return false;
+        }
+        let mut rest = text.strip_prefix(';').unwrap_or(text);
+        while let (piece, Some(behind)) = syntax::split_at_top(rest, b';') {
+            if syntax::trim(piece).is_empty() {
+                return true;
+            }
+            rest = behind;
+        }
+        false
     }
     /// Every parameter in order: name as written, value.
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
@@ -234,6 +252,7 @@ mod tests {
             "a \"b\" <sip:c@d>",
             "<sip:a@b>;x=\"y",
             "sip:a@b;x=\"y\\\"",
+            "sip:a@b?Route=%3Csip:c%3E",
         ] {
             assert!(NameAddr::parse(broken).is_none(), "{broken:?}");
         }
@@ -266,6 +285,9 @@ mod tests {
         ] {
             assert!(Via::parse(broken).is_none(), "{broken:?}");
         }
+        let gaps = |via| Via::parse(via).unwrap().params.has_gaps();
+        assert!(gaps("SIP/2.0/UDP a;;branch=z") && gaps("SIP/2.0/UDP a;;") && gaps("SIP/2.0/UDP a; ;rport"));
+        assert!(!gaps("SIP/2.0/UDP a") && !gaps("SIP/2.0/UDP a;rport;") && !gaps("SIP/2.0/UDP a ; x=\";;\" ; rport"));
     }
 
     #[test]

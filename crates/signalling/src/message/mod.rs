@@ -1,6 +1,8 @@
 //! A SIP message is one `Bytes` and an index (RFC 3261 §7); untouched headers stay byte-identical.
 
 pub mod build;
+#[cfg(feature = "rsip")]
+pub mod compat;
 pub mod edit;
 pub mod header;
 pub mod method;
@@ -10,11 +12,13 @@ mod source;
 pub(crate) mod syntax;
 pub mod uri;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
 pub use build::{RequestBuilder, ResponseBuilder, reason_phrase};
+#[cfg(feature = "rsip")]
+pub use compat::ConversionError;
 pub use edit::Edit;
 pub use header::{CSeq, HeaderName, NameAddr, Params, ReplacesHeader, Via};
 pub use method::Method;
@@ -55,8 +59,10 @@ pub enum ParseError {
     NotSip,
     /// A limit was passed: 513 where it can be answered.
     TooLarge(&'static str),
-    /// SIP, but broken: 400 with this phrase where Via, From, To, Call-ID and CSeq allow an answer.
+    /// SIP, but broken: 400 with this phrase where its Via allows an answer.
     Malformed(&'static str),
+    /// A method that we do not know, and CSeq names yet another: 501 rather than 400 (RFC 4475 §3.1.2.18).
+    UnknownMethod,
     /// SIP/3.0 and the like: 505.
     Version,
 }
@@ -65,7 +71,8 @@ pub enum ParseError {
 #[derive(Clone, Debug)]
 pub struct Message {
     raw: Bytes,
-    index: Arc<Index>,
+    /// Made when it is first looked at, if we wrote the message ourselves: much of that is only sent.
+    index: Arc<OnceLock<Index>>,
 }
 
 impl Message {
@@ -77,32 +84,29 @@ impl Message {
     pub fn parse(raw: Bytes, limits: &Limits) -> Result<Self, ParseError> {
         let raw = without_leading_line_ends(raw)?;
         let index = scan::scan(&raw, limits, Strictness::Strict)?;
-        Ok(Self { raw: scan::cut(&raw, &index), index: Arc::new(index) })
+        Ok(Self { raw: scan::cut(&raw, &index), index: known(index) })
     }
     /// What can be read of a request that [`Message::parse`] refused (Malformed, TooLarge, Version): enough for a
-    /// [`ResponseBuilder`] to answer it 400, 513 or 505. `None` where it must be dropped instead: a response, an ACK,
-    /// or one whose Via, From, To, Call-ID and CSeq cannot be copied into an answer.
+    /// [`ResponseBuilder`] to answer it 400, 501, 505 or 513. `None` where it must be dropped instead: a response, an ACK,
+    /// or one without a Via to answer by. What else it lacks, its answer lacks too (RFC 4475 §3.3.1).
     pub fn parse_lenient(raw: &Bytes, limits: &Limits) -> Option<Self> {
         let raw = without_leading_line_ends(raw.clone()).ok()?;
         let index = scan::scan(&raw, limits, Strictness::Lenient).ok()?;
-        let message = Self { raw: scan::cut(&raw, &index), index: Arc::new(index) };
-        let first = message.index.first;
-        let present = [first.via, first.from, first.to, first.call_id, first.cseq].iter().all(|place| {
-            message.index.entries.get(usize::from(*place)).is_some_and(|entry| entry.value.from < entry.value.to)
-        });
+        let message = Self { raw: scan::cut(&raw, &index), index: known(index) };
         let answerable = message.is_request()
-            && message.index.method != Method::Ack
-            && present
+            && message.index().method != Method::Ack
             && Via::parse(message.top_via_text()).is_some();
         answerable.then_some(message)
     }
     /// Ours, or an edit of a message that was parsed: nothing to refuse.
     fn own(raw: Bytes) -> Self {
-        match scan::scan(&raw, &Limits::NONE, Strictness::Lenient) {
-            Ok(index) => Self { raw, index: Arc::new(index) },
-            // Only a start line that is none leads here, and our builders write one; an empty message says nothing.
-            Err(_) => Self { raw, index: Arc::new(Index::empty()) },
-        }
+        Self { raw, index: Arc::new(OnceLock::new()) }
+    }
+    fn index(&self) -> &Index {
+        // Only a start line that is none is refused, and our builders write one; an empty message says nothing.
+        self.index.get_or_init(|| {
+            scan::scan(&self.raw, &Limits::NONE, Strictness::Lenient).unwrap_or_else(|_| Index::empty())
+        })
     }
     /// The whole message as it stands on the wire.
     pub fn bytes(&self) -> &Bytes {
@@ -110,11 +114,11 @@ impl Message {
     }
     /// True for a request.
     pub fn is_request(&self) -> bool {
-        self.index.status == 0
+        self.index().status == 0
     }
     /// Method: of the request line, or of a response's CSeq.
     pub fn method(&self) -> Method {
-        self.index.method.clone()
+        self.index().method.clone()
     }
     /// Request-URI text as it came; empty in a response.
     pub fn request_uri(&self) -> &str {
@@ -122,7 +126,7 @@ impl Message {
     }
     /// Status code of a response, 0 in a request.
     pub fn status(&self) -> u16 {
-        self.index.status
+        self.index().status
     }
     /// Reason phrase of a response as it came; empty in a request.
     pub fn reason(&self) -> &str {
@@ -131,14 +135,14 @@ impl Message {
     /// First raw value of a header (unfolded only if it was folded), without surrounding white space.
     pub fn header(&self, name: &HeaderName) -> Option<&str> {
         let (id, other) = (name.id(), name.as_str());
-        let entry = self.index.entries.iter().find(|entry| scan::names(&self.raw, entry, id, other))?;
-        Some(self.index.value(&self.raw, entry))
+        let entry = self.index().entries.iter().find(|entry| scan::names(&self.raw, entry, id, other))?;
+        Some(self.index().value(&self.raw, entry))
     }
     /// Every header line of that name, compact form included, in order.
     pub fn headers<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a str> + 'a {
         let (id, other) = (name.id(), name.as_str());
         let named = move |entry: &&Entry| scan::names(&self.raw, entry, id, other);
-        self.index.entries.iter().filter(named).map(|entry| self.index.value(&self.raw, entry))
+        self.index().entries.iter().filter(named).map(|entry| self.index().value(&self.raw, entry))
     }
     /// Every value of that name: lines split at top-level commas (not inside quotes or <>).
     pub fn values<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a str> + 'a {
@@ -146,17 +150,17 @@ impl Message {
     }
     /// Every header line in order: name as written, value.
     pub fn lines(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.index.entries.iter().map(|entry| {
-            (std::str::from_utf8(entry.name.of(&self.raw)).unwrap_or_default(), self.index.value(&self.raw, entry))
+        self.index().entries.iter().map(|entry| {
+            (std::str::from_utf8(entry.name.of(&self.raw)).unwrap_or_default(), self.index().value(&self.raw, entry))
         })
     }
     /// From.
     pub fn from(&self) -> Result<NameAddr<'_>, ParseError> {
-        NameAddr::parse(self.value_at(self.index.first.from)).ok_or(ParseError::Malformed("From is broken"))
+        NameAddr::parse(self.value_at(self.index().first.from)).ok_or(ParseError::Malformed("From is broken"))
     }
     /// To.
     pub fn to(&self) -> Result<NameAddr<'_>, ParseError> {
-        NameAddr::parse(self.value_at(self.index.first.to)).ok_or(ParseError::Malformed("To is broken"))
+        NameAddr::parse(self.value_at(self.index().first.to)).ok_or(ParseError::Malformed("To is broken"))
     }
     /// From tag, or empty.
     pub fn from_tag(&self) -> &str {
@@ -168,11 +172,11 @@ impl Message {
     }
     /// Call-ID; checked at parse to be there.
     pub fn call_id(&self) -> &str {
-        self.value_at(self.index.first.call_id)
+        self.value_at(self.index().first.call_id)
     }
     /// CSeq; checked at parse to be there and to match the method.
     pub fn cseq(&self) -> CSeq {
-        CSeq { number: self.index.cseq_number, method: self.method() }
+        CSeq { number: self.index().cseq_number, method: self.method() }
     }
     /// Topmost Via; checked at parse to be there.
     pub fn top_via(&self) -> Via<'_> {
@@ -193,7 +197,7 @@ impl Message {
     }
     /// Body bytes, untouched.
     pub fn body(&self) -> Bytes {
-        let body = self.index.body;
+        let body = self.index().body;
         self.raw.slice(body.from as usize..body.to as usize)
     }
     /// Content-Type without parameters, lower case; empty if none.
@@ -208,18 +212,26 @@ impl Message {
     }
 
     fn start_text(&self) -> &str {
-        std::str::from_utf8(self.index.start.of(&self.raw)).unwrap_or_default()
+        std::str::from_utf8(self.index().start.of(&self.raw)).unwrap_or_default()
     }
     fn value_at(&self, place: u16) -> &str {
-        self.index.entries.get(usize::from(place)).map(|entry| self.index.value(&self.raw, entry)).unwrap_or_default()
+        self.index()
+            .entries
+            .get(usize::from(place))
+            .map(|entry| self.index().value(&self.raw, entry))
+            .unwrap_or_default()
     }
     fn top_via_text(&self) -> &str {
-        scan::first_of_list(self.value_at(self.index.first.via))
+        scan::first_of_list(self.value_at(self.index().first.via))
     }
     /// A header line as it came, folding included, without its line end.
     fn line_bytes(&self, entry: &Entry) -> &[u8] {
         self.raw.get(entry.name.from as usize..entry.value.to as usize).unwrap_or_default()
     }
+}
+
+fn known(index: Index) -> Arc<OnceLock<Index>> {
+    Arc::new(OnceLock::from(index))
 }
 
 fn without_leading_line_ends(raw: Bytes) -> Result<Bytes, ParseError> {

@@ -63,7 +63,7 @@ pub(super) struct Index {
     pub(super) status: u16,
     /// Request-URI or reason phrase.
     pub(super) start: Span,
-    pub(super) entries: SmallVec<[Entry; 16]>,
+    pub(super) entries: SmallVec<[Entry; 24]>,
     pub(super) unfolded: Vec<Box<str>>,
     pub(super) first: Firsts,
     pub(super) cseq_number: u32,
@@ -200,7 +200,8 @@ fn status_line(line: &[u8]) -> Result<StartLine, ParseError> {
     let digits = line.get(version_end + 1..version_end + 4).unwrap_or_default();
     let status =
         std::str::from_utf8(digits).ok().and_then(syntax::number).and_then(|status| u16::try_from(status).ok());
-    let ends = line.get(version_end + 4).is_none_or(|&byte| byte == b' ');
+    // The space belongs to the line, whether a phrase follows or not.
+    let ends = line.get(version_end + 4) == Some(&b' ');
     match status {
         Some(status @ 100..=699) if ends => Ok(StartLine {
             method: Method::Other(String::new()),
@@ -394,7 +395,7 @@ fn check_required(raw: &[u8], index: &mut Index) -> Result<(), ParseError> {
         index.entries.get(usize::from(place)).map(|entry| index.value(raw, entry)).ok_or(ParseError::Malformed(missing))
     };
     let via = value(index.first.via, "no Via")?;
-    if Via::parse(first_of_list(via)).is_none() {
+    if Via::parse(first_of_list(via)).is_none_or(|via| via.params.has_gaps()) {
         return Err(ParseError::Malformed("Via is broken"));
     }
     if NameAddr::parse(value(index.first.from, "no From")?).is_none() {
@@ -403,15 +404,19 @@ fn check_required(raw: &[u8], index: &mut Index) -> Result<(), ParseError> {
     if NameAddr::parse(value(index.first.to, "no To")?).is_none() {
         return Err(ParseError::Malformed("To is broken"));
     }
-    if value(index.first.call_id, "no Call-ID")?.is_empty() {
-        return Err(ParseError::Malformed("Call-ID is empty"));
+    let call_id = value(index.first.call_id, "no Call-ID")?;
+    if call_id.is_empty() || call_id.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
+        return Err(ParseError::Malformed("Call-ID is broken"));
     }
     let (number, method) =
         CSeq::split(value(index.first.cseq, "no CSeq")?).ok_or(ParseError::Malformed("CSeq is broken"))?;
     if index.status > 0 {
         index.method = Method::new(method);
     } else if index.method.as_str() != method {
-        return Err(ParseError::Malformed("CSeq names another method"));
+        return Err(match index.method {
+            Method::Other(_) => ParseError::UnknownMethod,
+            _ => ParseError::Malformed("CSeq names another method"),
+        });
     }
     index.cseq_number = number;
     Ok(())

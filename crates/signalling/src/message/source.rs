@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
 
@@ -14,9 +13,9 @@ impl Message {
     /// port in `rport` where the client asked for that. What a sender wrote there itself is replaced, so that an
     /// answer goes back to where the request came from and to nobody else.
     pub fn with_source(&self, source: SocketAddr) -> Message {
-        let place = usize::from(self.index.first.via);
-        let Some(entry) = self.index.entries.get(place) else { return self.clone() };
-        let line = self.index.value(&self.raw, entry);
+        let place = usize::from(self.index().first.via);
+        let Some(entry) = self.index().entries.get(place) else { return self.clone() };
+        let line = self.index().value(&self.raw, entry);
         let (first, others) = syntax::split_at_top(line, b',');
         let Some(via) = Via::parse(first) else { return self.clone() };
         let asked = via.params.value("rport").is_some();
@@ -42,7 +41,7 @@ impl Message {
 
     /// Replaces one header line's value and shifts the index behind it: no second scan.
     fn with_value(&self, place: usize, value: &str) -> Message {
-        let Some(entry) = self.index.entries.get(place).copied() else { return self.clone() };
+        let Some(entry) = self.index().entries.get(place).copied() else { return self.clone() };
         let (from, to) = (entry.value.from as usize, entry.value.to as usize);
         let mut raw = BytesMut::with_capacity(self.raw.len() + value.len());
         raw.put_slice(self.raw.get(..from).unwrap_or_default());
@@ -52,7 +51,7 @@ impl Message {
         let added = u32::try_from(value.len()).unwrap_or(u32::MAX);
         let shift = |at: u32| if at >= entry.value.to { at.saturating_sub(removed).saturating_add(added) } else { at };
         let moved = |span: Span| Span { from: shift(span.from), to: shift(span.to) };
-        let mut index = (*self.index).clone();
+        let mut index = self.index().clone();
         for (at, other) in index.entries.iter_mut().enumerate() {
             if at > place {
                 (other.name, other.value) = (moved(other.name), moved(other.value));
@@ -67,7 +66,7 @@ impl Message {
         }
         index.headers_end = shift(index.headers_end);
         index.body = moved(index.body);
-        Message { raw: raw.freeze(), index: Arc::new(index) }
+        Message { raw: raw.freeze(), index: super::known(index) }
     }
 }
 

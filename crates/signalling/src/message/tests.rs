@@ -142,7 +142,11 @@ fn what_cannot_be_answered() {
     for missing in ["Via:", "From:", "To:", "Call-ID:", "CSeq:"] {
         let text = request(OPTIONS, "", "").replace(missing, "X-Gone:");
         assert!(matches!(parse(&text), Err(ParseError::Malformed(_))), "{missing}");
-        assert!(lenient(&text).is_none(), "{missing}");
+        // What is missing is missing in the answer; without Via there is none.
+        let answer = lenient(&text).map(|request| ResponseBuilder::new(&request, 400, None, Some("t")).finish());
+        assert_eq!(answer.is_none(), missing == "Via:", "{missing}");
+        let names = answer.iter().flat_map(Message::lines).map(|(name, _)| format!("{name}:")).collect::<Vec<_>>();
+        assert!(!names.contains(&missing.to_owned()), "{missing}");
     }
     assert!(
         lenient(request("ACK sip:b@c SIP/2.0", "l: -1\r\n", "").replace("OPTIONS", "ACK")).is_none(),
@@ -167,7 +171,6 @@ fn responses() {
         (183, "= 2**3 * 5 но сто", Method::Invite, "")
     );
     assert_eq!(parse(request("SIP/2.0 200 ", "", "")).unwrap().reason(), "");
-    assert_eq!(parse(request("SIP/2.0 200", "", "")).unwrap().status(), 200);
     for line in [
         "SIP/2.0 000 X",
         "SIP/2.0 99 X",
@@ -176,6 +179,7 @@ fn responses() {
         "SIP/2.0 700 X",
         "SIP/2.0 ",
         "SIP/2.0 20x X",
+        "SIP/2.0 200",
     ] {
         assert!(matches!(parse(request(line, "", "")), Err(ParseError::Malformed(_))), "{line}");
     }
@@ -213,7 +217,8 @@ fn limits() {
     let long = request(OPTIONS, &format!("R: {}\r\n", "x".repeat(9_000)), "");
     assert_eq!(parse(&long).unwrap_err(), ParseError::TooLarge("header line too long"));
     let loud = many.replace("\"Ann\"", &format!("\"{}\"", "x".repeat(9_000)));
-    assert!(lenient(&loud).is_none(), "a long line is not copied into an answer");
+    let answer = ResponseBuilder::new(&lenient(&loud).unwrap(), 513, None, None).finish();
+    assert!(answer.bytes().len() < 600, "a long line is not copied into an answer");
     let big = request(OPTIONS, "", &"x".repeat(70_000));
     assert_eq!(parse(&big).unwrap_err(), ParseError::TooLarge("message too large"));
     assert_eq!(ResponseBuilder::new(&lenient(&big).unwrap(), 513, None, None).finish().status(), 513);

@@ -90,7 +90,7 @@ impl<'a> Stream<'a> {
         let (media, rest) = text.split_once(' ').ok_or(broken.clone())?;
         let (ports, rest) = rest.trim_start().split_once(' ').ok_or(broken.clone())?;
         let (proto, formats) = rest.trim_start().split_once(' ').ok_or(broken.clone())?;
-        let formats = formats.trim();
+        let formats = formats.trim_ascii();
         let (port, count) = ports.split_once('/').unwrap_or((ports, "1"));
         let port: u16 = digits(port).ok_or(SdpError::Malformed("port is not 0 to 65535"))?;
         let count: u16 =

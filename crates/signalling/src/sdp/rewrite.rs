@@ -10,7 +10,7 @@ use super::{Line, Rewrite, Sdp};
 pub(super) fn rewrite(sdp: &Sdp, to: &Rewrite<'_>) -> Bytes {
     let writing = Writing { sdp, to, refused: sdp.rejected() || to.media.port() == 0 || sdp.nothing_left(to.only) };
     let mut out = BytesMut::with_capacity(sdp.text.len() + 128);
-    if !sdp.lines.iter().any(|line| line.kind == b'o') {
+    if !sdp.lines.iter().any(|line| line.kind == b'o' && line.section == 0) {
         writing.without_origin(&mut out);
     } else {
         writing.section(0, &mut out);
@@ -64,7 +64,9 @@ impl Writing<'_> {
             }
             match line.kind {
                 b'm' => self.audio_stream(line, out),
-                b'o' => self.origin(line, out),
+                b'o' if section == 0 => self.origin(line, out),
+                // In a stream it has no place, and it names whoever wrote it.
+                b'o' => {}
                 b'c' => self.connection(out),
                 // Keys of the other leg (RFC 8866 §5.12, obsolete).
                 b'k' => {}

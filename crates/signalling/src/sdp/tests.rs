@@ -225,3 +225,14 @@ fn mutations_never_panic() {
     }
     assert!(parsed > 1_000);
 }
+
+#[test]
+fn an_origin_among_the_streams_is_none() {
+    let text = "v=0\r\ns=-\r\nc=IN IP4 10.0.0.9\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\no=spy 1 1 IN IP4 10.0.0.9\r\n";
+    let sdp = Sdp::parse(&Bytes::from_static(text.as_bytes())).unwrap();
+    let media = "192.0.2.1:20000".parse().unwrap();
+    let to = Rewrite { media, session_id: 1, version: 2, direction: Direction::SendRecv, only: None };
+    let out = String::from_utf8(sdp.rewrite(&to).to_vec()).unwrap();
+    assert!(out.starts_with("v=0\r\no=- 1 2 IN IP4 192.0.2.1\r\ns=-\r\n"), "{out}");
+    assert_eq!(out.matches("o=").count(), 1, "{out}");
+}

@@ -351,6 +351,48 @@ impl Transactions {
         }
     }
 
+    /// Does this request repeat one whose transaction is there?
+    pub fn is_repeated(&mut self, request: &Message) -> bool {
+        matching::server(&mut self.scratch, request, &request.method());
+        self.by_key.contains_key(self.scratch.as_str())
+    }
+
+    /// Does the INVITE that this CANCEL names come from the same host (RFC 3261 §22.1: the hop that sent the one sends
+    /// the other)?
+    pub fn cancels_its_own(&mut self, flow: Flow, cancel: &Message) -> bool {
+        matching::server(&mut self.scratch, cancel, &Method::Invite);
+        let id = self.by_key.get(self.scratch.as_str()).copied().or_else(|| self.cancelled_call(flow, cancel));
+        let entry = id.and_then(|id| self.entries.get(index(id)));
+        entry.is_some_and(|entry| entry.flow.remote.ip().to_canonical() == flow.remote.ip().to_canonical())
+    }
+
+    /// Answers a request that never got a transaction, marked with its source: the same again if it comes again
+    /// (RFC 3261 §8.2.7). Its ACK is ignored.
+    pub fn answer_once(
+        &self,
+        flow: Flow,
+        request: &Message,
+        status: u16,
+        steps: &mut Vec<Step>,
+        add: impl FnOnce(ResponseBuilder) -> ResponseBuilder,
+    ) {
+        let response = add(ResponseBuilder::new(request, status, None, Some(&self.tag(request))));
+        steps.push(Step::Transmit { flow, data: response.finish().bytes().clone() });
+    }
+
+    /// Gives up a transaction that is no INVITE's and has its final answer, if that is a refusal or needs no keeping:
+    /// the request is answered anew if it comes again.
+    pub fn forget_answered(&mut self, now: Instant, id: ServerId, keeps_ok: bool, steps: &mut Vec<Step>) {
+        self.turn(now, id.0, None, steps, |machine, _| match machine? {
+            Machine::ServerNonInvite(machine)
+                if machine.final_status().is_some_and(|status| status >= 300 || !keeps_ok) =>
+            {
+                None
+            }
+            machine => Some(machine),
+        });
+    }
+
     /// When the next timer is due.
     pub fn wake_at(&self) -> Option<Instant> {
         self.schedule.next()

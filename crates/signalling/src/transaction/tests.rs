@@ -670,7 +670,7 @@ mod matching_rules {
             assert_eq!(story.receive(&other.message()).len(), 1, "{}", other.via);
         }
         assert_eq!(story.layer.len(), 5);
-        let same = [first.via("SIP/2.0/UDP 10.0.0.2;branch=z9hG4bK1"), first.call("changed on the way")];
+        let same = [first.via("SIP/2.0/UDP 10.0.0.2;branch=z9hG4bK1"), first.call("changed-on-the-way")];
         for same in same {
             assert_eq!(story.receive(&same.message()), [""; 0], "5060 is the default, and the Call-ID is not compared");
         }

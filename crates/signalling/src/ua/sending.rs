@@ -146,9 +146,13 @@ impl Ua {
 
     /// Refuses without anything to add, and counts it.
     pub(crate) fn refuse(&mut self, server: ServerId, status: u16) {
-        self.count(refusal(status));
+        self.count_refusal(status);
         let tag = self.token();
         self.answer(server, status, Some(&tag), |response| response);
+    }
+
+    pub(crate) fn count_refusal(&mut self, status: u16) {
+        self.count(refusal(status));
     }
 
     /// Answers with a Contact, Allow and Supported: the 2xx (and 18x) of INVITE and UPDATE on a leg.
@@ -189,7 +193,9 @@ fn refusal(status: u16) -> &'static str {
     match status {
         400 => "refused_400_bad_request",
         403 => "refused_403_forbidden",
+        406 => "refused_406_not_acceptable",
         416 => "refused_416_unsupported_scheme",
+        420 => "refused_420_bad_extension",
         481 => "refused_481_no_such_call",
         483 => "refused_483_too_many_hops",
         486 => "refused_486_busy",
