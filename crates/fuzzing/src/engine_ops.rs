@@ -375,7 +375,7 @@ impl Life {
 
 /// The store's answer.
 fn stored(persist: PersistId, ok: bool) -> Input {
-    Input::Persisted { persist, ok }
+    Input::Persisted { persist, result: if ok { Ok(()) } else { Err("the disk is full".to_owned()) } }
 }
 
 fn addr(text: &str) -> SocketAddr {
