@@ -71,6 +71,8 @@ impl Core {
             transactions: self.ua.transactions.len(),
             transfers: self.transfers.len(),
             bindings: self.ua.door.registrar.len(),
+            plans: self.ua.plans.len(),
+            indexes: self.ua.indexes(),
         }
     }
 

@@ -503,4 +503,8 @@ pub struct Sizes {
     pub transfers: usize,
     /// Registered bindings.
     pub bindings: usize,
+    /// Media plans that are not answered.
+    pub plans: usize,
+    /// What transactions, dialogs' tags and legs' timers are still told apart by.
+    pub indexes: usize,
 }
