@@ -189,6 +189,7 @@ impl Core {
             entry.interaction = Some(key);
         }
         self.call_event(EventName::CallConsulting, call_key);
+        self.mark_desks(call_key);
         self.dirty_desks.insert(agent);
     }
 
@@ -404,6 +405,8 @@ impl Core {
             let Some(call) = self.calls.get_mut(&key).filter(|call| call.shielded != on) else { continue };
             call.shielded = on;
             self.call_event(EventName::CallShielded, key);
+            // another agent's listeners may be on it too
+            self.mark_desks(key);
         }
     }
 
