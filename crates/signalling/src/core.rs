@@ -73,6 +73,7 @@ impl Core {
             bindings: self.ua.door.registrar.len(),
             plans: self.ua.plans.len(),
             indexes: self.ua.indexes(),
+            timers: self.ua.timers(),
         }
     }
 

@@ -505,6 +505,8 @@ pub struct Sizes {
     pub bindings: usize,
     /// Media plans that are not answered.
     pub plans: usize,
-    /// What transactions, dialogs' tags and legs' timers are still told apart by.
+    /// What transactions and dialogs' tags are told apart by.
     pub indexes: usize,
+    /// Timers of legs, those included that find nothing to do when they are due.
+    pub timers: usize,
 }
