@@ -57,7 +57,7 @@ const FLOORS: [&[&str]; 9] = [
     &["session"],
     // A leg joins transaction, dialog and session; the door decides who gets one.
     &["leg", "ua", "invite", "admission"],
-    &["b2bua", "outgoing"],
+    &["b2bua", "outgoing", "orphan"],
     &["transfer"],
     &["core"],
 ];

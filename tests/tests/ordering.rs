@@ -235,7 +235,7 @@ fn a_dry_run_only_checks() {
     let request = w.order("anna", user("sue")).calls(1).dry_run().accepted();
     assert_eq!(request.agent.id, "anna");
     w.order("nobody", user("sue")).calls(1).dry_run().refused(404, "agent-not-found");
-    assert!(w.disk.written.is_empty(), "nothing is kept");
+    assert!(w.disk.requests.is_empty(), "nothing is kept");
     w.call_agent();
     w.no_call("sue", SECOND);
 }

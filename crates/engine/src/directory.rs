@@ -301,6 +301,29 @@ impl Directory {
         (before.unwrap_or(0) > 0) != (bindings > 0)
     }
 
+    /// SIP user of a phone's account.
+    pub(crate) fn sip_user(&self, peer: PeerId) -> Option<String> {
+        match self.owners.get(&peer)? {
+            Owner::Agent(id) => self.agents.contains_key(id).then(|| id.clone()),
+            Owner::User(id) => {
+                let softphone = self.users.get(id)?.seed.softphone.clone()?;
+                (!self.agents.contains_key(&softphone)).then_some(softphone)
+            }
+        }
+    }
+
+    /// The phone of this SIP user.
+    pub(crate) fn peer_of_sip_user(&self, user: &str) -> Option<PeerId> {
+        match self.agents.get(user) {
+            Some(agent) => Some(agent.peer),
+            None => self
+                .users
+                .values()
+                .find(|other| other.seed.softphone.as_deref() == Some(user))
+                .and_then(|other| other.peer),
+        }
+    }
+
     /// The agents and users behind a phone, for their views.
     pub(crate) fn behind(&self, peer: PeerId) -> (Vec<String>, Vec<String>) {
         (

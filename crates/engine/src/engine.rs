@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use media::{Port, StreamId};
-use signalling::{Counters, LegId, PlanId, Signalling, TransferId};
+use signalling::{Counters, DialogCopy, LegId, PlanId, Signalling, TransferId};
 
 use crate::call::{Call, CallKey, Leg};
+use crate::dialog_log::DialogLog;
 use crate::directory::{Directory, Seed};
 use crate::ids::Ids;
 use crate::interaction::{Desk, Interaction, InteractionKey};
@@ -16,6 +16,7 @@ use crate::interface::{Event, Input, Now, Output, Settings, Sizes, View};
 use crate::monitoring::{self, ClosedEar, Ear, EarKey, Listening, Request};
 use crate::outbox::Outbox;
 use crate::persist::Restored;
+use crate::restored::by_call;
 use crate::sip::Sip;
 use crate::store::Books;
 use crate::timers::{Timer, Timers};
@@ -48,6 +49,7 @@ pub(crate) struct Core {
     pub(crate) closed_ears: BTreeMap<EarKey, ClosedEar>,
     pub(crate) timers: Timers,
     pub(crate) books: Books,
+    pub(crate) log: DialogLog,
     pub(crate) counters: Counters,
     pub(crate) out: Outbox,
     /// Agents whose ears, focus and status must be judged again before the input is done.
@@ -123,6 +125,7 @@ impl Core {
             closed_ears: BTreeMap::new(),
             timers: Timers::default(),
             books: Books::default(),
+            log: DialogLog::default(),
             counters: Counters::default(),
             out: Outbox::default(),
             dirty_desks: BTreeSet::new(),
@@ -143,7 +146,10 @@ impl Core {
         }
         core.out.agents.extend(core.directory.agents.keys().cloned());
         core.out.users.extend(core.directory.users.keys().cloned());
+        let on_calls = by_call(&restored.listenings);
+        core.restore_registrations(restored.registrations);
         core.restore(restored.requests, restored.listenings);
+        core.restore_dialogs(restored.dialogs, &on_calls);
         core.settle();
         core.flush(outputs);
         core
@@ -221,6 +227,11 @@ impl Core {
         leg
     }
 
+    /// What it takes to end a leg's dialog.
+    pub(crate) fn dialog(&self, leg: LegId) -> Option<DialogCopy> {
+        self.sip.dialog(leg)
+    }
+
     /// A leg id for a leg that has no record of a call.
     pub(crate) fn sip_leg(&mut self) -> LegId {
         self.sip.new_leg()
@@ -252,9 +263,8 @@ impl Core {
     /// Lets signalling follow and judges every touched agent, until nothing moves.
     pub(crate) fn settle(&mut self) {
         loop {
-            if std::mem::take(&mut self.peers_changed) {
-                let peers = Arc::new(self.directory.peers());
-                self.sip(signalling::Command::Peers(peers));
+            if self.peers_changed {
+                self.tell_peers();
             }
             while let Some(input) = self.sip_inputs.pop_front() {
                 let mut outputs = std::mem::take(&mut self.sip_outputs);
@@ -277,6 +287,7 @@ impl Core {
         if matches!(self.closing, Closing::Draining | Closing::Stopping)
             && self.calls.is_empty()
             && self.ears.is_empty()
+            && self.log.is_empty()
         {
             self.closing = Closing::Drained;
             self.out.drained = true;
@@ -296,6 +307,7 @@ impl Core {
                 continue;
             };
             let (call, stream) = (known.call, known.stream);
+            self.log_calling(leg);
             if let Some(record) = self.calls.get_mut(&call).and_then(|call| call.record_mut(stream)) {
                 record.sip_call_id = name;
                 self.out.calls.insert(call);
@@ -305,6 +317,7 @@ impl Core {
 
     /// Turns marks into views and hands everything out.
     pub(crate) fn flush(&mut self, outputs: &mut Vec<Output>) {
+        self.log_flush();
         for agent in std::mem::take(&mut self.out.agents) {
             let view = self.agent_view(&agent).map_or(View::AgentRemoved(agent), View::Agent);
             self.out.views.push(view);
@@ -352,7 +365,11 @@ impl Core {
             E::TransferFailed { transfer, status } => self.transfer_failed(transfer, status),
             E::Replaced { old, new, peer } => self.replaced(old, new, peer),
             E::Probed { leg, alive } => self.probed(leg, alive),
-            E::Registered { peer, bindings } => self.registered(peer, bindings),
+            E::Registered { peer, bindings, receipt } => self.registered(peer, &bindings, receipt),
+            E::Record { leg, dialog } => self.record_listener(leg, dialog),
+            E::Moved { leg } => self.log_moved(leg),
+            E::Gone { leg } => self.log_gone(leg),
+            E::OrphanEnded { orphan } => self.orphan_ended(orphan),
             E::Denied { source, method, why } => {
                 self.counters.count("sip_denied");
                 self.out.log("warn", format!("refused {method} from {source}: {why}"), Vec::new());
@@ -401,6 +418,7 @@ impl Core {
             Timer::Until => self.judge_until(),
             Timer::Record(call) => self.record_call(call),
             Timer::Unsaved => self.save_again(),
+            Timer::Orphans => self.end_orphans(),
         }
     }
 

@@ -296,6 +296,7 @@ impl Core {
     pub(crate) fn ringing(&mut self, leg: LegId) {
         if let Some(ear) = self.ear_legs.get(&leg).copied() {
             self.ear_rings(ear);
+            self.log_moved(leg);
         } else if let Some(leg) = self.legs.get_mut(&leg) {
             leg.rang = true;
         }
@@ -363,6 +364,7 @@ impl Core {
                 self.desk_answers(&agent, key, leg);
             }
             self.judge_held(key);
+            self.log_call(key);
         }
         self.mark_desks(key);
     }
@@ -521,6 +523,7 @@ impl Core {
         self.counters.count(if call.answered_at.is_some() { "calls_ended" } else { "calls_failed" });
         self.out.log("info", format!("call ended: {cause} by {by}"), vec![("call", call.id.clone())]);
         self.persist(crate::persist::Change::Call(view), vec![After::Call(call.id)]);
+        self.log_recorded(key);
     }
 
     pub(crate) fn rtp_timeout(&mut self, stream: StreamId) {

@@ -30,6 +30,7 @@ pub mod view;
 
 mod call;
 mod commands;
+mod dialog_log;
 mod engine;
 mod ids;
 mod interaction;
@@ -39,6 +40,7 @@ mod monitoring;
 mod outbox;
 mod pii;
 mod problem;
+mod restored;
 mod sip;
 mod status;
 mod store;

@@ -110,7 +110,7 @@ pub struct DialogRecord {
     pub local: String,
     /// Their URI with display name, without the tag.
     pub remote: String,
-    /// Their tag; empty while there is none.
+    /// Their tag, of a provisional answer too; empty while there is none.
     pub remote_tag: String,
     /// Request-URI: their Contact, or whom the INVITE was for.
     pub target: String,
@@ -126,6 +126,9 @@ pub struct DialogRecord {
     pub local_addr: SocketAddr,
     /// Their address of the flow.
     pub remote_addr: SocketAddr,
+    /// On one of the two legs of a call that is up: the call, for the record that it gets if its process dies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<Box<CallView>>,
 }
 
 /// See [`DialogRecord`].

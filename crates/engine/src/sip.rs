@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use signalling::{Counters, Input, LegId, Output, Signalling, Sizes};
+use signalling::{Counters, DialogCopy, Input, LegId, Output, Signalling, Sizes};
 
 /// Signalling as the engine sees it.
 pub(crate) trait Sip: std::fmt::Debug + Send {
@@ -12,6 +12,7 @@ pub(crate) trait Sip: std::fmt::Debug + Send {
     fn counters(&self) -> &Counters;
     fn sizes(&self) -> Sizes;
     fn sip_call_id(&self, leg: LegId) -> Option<&str>;
+    fn dialog(&self, leg: LegId) -> Option<DialogCopy>;
 }
 
 impl Sip for Signalling {
@@ -32,5 +33,8 @@ impl Sip for Signalling {
     }
     fn sip_call_id(&self, leg: LegId) -> Option<&str> {
         Signalling::sip_call_id(self, leg)
+    }
+    fn dialog(&self, leg: LegId) -> Option<DialogCopy> {
+        Signalling::dialog(self, leg)
     }
 }

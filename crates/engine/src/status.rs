@@ -1,7 +1,5 @@
 //! Agents as they are shown: status from their calls, else the platform's last word.
 
-use signalling::peers::PeerId;
-
 use crate::engine::Core;
 use crate::interaction::Phase;
 use crate::interface::Event;
@@ -53,15 +51,6 @@ impl Core {
         self.out.agents.insert(id.to_owned());
         if let Some(view) = self.agent_view(id) {
             self.out.events.push(Event { name: EventName::AgentStatus, at: now, body: EventBody::Agent(view) });
-        }
-    }
-
-    /// A phone registered, refreshed or left.
-    pub(crate) fn registered(&mut self, peer: PeerId, bindings: usize) {
-        if self.directory.bound(peer, bindings) {
-            let (agents, users) = self.directory.behind(peer);
-            self.out.agents.extend(agents);
-            self.out.users.extend(users);
         }
     }
 }

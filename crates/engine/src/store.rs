@@ -67,6 +67,7 @@ impl Core {
 
     /// The store answered.
     pub(crate) fn persisted(&mut self, persist: PersistId, ok: bool) {
+        self.log_persisted(persist, ok);
         let Some((change, after)) = self.books.waiting.remove(&persist) else { return };
         if !ok {
             self.counters.count("persists_failed");
@@ -116,6 +117,11 @@ impl Core {
                 self.gone(ended);
             }
         }
+        self.arm_unsaved();
+    }
+
+    /// Something was refused: it is offered again a little later.
+    pub(crate) fn arm_unsaved(&mut self) {
         if !self.timers.is_set(&Timer::Unsaved) {
             let at = self.after(SAVE_AGAIN);
             self.timers.set(Timer::Unsaved, at);
@@ -124,6 +130,7 @@ impl Core {
 
     /// Offers again what the store refused.
     pub(crate) fn save_again(&mut self) {
+        self.log_again();
         for (change, after) in std::mem::take(&mut self.books.refused) {
             self.persist(change, after);
         }

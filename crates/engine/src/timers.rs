@@ -22,6 +22,8 @@ pub(crate) enum Timer {
     Until,
     /// Figures of a call's streams did not come: the record is written without.
     Record(CallKey),
+    /// More dialogs of the process before are to be ended.
+    Orphans,
     /// Records that the store refused are offered again.
     Unsaved,
 }

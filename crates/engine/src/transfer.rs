@@ -152,6 +152,7 @@ impl Core {
             self.join(survivor, target);
         }
         self.counters.count("transfers_done");
+        self.log_call(survivor);
         self.call_event(EventName::CallTransferred, survivor);
         if let Some(absorbed) = absorbed {
             self.settle_call(absorbed);
@@ -333,6 +334,7 @@ impl Core {
             self.call_event(EventName::CallTransferred, key);
         }
         self.judge_held(key);
+        self.log_call(key);
         self.mark_desks(key);
     }
 

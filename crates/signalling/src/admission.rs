@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::interface::{Event, LegId, Origin, Settings};
+use crate::interface::{BindingCopy, Event, LegId, Origin, Settings};
 use crate::invite::flow_from;
 use crate::leg::{Kind, Leg, Party, State};
 use crate::message::{HeaderName, Limits, Message, Method, NameAddr, ParseError, ReplacesHeader, ResponseBuilder, Uri};
@@ -62,6 +62,13 @@ impl Door {
         let gone: Vec<PeerId> = self.registrar.accounts().filter(|peer| self.index.account(*peer).is_none()).collect();
         for peer in gone {
             self.registrar.forget(peer);
+        }
+    }
+
+    /// Bindings of the process before; an account that is no more has none.
+    pub(crate) fn restore(&mut self, now: Instant, peer: PeerId, bindings: Vec<BindingCopy>) {
+        if self.index.account(peer).is_some() {
+            self.registrar.restore(now, peer, bindings);
         }
     }
 
@@ -293,6 +300,7 @@ impl Ua {
             return None;
         }
         self.follow_flow(id, flow);
+        self.note_moved(id);
         let leg = self.leg(id)?;
         if !leg.is_live() || (leg.dialog.is_none() && method != Method::Update) {
             // A BYE that crossed ours is as good as its answer.
@@ -391,8 +399,8 @@ impl Ua {
     pub(crate) fn door_timers(&mut self) {
         let now: Instant = self.now();
         for peer in self.door.registrar.wake(now) {
-            let bindings = self.door.registrar.bindings(peer).count();
-            self.emit(Event::Registered { peer, bindings });
+            let bindings = self.door.registrar.copies(now, peer);
+            self.emit(Event::Registered { peer, bindings, receipt: None });
         }
     }
 

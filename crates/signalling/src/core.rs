@@ -5,7 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::admission::Inside;
-use crate::interface::{Command, Counters, Input, LegId, Output, Settings, Sizes};
+use crate::interface::{Command, Counters, DialogCopy, Input, LegId, Output, Settings, Sizes};
 use crate::leg::{Kind, Purpose, State, Timer};
 use crate::message::{Limits, Message, Method, ParseError};
 use crate::peers::PeerId;
@@ -81,6 +81,10 @@ impl Core {
         self.ua.leg(leg).map(|leg| leg.call_id.as_str())
     }
 
+    pub(crate) fn dialog(&self, leg: LegId) -> Option<DialogCopy> {
+        self.ua.dialog_copy(leg)
+    }
+
     pub(crate) fn reachable(&self, peer: PeerId) -> bool {
         self.ua.door.is_reachable(peer)
     }
@@ -110,6 +114,13 @@ impl Core {
             Command::AcceptTransfer { transfer, target } => self.transfers.accept(&mut self.ua, transfer, target),
             Command::RefuseTransfer { transfer, status } => self.transfers.refuse(&mut self.ua, transfer, status),
             Command::Probe { leg } => self.ua.probe(leg),
+            Command::Recorded { leg } => self.ua.recorded(leg),
+            Command::RegistrationKept { receipt } => self.ua.registration_kept(receipt),
+            Command::RestoreBindings { peer, bindings } => {
+                let now = self.ua.now();
+                self.ua.door.restore(now, peer, bindings);
+            }
+            Command::EndOrphan { orphan, dialog, reason } => self.ua.end_orphan(orphan, &dialog, &reason),
         }
     }
 
@@ -141,6 +152,8 @@ impl Core {
             Timer::Ring(leg) => self.rang_out(leg),
             Timer::Media(leg) => self.ua.media_failed(leg),
             Timer::Change(client) => self.ua.cancel_change(client),
+            Timer::Ack(leg) => self.ua.record_overdue(leg),
+            Timer::Receipt(receipt) => self.ua.registration_overdue(receipt),
             other => self.transfers.timer(&mut self.ua, other),
         }
     }
@@ -215,6 +228,7 @@ impl Core {
             Purpose::Join { leg, transfer } => {
                 self.transfers.join_answered(&mut self.ua, client, leg, transfer, Some(response))
             }
+            Purpose::OrphanInvite(orphan) => self.ua.orphan_answered(client, orphan, Some((flow, response))),
             _ if response.status() < 200 => {}
             other => self.finished(client, other, Some(response)),
         }
@@ -228,6 +242,7 @@ impl Core {
             Some(Purpose::Join { leg, transfer }) => {
                 self.transfers.join_answered(&mut self.ua, client, leg, transfer, None)
             }
+            Some(Purpose::OrphanInvite(orphan)) => self.ua.orphan_answered(client, orphan, None),
             Some(other) => self.finished(client, other, None),
         }
     }
@@ -240,6 +255,7 @@ impl Core {
             Purpose::Info { server, .. } => self.ua.info_answered(server, response),
             Purpose::Notify { transfer, .. } => self.transfers.notified(transfer, status),
             Purpose::Probe(leg) => self.ua.probed(leg, status),
+            Purpose::OrphanBye(orphan) => self.ua.orphan_ended(orphan),
             _ => {}
         }
         if let Some(leg) = purpose.leg() {

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::interface::{DialogCopy, DialogStage};
 use crate::message::{HeaderName, Message, Method, NameAddr, RequestBuilder, Uri};
 use crate::transport::{Flow, unmapped};
 
@@ -62,6 +63,8 @@ pub struct Dialog {
     remote_party: String,
     local_cseq: u32,
     remote_cseq: Option<u32>,
+    /// The flow or the remote target is another since [`Self::take_moved`].
+    moved: bool,
 }
 
 /// A request that does not belong where it came.
@@ -87,6 +90,7 @@ impl Dialog {
             remote_party: remote_party.into(),
             local_cseq: 0,
             remote_cseq: Some(invite.cseq().number),
+            moved: false,
         }
     }
     /// Ours as UAC: from the INVITE we sent and a 1xx with a tag or a 2xx (RFC 3261 §12.1.2). Each To tag is a dialog of
@@ -108,7 +112,46 @@ impl Dialog {
             remote_party: with_tag(to, invite.to_tag(), response.to_tag()),
             local_cseq: invite.cseq().number,
             remote_cseq: None,
+            moved: false,
         }
+    }
+    /// One of a process that is gone, to be ended.
+    pub fn restored(copy: &DialogCopy, remote_tag: &str, local: Local) -> Self {
+        Self {
+            id: DialogId {
+                call_id: copy.call_id.clone(),
+                local_tag: copy.local_tag.clone(),
+                remote_tag: remote_tag.into(),
+            },
+            state: DialogState::Confirmed,
+            local,
+            flow: copy.flow,
+            route_set: copy.route.clone(),
+            remote_target: copy.target.clone(),
+            local_party: with_tag(&copy.local, "", &copy.local_tag),
+            remote_party: with_tag(&copy.remote, "", remote_tag),
+            local_cseq: copy.cseq.saturating_add(CSEQ_JUMP).min(CSEQ_MAX),
+            remote_cseq: None,
+            moved: false,
+        }
+    }
+    /// What it takes to end it in another process, by this flow.
+    pub fn copy(&self, flow: Flow) -> DialogCopy {
+        DialogCopy {
+            stage: DialogStage::Confirmed { remote_tag: self.id.remote_tag.clone() },
+            call_id: self.id.call_id.clone(),
+            local_tag: self.id.local_tag.clone(),
+            local: without_tag(&self.local_party),
+            remote: without_tag(&self.remote_party),
+            target: self.remote_target.clone(),
+            route: self.route_set.clone(),
+            cseq: self.local_cseq,
+            flow,
+        }
+    }
+    /// Whether the flow or the remote target has moved since this was asked last.
+    pub fn take_moved(&mut self) -> bool {
+        std::mem::take(&mut self.moved)
     }
     /// Its id.
     pub fn id(&self) -> &DialogId {
@@ -139,6 +182,7 @@ impl Dialog {
     }
     /// The flow changed (registration moved, request came from elsewhere).
     pub fn set_flow(&mut self, flow: Flow) {
+        self.moved |= self.flow != flow;
         self.flow = flow;
     }
     /// How our requests look from now on (another local address).
@@ -208,6 +252,9 @@ impl Dialog {
     }
 }
 
+/// What a process used after its copy was kept (re-INVITEs, OPTIONS), at most.
+const CSEQ_JUMP: u32 = 10_000;
+
 /// CSeq numbers stay below 2^31 (RFC 3261 §8.1.1.5).
 const CSEQ_MAX: u32 = (1 << 31) - 1;
 
@@ -217,6 +264,7 @@ impl Dialog {
         if matches!(method, Method::Invite | Method::Update)
             && let Some(target) = contact_uri(message)
         {
+            self.moved |= self.remote_target != target;
             self.remote_target = target;
         }
     }
@@ -278,6 +326,14 @@ fn party_uri(value: &str) -> String {
 /// The value with this tag; one that has a tag already stays as it is.
 fn with_tag(value: &str, present: &str, tag: &str) -> String {
     if present.is_empty() && !tag.is_empty() { format!("{value};tag={tag}") } else { value.to_owned() }
+}
+
+/// A From or To value without its tag.
+pub(crate) fn without_tag(value: &str) -> String {
+    let params = value.rfind('>').map_or(0, |at| at + 1);
+    let (party, params) = value.split_at(if params == 0 { value.find(';').unwrap_or(value.len()) } else { params });
+    let kept = params.split(';').filter(|param| !param.trim_start().to_ascii_lowercase().starts_with("tag="));
+    format!("{party}{}", kept.collect::<Vec<_>>().join(";"))
 }
 
 /// A UAC's route set is the Record-Route from the last line to the first (RFC 3261 §12.1.2).

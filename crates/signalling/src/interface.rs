@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crate::message::Message;
 use crate::message::uri::Uri;
 use crate::peers::{PeerId, Peers, TrunkId};
+pub use crate::registrar::BindingCopy;
 use crate::sdp::{Direction, Payload};
 use crate::transport::Flow;
 
@@ -25,6 +26,14 @@ pub struct TransferId(pub u64);
 /// One media plan that must be in place before the 2xx that depends on it leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PlanId(pub u64);
+
+/// One REGISTER whose 200 waits until what it changed is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ReceiptId(pub u64);
+
+/// One dialog of a process that is gone; the engine's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OrphanId(pub u64);
 
 /// How the core is set up; durations have the defaults of RFC 3261 and SEMANTICS.
 #[derive(Clone, Debug)]
@@ -50,6 +59,10 @@ pub struct Settings {
     pub registration_min: Duration,
     /// How long the 2xx waits for the media plan before the call is refused with 503.
     pub media_deadline: Duration,
+    /// How long the ACK of a listener's 2xx waits for [`Command::Recorded`]; then it leaves without: 300 ms.
+    pub record_deadline: Duration,
+    /// How long the 200 to a REGISTER waits for [`Command::RegistrationKept`]; then it leaves without: 500 ms.
+    pub registration_deadline: Duration,
     /// After the final NOTIFY, how long the transferor has to send its BYE before we do.
     pub transferor_bye_wait: Duration,
     /// How long an INVITE to a transfer target may ring.
@@ -77,6 +90,8 @@ impl Settings {
             registration_max: Duration::from_secs(3600),
             registration_min: Duration::from_secs(60),
             media_deadline: Duration::from_secs(2),
+            record_deadline: Duration::from_millis(300),
+            registration_deadline: Duration::from_millis(500),
             transferor_bye_wait: Duration::from_secs(2),
             transfer_ring_timeout: Duration::from_secs(60),
             invite_timeout: Duration::from_secs(180),
@@ -155,6 +170,33 @@ pub enum Command {
         codecs: Vec<Payload>,
         /// `sendonly`, or `sendrecv` where configured (SEMANTICS, principle 3).
         direction: Direction,
+    },
+    /// Answers [`Event::Record`]: it is kept, so the INVITE or the ACK may leave.
+    Recorded {
+        /// The leg.
+        leg: LegId,
+    },
+    /// Answers [`Event::Registered`] that has a receipt: it is kept, so the 200 may leave.
+    RegistrationKept {
+        /// From the event.
+        receipt: ReceiptId,
+    },
+    /// Bindings that an account had in the process before; no [`Event::Registered`] follows.
+    RestoreBindings {
+        /// The account; one that the table of peers does not have keeps nothing.
+        peer: PeerId,
+        /// Oldest first.
+        bindings: Vec<BindingCopy>,
+    },
+    /// Ends what a process that is gone left behind: BYE, or CANCEL and, where the 2xx comes all the same, ACK and BYE.
+    /// [`Event::OrphanEnded`] follows when its answer came, or none for long enough.
+    EndOrphan {
+        /// The engine's number for it.
+        orphan: OrphanId,
+        /// As it was kept.
+        dialog: Box<DialogCopy>,
+        /// For Reason (RFC 3326).
+        reason: Reason,
     },
     /// Ends a leg with what its state asks for: CANCEL, BYE or a final response. [`Event::Ended`] follows.
     /// Its peer, if it is paired, is ended too.
@@ -291,7 +333,30 @@ pub enum Event {
         /// The leg.
         leg: LegId,
     },
-    /// A leg is gone. Always the last event of a leg, except for refused ones.
+    /// What has to be kept before a listener's leg goes on: answered with [`Command::Recorded`]. Its INVITE waits for as
+    /// long as that takes, its ACK for [`Settings::record_deadline`].
+    Record {
+        /// The leg.
+        leg: LegId,
+        /// What it takes to end it from now on.
+        dialog: DialogCopy,
+    },
+    /// What [`crate::Signalling::dialog`] says of a leg has changed: its remote target or its flow moved.
+    Moved {
+        /// The leg.
+        leg: LegId,
+    },
+    /// Nothing is open on a leg any more that had its [`Event::Ended`]: its BYE or CANCEL came through, or was given up.
+    Gone {
+        /// The leg.
+        leg: LegId,
+    },
+    /// Nothing is open any more on what [`Command::EndOrphan`] ended.
+    OrphanEnded {
+        /// Which.
+        orphan: OrphanId,
+    },
+    /// A leg is over. Only [`Event::Gone`] follows; refused ones have none of the two.
     Ended {
         /// The leg.
         leg: LegId,
@@ -364,8 +429,10 @@ pub enum Event {
     Registered {
         /// The account.
         peer: PeerId,
-        /// Bindings that it has now; 0: not registered.
-        bindings: usize,
+        /// Bindings that it has now, oldest first; none: not registered.
+        bindings: Vec<BindingCopy>,
+        /// The 200 waits for [`Command::RegistrationKept`]; `None`: nobody waits.
+        receipt: Option<ReceiptId>,
     },
     /// Somebody was refused for who they are (403, failed digest): for the audit trail and the log.
     Denied {
@@ -375,6 +442,46 @@ pub enum Event {
         method: String,
         /// Why, in words without personal data.
         why: &'static str,
+    },
+}
+
+/// What it takes to end a dialog, in another process if need be (RFC 3261 §12, §9.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DialogCopy {
+    /// Where it stands.
+    pub stage: DialogStage,
+    /// Call-ID.
+    pub call_id: String,
+    /// Our tag.
+    pub local_tag: String,
+    /// Our URI with display name, without the tag.
+    pub local: String,
+    /// Their URI with display name, without the tag.
+    pub remote: String,
+    /// Request-URI: their Contact, or whom the INVITE was for.
+    pub target: String,
+    /// Route set, first hop first.
+    pub route: Vec<String>,
+    /// CSeq that we used last.
+    pub cseq: u32,
+    /// Which way it goes.
+    pub flow: Flow,
+}
+
+/// See [`DialogCopy`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DialogStage {
+    /// Our INVITE has no final answer: CANCEL, and BYE if it was answered.
+    Calling {
+        /// Branch of the INVITE.
+        branch: String,
+        /// Their tag in a provisional answer, empty without: most phones answer with the same.
+        early_tag: String,
+    },
+    /// Answered: BYE.
+    Confirmed {
+        /// Their tag.
+        remote_tag: String,
     },
 }
 
@@ -483,6 +590,12 @@ impl Signalling {
     #[must_use]
     pub fn sip_call_id(&self, leg: LegId) -> Option<&str> {
         self.core.sip_call_id(leg)
+    }
+
+    /// What it takes to end a leg's dialog; `None` where it has none that needs ending.
+    #[must_use]
+    pub fn dialog(&self, leg: LegId) -> Option<DialogCopy> {
+        self.core.dialog(leg)
     }
 
     /// Whether an account can be reached now: fixed contact, or registered.

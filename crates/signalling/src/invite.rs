@@ -54,16 +54,29 @@ impl Ua {
     }
 
     /// Sends the INVITE of a prepared leg. Without a body it asks for an offer.
-    pub(crate) fn place(&mut self, mut leg: Leg, route: Route, new: &NewLeg, body: Option<Bytes>, extra: Extra) {
-        let branch = self.transactions.branch();
-        let invite = self.build(&leg, &route, new, &branch, body, extra);
-        let ring_until = self.now() + new.ring_timeout.unwrap_or(self.settings.invite_timeout);
+    pub(crate) fn place(&mut self, leg: Leg, route: Route, new: &NewLeg, body: Option<Bytes>, extra: Extra) {
         let id = leg.id;
-        leg.invite = Some(invite.clone());
-        leg.ring_until = Some(ring_until);
+        self.write(leg, &route, new, body, extra);
+        self.send_invite(id);
+    }
+
+    /// Puts a prepared leg into the table with its INVITE, which has not left.
+    pub(crate) fn write(&mut self, mut leg: Leg, route: &Route, new: &NewLeg, body: Option<Bytes>, extra: Extra) {
+        let branch = self.transactions.branch();
+        leg.invite = Some(self.build(&leg, route, new, &branch, body, extra));
+        leg.state = State::Prepared { rings: new.ring_timeout.unwrap_or(self.settings.invite_timeout) };
         self.insert(leg);
+    }
+
+    /// The INVITE of a leg leaves, once.
+    pub(crate) fn send_invite(&mut self, id: LegId) {
+        let now = self.now();
+        let Some(leg) = self.leg_mut(id) else { return };
+        let (State::Prepared { rings }, Some(invite)) = (&leg.state, leg.invite.clone()) else { return };
+        let (ring_until, flow) = (now + *rings, leg.first_flow);
+        leg.ring_until = Some(ring_until);
         self.set_timer(ring_until, Timer::Ring(id));
-        let client = self.request(route.flow, invite, Purpose::Invite(id));
+        let client = self.request(flow, invite, Purpose::Invite(id));
         if let Some(leg) = self.leg_mut(id) {
             leg.state = State::Calling(client);
         }
@@ -137,11 +150,13 @@ impl Ua {
             invite: None,
             descriptions: Descriptions::new(self.random.random()),
             early: Vec::new(),
+            early_tag: String::new(),
             ring_until: None,
             inbound: None,
             outbound: None,
             unacknowledged: None,
             ack_owed: None,
+            ack_until: None,
             last_ack: None,
             bye_after_ack: None,
             open_requests: 0,

@@ -1,11 +1,11 @@
 //! A leg: one INVITE dialog usage with its offer/answer session, and what is open on it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use crate::dialog::Dialog;
-use crate::interface::{LegId, Origin, PlanId, TransferId};
+use crate::interface::{LegId, Origin, OrphanId, PlanId, ReceiptId, TransferId};
 use crate::message::Message;
 use crate::sdp::{Direction, Payload, Sdp};
 use crate::session::Descriptions;
@@ -38,6 +38,8 @@ pub(crate) struct Leg {
     pub(crate) descriptions: Descriptions,
     /// Answers of early dialogs by their To tag, newest last.
     pub(crate) early: Vec<(String, Sdp)>,
+    /// Of a listener that rings: its To tag, empty until then.
+    pub(crate) early_tag: String,
     /// When an unanswered INVITE of ours is given up.
     pub(crate) ring_until: Option<Instant>,
     /// A re-INVITE or UPDATE of theirs that waits for our final answer.
@@ -48,6 +50,8 @@ pub(crate) struct Leg {
     pub(crate) unacknowledged: Option<ServerId>,
     /// Their 2xx to our INVITE with this CSeq waits for an ACK that carries the answer (late offer).
     pub(crate) ack_owed: Option<u32>,
+    /// Until then the ACK of a listener's 2xx waits for the store.
+    pub(crate) ack_until: Option<Instant>,
     /// For a repeated 2xx.
     pub(crate) last_ack: Option<(u32, Flow, Bytes)>,
     /// The Reason of a BYE that may not leave before the ACK came (RFC 3261 §15).
@@ -106,6 +110,8 @@ pub(crate) enum State {
     Proceeding(ServerId),
     /// The 2xx with this body waits for the media plan.
     Answering { server: ServerId, plan: PlanId, body: Bytes },
+    /// Our INVITE waits until it is kept whom to cancel; it may ring so long then.
+    Prepared { rings: Duration },
     /// Our INVITE waits for a final answer.
     Calling(ClientId),
     /// Our INVITE is cancelled; whatever comes is ended. The engine has been told that the leg is gone.
@@ -194,6 +200,10 @@ pub(crate) enum Purpose {
     Bye(LegId),
     /// BYE of a dialog that never became a leg (forked or late 2xx).
     StrayBye,
+    /// The INVITE of a process that is gone, cancelled by us.
+    OrphanInvite(OrphanId),
+    /// BYE of a dialog of a process that is gone.
+    OrphanBye(OrphanId),
 }
 
 impl Purpose {
@@ -204,7 +214,7 @@ impl Purpose {
             Self::Change { leg, .. } | Self::Join { leg, .. } | Self::Info { leg, .. } | Self::Notify { leg, .. } => {
                 Some(leg)
             }
-            Self::StrayBye => None,
+            Self::StrayBye | Self::OrphanInvite(_) | Self::OrphanBye(_) => None,
         }
     }
 }
@@ -218,6 +228,10 @@ pub(crate) enum Timer {
     Change(ClientId),
     /// A 2xx waited for its media plan long enough.
     Media(LegId),
+    /// The ACK of a listener's 2xx has waited for the store long enough.
+    Ack(LegId),
+    /// The 200 to a REGISTER has waited for the store long enough.
+    Receipt(ReceiptId),
     /// The transferor had its time for BYE.
     TransferorBye(TransferId),
     /// A joining re-INVITE met another one: try again.

@@ -41,6 +41,7 @@ pub mod registrar;
 mod admission;
 mod invite;
 mod leg;
+mod orphan;
 mod outgoing;
 mod ua;
 

@@ -3,7 +3,7 @@
 use crate::b2bua::{description, reason_text};
 use crate::interface::{End, EndedBy, Event, LegId, NewLeg, Reason};
 use crate::invite::Extra;
-use crate::leg::{Kind, Purpose};
+use crate::leg::{Kind, Purpose, Timer};
 use crate::message::{Message, Method};
 use crate::sdp::{Direction, Payload};
 use crate::session::offer_answer::same_codec;
@@ -11,7 +11,7 @@ use crate::transport::Flow;
 use crate::ua::{Release, Ua};
 
 impl Ua {
-    /// Calls the listener.
+    /// Prepares the call of a listener; its INVITE leaves with [`Self::recorded`].
     pub(crate) fn call(&mut self, new: &NewLeg, codecs: Vec<Payload>, direction: Direction) {
         let kind = Kind::Listener { codecs: codecs.clone(), direction };
         let (mut leg, route) = match self.prepare(new, kind) {
@@ -24,23 +24,56 @@ impl Ua {
         let Some(body) = leg.descriptions.offer_codecs(&audio, events, direction) else {
             return self.unborn(new.leg, 500, "No media address");
         };
-        self.place(leg, route, new, Some(body), Extra::default());
+        self.write(leg, &route, new, Some(body), Extra::default());
+        self.ask_to_record(new.leg);
+    }
+
+    fn ask_to_record(&mut self, id: LegId) {
+        if let Some(dialog) = self.dialog_copy(id) {
+            self.emit(Event::Record { leg: id, dialog });
+        }
+    }
+
+    /// It is kept how the leg is ended should we die: what waited for that goes on.
+    pub(crate) fn recorded(&mut self, id: LegId) {
+        self.send_invite(id);
+        self.acknowledge_listener(id);
+    }
+
+    /// The store is slow: a listener is not kept waiting for it. Should we die now, its phone repeats its 2xx or is found
+    /// by the INVITE's record.
+    pub(crate) fn record_overdue(&mut self, id: LegId) {
+        if self.leg(id).is_some_and(|leg| leg.ack_owed.is_some()) {
+            self.count("acks_unrecorded");
+            self.acknowledge_listener(id);
+        }
+    }
+
+    fn acknowledge_listener(&mut self, id: LegId) {
+        let Some(leg) = self.leg(id).filter(|leg| matches!(leg.kind, Kind::Listener { .. })) else { return };
+        if let Some(cseq) = leg.ack_owed {
+            self.acknowledge(id, cseq, None);
+        }
     }
 
     pub(crate) fn listener_rings(&mut self, id: LegId, response: &Message) {
         if response.status() > 100 {
+            if let Some(leg) = self.leg_mut(id) {
+                leg.early_tag = response.to_tag().to_owned();
+            }
             let early_media = description(response).is_some();
             self.emit(Event::Ringing { leg: id, status: response.status(), early_media });
         }
     }
 
-    /// The listener answered. Without a codec in common: ACK, BYE and 488.
+    /// The listener answered; the ACK waits until that is kept. Without a codec in common: ACK, BYE and 488.
     pub(crate) fn listener_answers(&mut self, id: LegId, flow: Flow, ok: &Message) {
         if self.confirm_uac(id, flow, ok).is_none() {
             return;
         }
-        self.acknowledge(id, ok.cseq().number, None);
+        let until = self.now() + self.settings.record_deadline;
         let Some(leg) = self.leg_mut(id) else { return };
+        leg.ack_owed = Some(ok.cseq().number);
         let Kind::Listener { codecs, .. } = &leg.kind else { return };
         let usable = description(ok).filter(|answer| {
             !answer.rejected()
@@ -53,6 +86,9 @@ impl Ua {
             return self.release(id, &release);
         };
         leg.descriptions.agree_as_offerer(answer);
+        leg.ack_until = Some(until);
+        self.set_timer(until, Timer::Ack(id));
+        self.ask_to_record(id);
         self.emit(Event::Answered { leg: id });
         self.plan_media(id, None);
     }

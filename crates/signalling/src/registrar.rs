@@ -35,6 +35,23 @@ pub struct Binding {
     serial: u64,
 }
 
+/// One binding of an account (RFC 3261 §10), for another process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BindingCopy {
+    /// The Contact's URI.
+    pub contact: String,
+    /// Where its REGISTER came from.
+    pub flow: Flow,
+    /// How long it still lasts.
+    pub lasts: Duration,
+    /// `+sip.instance` as written.
+    pub instance: Option<String>,
+    /// Call-ID of its REGISTERs.
+    pub call_id: String,
+    /// CSeq of the last one.
+    pub cseq: u32,
+}
+
 /// What became of a REGISTER.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Registered {
@@ -129,6 +146,41 @@ impl Registrar {
     #[must_use]
     pub fn accounts_of_flow(&self, flow: Flow) -> &[PeerId] {
         self.by_source.get(&unmapped(flow.remote)).map(SmallVec::as_slice).unwrap_or_default()
+    }
+
+    /// Every binding of an account for another process, oldest first.
+    #[must_use]
+    pub fn copies(&self, now: Instant, peer: PeerId) -> Vec<BindingCopy> {
+        let copy = |binding: &Binding| BindingCopy {
+            contact: binding.contact.as_str().to_owned(),
+            flow: binding.flow,
+            lasts: binding.expires_at.saturating_duration_since(now),
+            instance: binding.instance.clone(),
+            call_id: binding.call_id.clone(),
+            cseq: binding.cseq,
+        };
+        self.bindings.get(&peer).into_iter().flatten().map(copy).collect()
+    }
+
+    /// Takes an account's bindings of another process, oldest first, in place of those that it has. One that cannot be
+    /// read or lasts no more is left out, and none lasts longer than a new one could.
+    pub fn restore(&mut self, now: Instant, peer: PeerId, copies: Vec<BindingCopy>) {
+        self.remove(peer, |_| true);
+        for copy in copies.into_iter().filter(|copy| !copy.lasts.is_zero()) {
+            let Some(contact) = Uri::parse(&copy.contact) else { continue };
+            self.add(
+                peer,
+                Binding {
+                    contact,
+                    flow: copy.flow,
+                    expires_at: now + copy.lasts.min(self.longest),
+                    instance: copy.instance,
+                    call_id: copy.call_id,
+                    cseq: copy.cseq,
+                    serial: 0,
+                },
+            );
+        }
     }
 
     /// Removes what has expired and tells whose (each account once, in order of their ids).
@@ -242,6 +294,22 @@ impl Registrar {
     }
 
     fn insert(&mut self, now: Instant, peer: PeerId, flow: Flow, request: &Message, wish: Wish<'_>) {
+        self.add(
+            peer,
+            Binding {
+                contact: wish.uri,
+                flow,
+                expires_at: now + wish.lasts,
+                instance: wish.instance.map(str::to_owned),
+                call_id: request.call_id().to_owned(),
+                cseq: request.cseq().number,
+                serial: 0,
+            },
+        );
+    }
+
+    /// Adds a binding as the newest.
+    fn add(&mut self, peer: PeerId, binding: Binding) {
         if let Some(oldest) =
             self.bindings.get(&peer).filter(|all| all.len() >= BINDINGS_MAX).and_then(|all| all.first())
         {
@@ -250,17 +318,9 @@ impl Registrar {
             self.remove(peer, |binding| binding.serial == oldest);
         }
         self.serial += 1;
-        let binding = Binding {
-            contact: wish.uri,
-            flow,
-            expires_at: now + wish.lasts,
-            instance: wish.instance.map(str::to_owned),
-            call_id: request.call_id().to_owned(),
-            cseq: request.cseq().number,
-            serial: self.serial,
-        };
+        let binding = Binding { serial: self.serial, ..binding };
         self.expiry.insert((binding.expires_at, peer, binding.serial));
-        let accounts = self.by_source.entry(unmapped(flow.remote)).or_default();
+        let accounts = self.by_source.entry(unmapped(binding.flow.remote)).or_default();
         accounts.retain(|account| *account != peer);
         accounts.push(peer);
         self.bindings.entry(peer).or_default().push(binding);

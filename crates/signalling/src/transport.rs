@@ -28,6 +28,34 @@ impl Transport {
             Self::Udp => "UDP",
         }
     }
+
+    /// As it stands in `;transport=`, in the configuration and in records.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+        }
+    }
+
+    /// The transport of this name, in any case; `None` for those that are not served.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        [Self::Udp].into_iter().find(|transport| name.eq_ignore_ascii_case(transport.name()))
+    }
+
+    /// It has connections, which are opened and closed and carry a stream: none of them outlives us.
+    #[must_use]
+    pub fn is_stream(self) -> bool {
+        match self {
+            Self::Udp => false,
+        }
+    }
+}
+
+/// Our topmost Via on a flow.
+#[must_use]
+pub fn via(transport: Transport, sent_by: &str, branch: &str) -> String {
+    format!("SIP/2.0/{} {sent_by};branch={branch};rport", transport.as_str())
 }
 
 /// What Via and Contact show as our host and port on this flow (RFC 3261 §18.1.1): the advertised host with the

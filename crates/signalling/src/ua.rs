@@ -1,5 +1,6 @@
 //! The user agent that all legs share: its transactions, legs, timers and outputs, and how a leg sends, answers and ends.
 
+mod copying;
 mod ending;
 mod sending;
 
@@ -11,8 +12,8 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 pub(crate) use ending::Release;
 
 use crate::admission::Door;
-use crate::dialog::Local;
-use crate::interface::{Counters, Event, LegId, Output, PlanId, Settings};
+use crate::dialog::{Dialog, Local};
+use crate::interface::{Counters, Event, LegId, OrphanId, Output, PlanId, ReceiptId, Settings};
 use crate::leg::{Leg, Purpose, Timer};
 use crate::session::Agreed;
 use crate::transaction::{ClientId, ServerId, Step, Timing, Transactions};
@@ -41,6 +42,11 @@ pub(crate) struct Ua {
     /// INVITEs of theirs: whose leg.
     pub(crate) servers: HashMap<ServerId, LegId>,
     pub(crate) plans: HashMap<PlanId, LegId>,
+    /// REGISTERs whose 200 waits for the store, with their Contact values.
+    pub(crate) receipts: HashMap<ReceiptId, Receipt>,
+    /// Cancelled INVITEs of a process that is gone that may have been answered and acknowledged there: what they would
+    /// have become.
+    pub(crate) orphans: HashMap<OrphanId, Dialog>,
     /// Legs that ended since the transfers looked last.
     pub(crate) gone: Vec<LegId>,
     /// BYEs under way that belong to no leg.
@@ -50,6 +56,15 @@ pub(crate) struct Ua {
     now: Option<Instant>,
     next_leg: u64,
     next_plan: u64,
+    next_receipt: u64,
+}
+
+/// What is answered once a registration is kept.
+#[derive(Debug)]
+pub(crate) struct Receipt {
+    pub(crate) server: ServerId,
+    pub(crate) contacts: Vec<String>,
+    pub(crate) until: Instant,
 }
 
 impl Ua {
@@ -71,6 +86,9 @@ impl Ua {
             clients: HashMap::new(),
             servers: HashMap::new(),
             plans: HashMap::new(),
+            receipts: HashMap::new(),
+            orphans: HashMap::new(),
+            next_receipt: 1,
             gone: Vec::new(),
             stray_byes: 0,
             tags: HashMap::new(),
@@ -109,6 +127,12 @@ impl Ua {
         self.next_plan += 1;
         self.plans.insert(plan, leg);
         plan
+    }
+
+    pub(crate) fn new_receipt(&mut self) -> ReceiptId {
+        let receipt = ReceiptId(self.next_receipt);
+        self.next_receipt += 1;
+        receipt
     }
 
     /// 128 random bits as text: tags and Call-IDs.
@@ -221,6 +245,13 @@ impl Ua {
     pub(crate) fn wake_at(&self) -> Option<Instant> {
         let own = self.timers.first().map(|(at, _)| *at);
         [own, self.transactions.wake_at(), self.door.registrar.wake_at()].into_iter().flatten().min()
+    }
+
+    /// The ACK of a listener's 2xx waits no more.
+    pub(crate) fn stop_ack_wait(&mut self, id: LegId) {
+        if let Some(at) = self.leg_mut(id).and_then(|leg| leg.ack_until.take()) {
+            self.clear_timer(at, Timer::Ack(id));
+        }
     }
 
     /// The INVITE of a leg has its final answer: it rings no more.

@@ -296,7 +296,7 @@ fn a_phone_registers_calls_and_is_called() {
     let ok = register(&mut net, REX, "rex", "secret", 300);
     assert_eq!(ok.status(), 200);
     assert!(header(&ok, "Contact").contains("expires=300"));
-    assert!(net.events.iter().any(|event| matches!(event, Event::Registered { bindings: 1, .. })));
+    assert!(net.events.iter().any(|event| matches!(event, Event::Registered { bindings, .. } if bindings.len() == 1)));
     assert!(net.core.reachable(signalling::peers::PeerId(4)));
     // Called by the flow of its registration.
     let mut caller = Call::out(&mut net, TRUNK, "rex", Some(sdp(4000, "0", "sendrecv")));
@@ -326,7 +326,7 @@ fn a_phone_registers_calls_and_is_called() {
     net.flush(ANNA);
     // The registration runs out.
     net.seconds(301);
-    assert!(net.events.iter().any(|event| matches!(event, Event::Registered { bindings: 0, .. })));
+    assert!(net.events.iter().any(|event| matches!(event, Event::Registered { bindings, .. } if bindings.is_empty())));
     assert!(!net.core.reachable(signalling::peers::PeerId(4)));
     net.assert_clean();
 }

@@ -169,6 +169,7 @@ impl World {
         assert_eq!(left, (0, 0, 0), "legs, transactions, transfers are left");
         assert_eq!(self.plant.shard.sizes(), (0, 0), "streams and listeners are left in the media plane");
         assert_eq!(self.plant.open.len(), sizes.ports_ready, "ports are kept that nobody uses");
+        assert!(self.disk.full || self.disk.dialogs.is_empty(), "dialogs are left on disk: {:?}", self.disk.dialogs);
         for slot in &self.phones {
             let waiting = slot.phone.pending_lines();
             assert!(waiting.is_empty(), "{} still waits: {waiting:?}", slot.name);

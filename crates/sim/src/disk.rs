@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use engine::persist::{Change, RequestRecord};
+use engine::persist::{BindingRecord, Change, DialogRecord, RequestRecord, Restored};
 use engine::view::{CallView, ListeningView};
 use store::{MemoryStore, Store as _};
 
@@ -26,6 +26,10 @@ pub struct Disk {
     pub listenings: BTreeMap<String, ListeningView>,
     /// Calls as written last.
     pub calls: BTreeMap<String, CallView>,
+    /// Bindings by SIP user.
+    pub registrations: BTreeMap<String, Vec<BindingRecord>>,
+    /// Dialogs that another process would have to end, by key.
+    pub dialogs: BTreeMap<String, DialogRecord>,
 }
 
 impl Disk {
@@ -39,7 +43,15 @@ impl Disk {
             requests: BTreeMap::new(),
             listenings: BTreeMap::new(),
             calls: BTreeMap::new(),
+            registrations: BTreeMap::new(),
+            dialogs: BTreeMap::new(),
         }
+    }
+
+    /// What a process that starts now finds.
+    pub(crate) fn restored(&self) -> Restored {
+        self.store.set_available(true);
+        self.store.restore().expect("it is in memory")
     }
 
     /// Writes changes as one, or not.
@@ -64,6 +76,10 @@ impl Disk {
             Change::Call(c) => {
                 self.calls.insert(c.id.clone(), c.clone());
             }
+            Change::Registrations { user, bindings } if bindings.is_empty() => drop(self.registrations.remove(user)),
+            Change::Registrations { user, bindings } => drop(self.registrations.insert(user.clone(), bindings.clone())),
+            Change::Dialog(record) => drop(self.dialogs.insert(record.key.clone(), record.clone())),
+            Change::DialogEnded(key) => drop(self.dialogs.remove(key)),
             _ => {}
         }
     }

@@ -22,6 +22,7 @@
 mod cast;
 mod checks;
 mod disk;
+mod lives;
 mod model;
 mod network;
 mod orders;

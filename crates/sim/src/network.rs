@@ -85,6 +85,9 @@ impl<T> Queue<T> {
     pub(crate) fn next_at(&self) -> Option<Instant> {
         self.heap.peek().map(|Reverse(e)| e.at)
     }
+    pub(crate) fn retain(&mut self, keep: impl Fn(&T) -> bool) {
+        self.heap.retain(|Reverse(entry)| keep(&entry.what));
+    }
     pub(crate) fn pop(&mut self) -> Option<(Instant, T)> {
         self.heap.pop().map(|Reverse(e)| (e.at, e.what))
     }

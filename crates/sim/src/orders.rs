@@ -109,15 +109,26 @@ impl World {
         Draft { world: self, actor: "admin".into(), order, dry_run: false }
     }
 
+    /// Gives a command and does not wait.
+    pub fn ask(&mut self, actor: &str, command: Command) -> ReplyId {
+        let reply = ReplyId(self.next_reply);
+        self.next_reply += 1;
+        self.drive_engine(Input::Command { reply, actor: actor.into(), command });
+        reply
+    }
+
+    /// The answer to [`World::ask`], once: `None` while there is none.
+    pub fn reply(&mut self, to: ReplyId) -> Option<Result<Reply, Problem>> {
+        self.replies.remove(&to)
+    }
+
     /// Gives a command and waits for its answer.
     ///
     /// # Errors
     /// The problem that the API would show.
     #[track_caller]
     pub fn command(&mut self, actor: &str, command: Command) -> Result<Reply, Problem> {
-        let reply = ReplyId(self.next_reply);
-        self.next_reply += 1;
-        self.drive_engine(Input::Command { reply, actor: actor.into(), command });
+        let reply = self.ask(actor, command);
         self.until("the answer to a command", Duration::from_secs(10), |w| w.replies.contains_key(&reply));
         self.replies.remove(&reply).expect("it was just there")
     }

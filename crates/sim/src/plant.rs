@@ -74,6 +74,10 @@ impl Plant {
 impl World {
     /// One input for the engine, and everything that follows at once.
     pub(crate) fn drive_engine(&mut self, input: Input) {
+        if self.down {
+            return;
+        }
+        self.steps += 1;
         let mut outputs = Vec::new();
         let now = self.clocks();
         self.watched(|watch, world| watch.input(world, &input));
@@ -178,6 +182,9 @@ impl World {
     }
 
     pub(crate) fn plant_wakes_at(&self) -> Option<Instant> {
+        if self.down {
+            return None;
+        }
         [self.plant.engine.wake_at(), self.plant.shard.wake_at()].into_iter().flatten().min()
     }
 }

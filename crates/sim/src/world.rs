@@ -88,6 +88,15 @@ pub struct World {
     pub(crate) leaves_open: bool,
     #[allow(clippy::type_complexity)]
     pub(crate) logs: Vec<(Instant, &'static str, String, Vec<(&'static str, String)>)>,
+    pub(crate) setup: Setup,
+    /// There is no engine now.
+    pub(crate) down: bool,
+    /// Processes before this one.
+    pub(crate) lives: u64,
+    /// Inputs that the engine has had.
+    pub(crate) steps: u64,
+    /// What earlier processes showed, one each.
+    pub past: Vec<Model>,
     /// The store.
     pub disk: Disk,
     /// What the API would show.
@@ -166,6 +175,7 @@ impl World {
         seed[..8].copy_from_slice(&setup.seed.to_le_bytes());
         let (limits, ring_timeout_most) = (Limits::of(&setup.settings), setup.settings.ring_timeout);
         let mut outputs = Vec::new();
+        let kept = setup.clone();
         let engine = Engine::new(now, setup.settings, setup.directory, setup.restored, seed, &mut outputs);
         let shard = media::Shard::new(setup.media, seed);
         let mut world = Self {
@@ -201,6 +211,11 @@ impl World {
             drained: false,
             leaves_open: false,
             logs: Vec::new(),
+            setup: kept,
+            down: false,
+            lives: 0,
+            steps: 0,
+            past: Vec::new(),
             disk: Disk::new(setup.store_delay),
             model: Model::default(),
         };
@@ -295,10 +310,10 @@ impl World {
             }
             return;
         }
-        if self.plant.engine.wake_at().is_some_and(|at| at <= self.now) {
+        if !self.down && self.plant.engine.wake_at().is_some_and(|at| at <= self.now) {
             self.drive_engine(Input::Timeout);
         }
-        if self.plant.shard.wake_at().is_some_and(|at| at <= self.now) {
+        if !self.down && self.plant.shard.wake_at().is_some_and(|at| at <= self.now) {
             self.wake_shard();
         }
         for index in 0..self.phones.len() {
@@ -310,6 +325,7 @@ impl World {
 
     fn happen(&mut self, happening: Happening) {
         match happening {
+            Happening::Datagram { to, .. } if to.ip() == ENGINE.ip() && self.down => {} // nobody listens there
             Happening::Datagram { from, to, data } if to.ip() == ENGINE.ip() => self.deliver_to_engine(from, to, &data),
             Happening::Datagram { from, to, data } => self.deliver_to_phone(from, to, data),
             Happening::MediaCommand(command) => {
@@ -406,6 +422,7 @@ impl World {
     pub fn reload(&mut self, change: impl FnOnce(&mut Setup)) {
         let mut setup = Setup::default();
         change(&mut setup);
+        self.setup.directory.clone_from(&setup.directory);
         self.drive_engine(Input::Reload(setup.directory));
     }
 

@@ -157,12 +157,15 @@ mod tests {
     use std::sync::Mutex;
     use std::sync::mpsc::{Sender, channel};
 
-    use engine::persist::Restored;
+    use engine::persist::{AnswerRecord, Restored};
     use engine::view::{CallView, ListeningView, RequestView};
 
     use super::*;
     use crate::conformance::call;
-    use crate::{CallQuery, ListeningQuery, MemoryStore, Page, RequestQuery, StoreError};
+    use crate::{
+        AuditQuery, AuditReport, AuditRow, CallQuery, Claim, ListeningQuery, MemoryStore, Page, RequestQuery,
+        Retention, StoreError,
+    };
 
     /// Lets a test hold each transaction, and refuses batches that hold the bad ids.
     #[derive(Debug)]
@@ -202,6 +205,27 @@ mod tests {
         }
         fn call(&self, id: &str) -> Result<Option<CallView>, StoreError> {
             self.inner.call(id)
+        }
+        fn audit(&self, query: &AuditQuery) -> Result<Page<AuditRow>, StoreError> {
+            self.inner.audit(query)
+        }
+        fn verify_audit(&self) -> Result<AuditReport, StoreError> {
+            self.inner.verify_audit()
+        }
+        fn audit_seq(&self, hash: &str) -> Result<Option<u64>, StoreError> {
+            self.inner.audit_seq(hash)
+        }
+        fn answer(&self, user: &str, key: &str) -> Result<Option<AnswerRecord>, StoreError> {
+            self.inner.answer(user, key)
+        }
+        fn forget(&self, limits: &Retention, at_most: usize) -> Result<usize, StoreError> {
+            self.inner.forget(limits, at_most)
+        }
+        fn claim(&self, request: &str, listening: &str) -> Result<Claim, StoreError> {
+            self.inner.claim(request, listening)
+        }
+        fn unclaim(&self, listening: &str) -> Result<(), StoreError> {
+            self.inner.unclaim(listening)
         }
     }
 

@@ -16,7 +16,7 @@ use crate::view::{EndReason, EventName, ListeningState};
 const RING_BACKSTOP: std::time::Duration = std::time::Duration::from_secs(10);
 
 impl Core {
-    /// Sends the INVITE: `a=sendonly`, From the access number (SEMANTICS, Calling the listener).
+    /// Prepares the INVITE: `a=sendonly`, From the access number (SEMANTICS, Calling the listener).
     pub(crate) fn call_listener(
         &mut self,
         id: &str,
@@ -96,7 +96,13 @@ impl Core {
         if state == EarState::Live {
             self.live(id);
         }
-        self.store_and_judge(id);
+        let request = self.listenings.get(id).map(|listening| listening.view.request.clone());
+        let recorded = self.ears.get(&key).is_some_and(|ear| self.is_recorded(ear.leg));
+        match request {
+            // a new ear's record comes with those of its listenings
+            Some(request) if !recorded => self.judge_request(&request),
+            _ => self.store_and_judge(id),
+        }
     }
 
     fn store_and_judge(&mut self, id: &str) {
@@ -223,7 +229,7 @@ impl Core {
     }
 
     /// Every listening on the ear ends, and with the last the ear.
-    fn end_ear_with(&mut self, key: EarKey, reason: EndReason) {
+    pub(crate) fn end_ear_with(&mut self, key: EarKey, reason: EndReason) {
         for id in self.ears.get(&key).map(|ear| ear.listenings.clone()).unwrap_or_default() {
             self.end_listening(&id, reason);
         }

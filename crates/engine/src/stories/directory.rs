@@ -97,12 +97,12 @@ fn registrations_show_in_agents_and_users() {
     let mut b = Bench::with(settings(), seeds.clone(), Restored::default());
     assert!(!b.agents["anna"].registered && b.agents["bo"].registered);
     let peer = b.peer("anna");
-    b.says(signalling::Event::Registered { peer, bindings: 1 });
+    b.says(signalling::Event::Registered { peer, bindings: vec![binding(300)], receipt: None });
     assert!(b.agents["anna"].registered);
     b.drive(Input::Reload(seeds));
     assert!(b.agents["anna"].registered, "a reload forgets no registration");
     assert_eq!(b.peer("anna"), peer);
-    b.says(signalling::Event::Registered { peer, bindings: 0 });
+    b.says(signalling::Event::Registered { peer, bindings: Vec::new(), receipt: None });
     assert!(!b.agents["anna"].registered);
 }
 

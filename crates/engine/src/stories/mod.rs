@@ -19,7 +19,9 @@ use media::{Figures, ListenerId, Port, StreamId, Taps};
 use signalling::message::{HeaderName, Message, Method, RequestBuilder, Uri};
 use signalling::peers::{PeerId, TrunkId};
 use signalling::sdp::Payload;
-use signalling::{Counters, Destination, End, EndedBy, LegId, NewLeg, Origin, Session, Sizes, TransferId};
+use signalling::{
+    Counters, Destination, DialogCopy, DialogStage, End, EndedBy, LegId, NewLeg, Origin, Session, Sizes, TransferId,
+};
 
 use crate::directory::{AgentSeed, PhoneSeed, Seed, TrunkSeed, UserSeed};
 use crate::engine::Core;
@@ -36,6 +38,7 @@ struct Wire {
     media_done: Vec<(u64, bool)>,
     pairs: BTreeMap<LegId, LegId>,
     alive: Vec<LegId>,
+    answered: Vec<LegId>,
     next: u64,
 }
 
@@ -47,6 +50,27 @@ fn ended(leg: LegId, by: EndedBy, status: Option<u16>) -> signalling::Event {
 }
 
 impl Wire {
+    fn dialog(&self, leg: LegId) -> Option<DialogCopy> {
+        let stage = match (self.alive.contains(&leg), self.answered.contains(&leg)) {
+            (true, true) => DialogStage::Confirmed { remote_tag: "theirs".into() },
+            (true, false) if leg.0 >= 1000 => {
+                DialogStage::Calling { branch: format!("z9hG4bK{}", leg.0), early_tag: String::new() }
+            }
+            _ => return None,
+        };
+        Some(DialogCopy {
+            stage,
+            call_id: "call-id@test".into(),
+            local_tag: format!("tag{}", leg.0),
+            local: "<sip:us@pbx.test>".into(),
+            remote: "<sip:them@pbx.test>".into(),
+            target: "sip:them@127.0.0.1:6000".into(),
+            route: Vec::new(),
+            cseq: 1,
+            flow: flow("127.0.0.1:6000"),
+        })
+    }
+
     fn gone(&mut self, leg: LegId, by: EndedBy, status: Option<u16>) {
         if self.alive.contains(&leg) {
             self.alive.retain(|other| *other != leg);
@@ -72,8 +96,13 @@ impl Sip for FakeSip {
                         wire.pairs.insert(a, b);
                         wire.pairs.insert(b, a);
                     }
-                    signalling::Command::Call { leg, .. }
-                    | signalling::Command::AcceptTransfer { target: Some(leg), .. } => wire.alive.push(leg.leg),
+                    signalling::Command::Call { leg, .. } => {
+                        wire.alive.push(leg.leg);
+                        let dialog = wire.dialog(leg.leg);
+                        let record = dialog.map(|dialog| signalling::Event::Record { leg: leg.leg, dialog });
+                        wire.events.extend(record);
+                    }
+                    signalling::Command::AcceptTransfer { target: Some(leg), .. } => wire.alive.push(leg.leg),
                     signalling::Command::Replace { new, .. } => wire.alive.push(*new),
                     signalling::Command::End { leg, .. } => {
                         wire.gone(*leg, EndedBy::Local, None);
@@ -88,7 +117,16 @@ impl Sip for FakeSip {
             signalling::Input::MediaDone { plan, ok } => wire.media_done.push((plan.0, ok)),
             _ => {}
         }
-        outputs.extend(wire.events.drain(..).map(signalling::Output::Event));
+        for event in std::mem::take(&mut wire.events) {
+            if let signalling::Event::Answered { leg } = event {
+                wire.answered.push(leg);
+            }
+            let gone = match event {
+                signalling::Event::Ended { leg, .. } => Some(signalling::Event::Gone { leg }),
+                _ => None,
+            };
+            outputs.extend([Some(event), gone].into_iter().flatten().map(signalling::Output::Event));
+        }
     }
     fn wake_at(&self) -> Option<Instant> {
         None
@@ -100,8 +138,12 @@ impl Sip for FakeSip {
         let wire = self.0.lock().unwrap();
         Sizes { legs: wire.alive.len(), ..Sizes::default() }
     }
-    fn sip_call_id(&self, _leg: LegId) -> Option<&str> {
-        Some("call-id@test")
+    fn sip_call_id(&self, leg: LegId) -> Option<&str> {
+        let called = leg.0 < 1000 || self.0.lock().unwrap().alive.contains(&leg);
+        called.then_some("call-id@test")
+    }
+    fn dialog(&self, leg: LegId) -> Option<DialogCopy> {
+        self.0.lock().unwrap().dialog(leg)
     }
 }
 
@@ -116,6 +158,8 @@ pub(super) struct Bench {
     pub(super) media_listeners_closed: bool,
     pub(super) media: Vec<media::Command>,
     pub(super) persisted: Vec<Change>,
+    /// The same by write.
+    pub(super) writes: Vec<Vec<Change>>,
     pub(super) held_back: Vec<(PersistId, Vec<Change>)>,
     pub(super) hold_store: bool,
     pub(super) agents: BTreeMap<String, AgentView>,
@@ -218,6 +262,27 @@ pub(super) fn session(sends: bool, receives: bool) -> Session {
     }
 }
 
+/// A binding of a phone at 10.0.7.1 that lasts so many seconds.
+pub(super) fn binding(seconds: u64) -> signalling::BindingCopy {
+    signalling::BindingCopy {
+        contact: "sip:phone@10.0.7.1:5060".into(),
+        flow: flow("10.0.7.1:5060"),
+        lasts: Duration::from_secs(seconds),
+        instance: None,
+        call_id: "reg".into(),
+        cseq: 5,
+    }
+}
+
+pub(super) fn flow(remote: &str) -> signalling::transport::Flow {
+    let local = SocketAddr::from(([127, 0, 0, 1], 5060));
+    signalling::transport::Flow {
+        transport: signalling::transport::Transport::Udp,
+        local,
+        remote: remote.parse().unwrap(),
+    }
+}
+
 pub(super) fn payload(pt: u8, name: &str, clock: u32) -> Payload {
     Payload { pt, name: name.into(), clock, channels: 1, fmtp: String::new() }
 }
@@ -258,6 +323,7 @@ impl Bench {
             media_listeners_closed: true,
             media: Vec::new(),
             persisted: Vec::new(),
+            writes: Vec::new(),
             held_back: Vec::new(),
             hold_store: false,
             agents: BTreeMap::new(),
@@ -330,6 +396,7 @@ impl Bench {
                 Output::Persist { persist, changes } if self.hold_store => self.held_back.push((persist, changes)),
                 Output::Persist { persist, changes } => {
                     if self.store_up {
+                        self.writes.push(changes.clone());
                         self.persisted.extend(changes);
                     }
                     inputs.push(Input::Persisted { persist, ok: self.store_up });
@@ -372,6 +439,22 @@ impl Bench {
             View::CallRemoved(id) | View::RequestRemoved(id) | View::ListeningRemoved(id) => self.removed.push(id),
             View::Listener(_) => {}
         }
+    }
+
+    /// The store answers everything that it has held back so far.
+    pub(super) fn answer_store(&mut self, ok: bool) {
+        for (persist, changes) in std::mem::take(&mut self.held_back) {
+            if ok {
+                self.writes.push(changes.clone());
+                self.persisted.extend(changes);
+            }
+            self.drive(Input::Persisted { persist, ok });
+        }
+    }
+
+    /// What signalling was told of one kind.
+    pub(super) fn told<T>(&self, which: impl Fn(&signalling::Command) -> Option<T>) -> Vec<T> {
+        self.wire.lock().unwrap().commands.iter().filter_map(which).collect()
     }
 
     /// Signalling says something.
@@ -729,6 +812,7 @@ impl Bench {
             core.streams,
             core.ears
         );
+        assert!(core.log.is_empty(), "the dialog log: {:?}", core.log);
         assert!(core.desks.is_empty() && core.transfers.is_empty() && core.call_ids.is_empty(), "{:?}", core.desks);
         let opened = self
             .media

@@ -4,13 +4,14 @@ use std::time::Instant;
 
 use super::Ua;
 use crate::digest::{Algorithm, Challenger, Refusal, Terms};
-use crate::interface::{Event, LegId, Origin};
-use crate::leg::Leg;
+use crate::interface::{Event, LegId, Origin, ReceiptId};
+use crate::leg::{Leg, Timer};
 use crate::message::{HeaderName, Message, Method};
 use crate::peers::PeerId;
 use crate::registrar::Registered;
 use crate::transaction::ServerId;
 use crate::transport::Flow;
+use crate::ua::Receipt;
 
 /// What a request's credentials are worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,14 +70,14 @@ impl Ua {
         let known = self.door.registrar.bindings(peer).any(|binding| binding.flow == flow);
         match self.door.registrar.register(now, peer, flow, request) {
             Registered::Accepted { contacts, changed } => {
-                self.answer_registered(server, &contacts);
                 let moved = !known && self.door.registrar.bindings(peer).any(|binding| binding.flow == flow);
                 if moved {
                     self.follow_registration(peer, flow);
                 }
                 if changed {
-                    let bindings = self.door.registrar.bindings(peer).count();
-                    self.emit(Event::Registered { peer, bindings });
+                    self.promise(server, peer, contacts);
+                } else {
+                    self.answer_registered(server, &contacts);
                 }
             }
             Registered::TooBrief(seconds) => {
@@ -104,9 +105,33 @@ impl Ua {
         for id in moved {
             if let Some(dialog) = self.leg_mut(id).and_then(|leg| leg.dialog.as_mut()) {
                 dialog.set_flow(flow);
+                self.note_moved(id);
                 self.plan_media(id, None);
             }
         }
+    }
+
+    /// The phone is registered from now on, and told so once that is kept: what was acknowledged outlives us. Its
+    /// repeated REGISTER meets the transaction, which is silent until then.
+    fn promise(&mut self, server: ServerId, peer: PeerId, contacts: Vec<String>) {
+        let (now, receipt) = (self.now(), self.new_receipt());
+        let until = now + self.settings.registration_deadline;
+        self.receipts.insert(receipt, Receipt { server, contacts, until });
+        self.set_timer(until, Timer::Receipt(receipt));
+        let bindings = self.door.registrar.copies(now, peer);
+        self.emit(Event::Registered { peer, bindings, receipt: Some(receipt) });
+    }
+
+    pub(crate) fn registration_kept(&mut self, id: ReceiptId) {
+        let Some(receipt) = self.receipts.remove(&id) else { return };
+        self.clear_timer(receipt.until, Timer::Receipt(id));
+        self.answer_registered(receipt.server, &receipt.contacts);
+    }
+
+    /// The store is slow or down: calls must go on, so the phone is registered all the same.
+    pub(crate) fn registration_overdue(&mut self, id: ReceiptId) {
+        self.count("registrations_unrecorded");
+        self.registration_kept(id);
     }
 
     fn answer_registered(&mut self, server: ServerId, contacts: &[String]) {

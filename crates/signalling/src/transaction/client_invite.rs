@@ -39,6 +39,13 @@ impl ClientInvite {
         Self { request, state: State::Calling { interval: turn.timing.t1, cancel: None } }
     }
 
+    /// Sends the CANCEL of an INVITE that another process has sent.
+    pub(super) fn cancel_orphan(turn: &mut Turn<'_>, request: Message, reason: &str) -> Self {
+        let machine = Self { request, state: State::Proceeding };
+        let cancel = machine.cancel_request(Some(reason));
+        machine.cancel(turn, cancel) // §9.1
+    }
+
     /// The INVITE as it was sent.
     pub(super) fn request(&self) -> &Message {
         &self.request

@@ -223,6 +223,24 @@ impl Transactions {
         ClientId(id)
     }
 
+    /// Cancels an INVITE of a process that is gone: its transaction is there again, as [`Self::cancel`] leaves it.
+    pub fn cancel_orphan(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        invite: Message,
+        reason: &str,
+        steps: &mut Vec<Step>,
+    ) -> ClientId {
+        matching::client(&mut self.scratch, &invite, &Method::Invite);
+        let id = self.insert(flow);
+        self.by_flow.insert((flow, id));
+        self.turn(now, id, None, steps, |_, turn| {
+            Some(Machine::ClientInvite(ClientInvite::cancel_orphan(turn, invite, reason)))
+        });
+        ClientId(id)
+    }
+
     /// Sends a response. A 2xx to an INVITE is repeated until [`Self::acknowledged`].
     /// A second final answer, and one to a transaction that is gone, is dropped and counted.
     pub fn respond(&mut self, now: Instant, id: ServerId, message: Message, steps: &mut Vec<Step>) {

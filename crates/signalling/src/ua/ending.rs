@@ -67,6 +67,7 @@ impl Ua {
                 });
                 end.status.get_or_insert(how.status);
             }
+            State::Prepared { .. } => {} // nothing has been sent
             State::Calling(client) => {
                 leg.state = State::Cancelling;
                 let now = self.now();
@@ -106,6 +107,7 @@ impl Ua {
 
     /// Forgets a leg that nothing is open on any more.
     pub(crate) fn settle(&mut self, id: LegId) {
+        self.note_moved(id);
         let Some(leg) = self.legs.get(&id) else { return };
         let over = !leg.is_live() && leg.open_requests == 0 && leg.bye_after_ack.is_none();
         if over && let Some(leg) = self.legs.remove(&id) {
@@ -113,6 +115,7 @@ impl Ua {
             for server in leg.unacknowledged.into_iter().chain(leg.inbound) {
                 self.servers.remove(&server);
             }
+            self.emit(Event::Gone { leg: id });
         }
     }
 
@@ -157,6 +160,7 @@ impl Ua {
 
     fn told_gone(&mut self, id: LegId, end: End) {
         self.stop_ringing(id);
+        self.stop_ack_wait(id);
         self.plans.retain(|_, leg| *leg != id);
         self.emit(Event::Ended { leg: id, end });
         self.gone.push(id);

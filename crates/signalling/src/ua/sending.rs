@@ -88,6 +88,7 @@ impl Ua {
 
     /// Acknowledges a 2xx on a leg and keeps the ACK for when the 2xx comes again.
     pub(crate) fn acknowledge(&mut self, id: LegId, cseq: u32, answer: Option<Bytes>) {
+        self.stop_ack_wait(id);
         let branch = self.transactions.branch();
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let flow = leg.flow();

@@ -46,6 +46,8 @@ pub struct Net {
     pub auto: bool,
     /// It answers plans with this at once; `None`: never.
     pub media_ok: Option<bool>,
+    /// What has to be kept is kept at once.
+    pub keeps: bool,
     inboxes: HashMap<SocketAddr, VecDeque<Message>>,
     serial: u32,
     media_port: u16,
@@ -66,6 +68,7 @@ impl Net {
             lose: Box::new(|_| false),
             auto: true,
             media_ok: Some(true),
+            keeps: true,
             inboxes: HashMap::new(),
             serial: 0,
             media_port: 20_000,
@@ -119,6 +122,10 @@ impl Net {
                 let (transfer, target, replaces) = (*transfer, target.user_decoded(), *replaces);
                 let target = replaces.is_none().then(|| self.new_leg(&target, "transferred"));
                 Some(Command::AcceptTransfer { transfer, target })
+            }
+            Event::Record { leg, .. } if self.keeps => Some(Command::Recorded { leg: *leg }),
+            Event::Registered { receipt: Some(receipt), .. } if self.keeps => {
+                Some(Command::RegistrationKept { receipt: *receipt })
             }
             _ => None,
         };
