@@ -189,13 +189,6 @@ impl World {
         self.listenings().filter(|l| l.state == state).count()
     }
 
-    /// Gives a command and lets its answer come when it comes.
-    pub(crate) fn command_later(&mut self, actor: &str, command: Command) {
-        let reply = ReplyId(self.next_reply);
-        self.next_reply += 1;
-        self.drive_engine(Input::Command { reply, actor: actor.into(), command });
-    }
-
     /// Waits until a listening has ended, the newest one that did, for this reason.
     #[track_caller]
     pub fn until_ended_with(&mut self, reason: EndReason) -> ListeningView {

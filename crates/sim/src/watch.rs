@@ -169,6 +169,12 @@ impl Watch {
         self.wakes = wakes::Wakes::default();
     }
 
+    /// The next process has begun.
+    pub(crate) fn restarted(&mut self, world: &World) {
+        let mut report = Report { at: world.now - world.start, broken: &mut self.broken, met: &mut self.met };
+        self.orders.restarted(world, &mut report);
+    }
+
     pub(crate) fn break_rule(&mut self, at: Duration, rule: &'static str, what: impl Into<String>) {
         Report { at, broken: &mut self.broken, met: &mut self.met }.broken(rule, what);
     }

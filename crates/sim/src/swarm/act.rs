@@ -11,9 +11,12 @@ use super::action::{Action, Name, Which};
 use super::config::quality;
 use crate::cast::{ALL, DOMAIN, Setup};
 use crate::people::Leg;
+use crate::watch::Watch;
 use crate::world::{Limits, World};
 
 const SHORTLY: Duration = Duration::from_millis(120);
+/// Without an engine.
+const DOWN: Duration = Duration::from_millis(700);
 
 /// What ends by itself after a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +77,7 @@ impl super::life::Stage {
             Action::JumpWall { seconds } => self.w.jump_wall(SignedDuration::from_secs(*seconds)),
             Action::Reload { variant } => self.reload(*variant),
             Action::Settings { variant } => self.settings(*variant),
-            Action::Kill => {}
+            Action::Kill => self.kill(),
             Action::Drain => {
                 self.ending = true;
                 self.w.drain();
@@ -86,6 +89,23 @@ impl super::life::Stage {
             action if order(&mut self.w, action) => {}
             action => person(&mut self.w, action),
         }
+    }
+
+    /// kill -9 and another process: what was acknowledged is there, and nothing else.
+    fn kill(&mut self) {
+        if self.ending {
+            return;
+        }
+        self.w.kill();
+        if let Some(watch) = &mut self.w.watch {
+            watch.killed();
+            watch.met.met("process", "killed and begun again".into());
+        }
+        self.wait(DOWN);
+        self.w.limits = Limits::of(&self.plan.config.settings);
+        self.w.launch();
+        self.set_ports();
+        self.w.watched(Watch::restarted);
     }
 
     /// Eight listeners at most for the first agent, as the life is lived with.
@@ -102,7 +122,7 @@ impl super::life::Stage {
                 ]),
                 ..Order::default()
             };
-            self.w.command_later("admin", Command::Order { order, dry_run: false });
+            self.w.ask("admin", Command::Order { order, dry_run: false });
         }
     }
 
@@ -193,7 +213,7 @@ fn order(w: &mut World, action: &Action) -> bool {
         _ => return false,
     };
     if let Some(command) = command {
-        w.command_later(actor, command);
+        w.ask(actor, command);
     }
     true
 }
@@ -282,17 +302,25 @@ fn in_dialog(w: &mut World, action: &Action) {
     let others = w.legs_beside(leg);
     match action {
         Action::Hold { null: true, .. } => {
-            drop(w.act(leg, |p, now, call, out| p.hold_with_null_address(now, call, out)))
+            w.act(leg, |p, now, call, out| p.hold_with_null_address(now, call, out));
         }
-        Action::Hold { way, .. } => drop(w.act(leg, |p, now, call, out| p.hold(now, call, *way, out))),
-        Action::Resume { .. } => drop(w.act(leg, |p, now, call, out| p.resume(now, call, out))),
+        Action::Hold { way, .. } => {
+            w.act(leg, |p, now, call, out| p.hold(now, call, *way, out));
+        }
+        Action::Resume { .. } => {
+            w.act(leg, |p, now, call, out| p.resume(now, call, out));
+        }
         Action::Codecs { codec, .. } => {
             let codecs = [*codec, phone::Codec::Pcmu];
             w.act(leg, |p, now, call, out| p.change_codecs(now, call, &codecs, out));
         }
         Action::Move { .. } => w.act(leg, |p, _, call, out| p.move_media(call, out)),
-        Action::Update { way, .. } => drop(w.act(leg, |p, now, call, out| p.update(now, call, *way, out))),
-        Action::Late { .. } => drop(w.act(leg, |p, now, call, out| p.reinvite_late(now, call, out))),
+        Action::Update { way, .. } => {
+            w.act(leg, |p, now, call, out| p.update(now, call, *way, out));
+        }
+        Action::Late { .. } => {
+            w.act(leg, |p, now, call, out| p.reinvite_late(now, call, out));
+        }
         Action::Restart { .. } => w.act(leg, |p, _, call, _| p.restart_stream(call)),
         Action::Press { .. } => {
             // a listener's digit is told from all others

@@ -91,9 +91,6 @@ impl Stage {
         // the checks at a world's end are this module's own
         w.leaves_open();
         w.network(plan.config.network.0, plan.config.network.1);
-        if let Some(ports) = plan.config.ports {
-            (w.plant.ready, w.plant.most) = (2, ports.max(w.plant.open.len()));
-        }
         if plan.kind == Kind::Equal {
             w.received = Some(std::collections::BTreeMap::new());
         }
@@ -102,7 +99,15 @@ impl Stage {
             let listens = w.phones[index].phone.settings().voice == Voice::Tone(1500.0);
             w.phones[index].phone.habits_mut().keep_sending = listens;
         }
-        Self { w, plan, listeners, ending: false, passing: Vec::new(), lost_phones: false }
+        let mut stage = Self { w, plan, listeners, ending: false, passing: Vec::new(), lost_phones: false };
+        stage.set_ports();
+        stage
+    }
+
+    pub(crate) fn set_ports(&mut self) {
+        if let Some(ports) = self.plan.config.ports {
+            (self.w.plant.ready, self.w.plant.most) = (2, ports.max(self.w.plant.open.len()));
+        }
     }
 
     /// One action; false if a rule is broken.
@@ -166,7 +171,7 @@ impl Stage {
         let active: Vec<String> =
             self.w.model.requests.values().filter(|r| r.state.is_active()).map(|r| r.id.clone()).collect();
         for id in active {
-            self.w.command_later("admin", Command::DeleteRequest { id });
+            self.w.ask("admin", Command::DeleteRequest { id });
         }
         for who in crate::cast::ALL {
             if self.w.phone(who).registered().is_some() {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use engine::persist::Change;
-use engine::view::{ListenerRef, ListeningState, ListeningView, RequestView, Role};
+use engine::view::{EndReason, ListenerRef, ListeningState, ListeningView, RequestView, Role};
 use engine::{Command, Input, Output, Problem, Reply, ReplyId, View};
 
 use super::{Report, since};
@@ -19,15 +19,16 @@ pub(crate) struct Orders {
     /// Commands that have no answer yet.
     pending: BTreeMap<u64, Pending>,
     /// Requests that were acknowledged and whose end was not.
-    pub(crate) acknowledged: BTreeSet<String>,
-    /// Requests whose end was acknowledged, or told.
+    acknowledged: BTreeSet<String>,
+    /// Requests whose end was shown; the store may not have it yet.
     ended: BTreeSet<String>,
-    /// Ids of requests that somebody may have been given without an answer (the engine was killed between).
+    /// Requests whose deletion was acknowledged.
+    deleted: BTreeSet<String>,
+    /// The engine was killed before it answered an order.
     unsure: bool,
     requests: BTreeMap<String, Counted>,
     /// Listenings as shown last: request, agent, target, state, counted.
     listenings: BTreeMap<String, Shown>,
-    last_wait: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -107,7 +108,7 @@ impl Orders {
             }
             (Command::DeleteRequest { id }, _) => {
                 self.acknowledged.remove(&id);
-                self.ended.insert(id);
+                self.deleted.insert(id);
             }
             (command, _) => {
                 let name = format!("{command:?}");
@@ -144,6 +145,10 @@ impl Orders {
     }
 
     fn listening(&mut self, world: &World, view: &ListeningView, report: &mut Report<'_>) {
+        let fresh = !self.listenings.contains_key(&view.id);
+        if fresh && view.end_reason == Some(EndReason::EngineRestarted) {
+            return; // what it counted stands in its request already
+        }
         let shown = Shown {
             request: view.request.clone(),
             agent: view.agent.id.clone(),
@@ -195,39 +200,28 @@ impl Orders {
         }
         let late = |pending: &Pending| since(world.now, pending.at) > within;
         self.pending.retain(|_, pending| !late(pending));
-        let _ = self.last_wait;
     }
 
     /// The process is gone: what it had not answered may be kept or not.
     pub(super) fn killed(&mut self) {
-        self.unsure |=
-            self.pending.values().any(|p| matches!(p.command, Command::Order { .. } | Command::DeleteRequest { .. }));
+        self.unsure = self.pending.values().any(|p| matches!(p.command, Command::Order { .. }));
         self.pending.clear();
         self.requests.clear();
         self.listenings.clear();
     }
 
     /// The next process has begun: what was acknowledged is there, and nothing else.
-    pub(crate) fn restarted(&mut self, world: &World, report: &mut dyn FnMut(&'static str, String)) {
-        let active: BTreeSet<&String> =
-            world.model.requests.values().filter(|r| r.state.is_active()).map(|r| &r.id).collect();
-        for id in &self.acknowledged {
-            // one whose last call was heard, or whose time is over, ends at once
-            if !active.contains(id) && !self.ended.contains(id) && !self.unsure {
-                report("an acknowledged order is there after a restart", id.clone());
-            }
+    pub(super) fn restarted(&mut self, world: &World, report: &mut Report<'_>) {
+        let shown = &world.model.requests;
+        for id in self.acknowledged.iter().filter(|id| !shown.contains_key(*id)) {
+            report.broken("an acknowledged order is there after a restart", id.clone());
         }
-        for id in active {
-            if self.ended.contains(id) && !self.unsure {
-                report("what was ended is not there after a restart", id.clone());
-            }
-            let known = self.acknowledged.contains(id) || self.unsure;
-            if !known {
-                report("no phantom order is there after a restart", id.clone());
-            }
+        for id in shown.values().filter(|r| r.state.is_active()).map(|r| &r.id) {
+            report.must(!self.deleted.contains(id), "what was deleted is not there after a restart", || id.clone());
+            let known = self.acknowledged.contains(id) || self.ended.contains(id) || self.unsure;
+            report.must(known, "no phantom order is there after a restart", || id.clone());
+            self.acknowledged.insert(id.clone());
         }
-        self.acknowledged =
-            world.model.requests.values().filter(|r| r.state.is_active()).map(|r| r.id.clone()).collect();
         self.unsure = false;
     }
 }
