@@ -55,6 +55,8 @@ pub(crate) struct Call {
     /// The cause where the engine itself ended it (`rtp-timeout`, `engine-stopped`).
     pub(crate) forced: Option<&'static str>,
     pub(crate) ends: Vec<LegEnd>,
+    /// Cause and who, as they were shown when it ended: what its last legs do afterwards changes nothing.
+    pub(crate) verdict: Option<(String, String)>,
 }
 
 /// A REFER that was accepted and has no outcome yet.
@@ -170,8 +172,17 @@ impl Call {
         self.records.iter_mut().find(|record| record.stream == stream)
     }
 
-    /// How it ended, from how its legs ended: what a party did says more than what we did after it.
+    /// How it ended; the called party's status may come later than the rest.
     fn end(&self) -> CallEnd {
+        let end = self.judge_end();
+        match &self.verdict {
+            Some((cause, by)) => CallEnd { cause: cause.clone(), by: by.clone(), ..end },
+            None => end,
+        }
+    }
+
+    /// From how its legs ended: what a party did says more than what we did after it.
+    pub(crate) fn judge_end(&self) -> CallEnd {
         let of = |by| self.ends.iter().find(|e| e.end.by == by);
         let Some(first) = of(EndedBy::Remote).or_else(|| of(EndedBy::Timeout)).or_else(|| of(EndedBy::Local)) else {
             let cause = self.forced.unwrap_or(if self.answered_at.is_some() { "answered" } else { "failed" });

@@ -199,6 +199,21 @@ impl Core {
             requests: self.requests.len(),
             listenings: self.listenings.len(),
             ports_ready: self.ports.len(),
+            desks: self.desks.len(),
+            ears: self.ears.len(),
+            closed_ears: self.closed_ears.len(),
+            indexes: [
+                self.call_ids.len(),
+                self.legs.len(),
+                self.streams.len(),
+                self.transfers.len(),
+                self.ear_legs.len(),
+                self.nameless.len(),
+            ]
+            .into_iter()
+            .sum(),
+            timers: self.timers.len(),
+            unsaved: self.books.len(),
             signalling: self.sip.sizes(),
         }
     }

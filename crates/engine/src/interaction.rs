@@ -192,6 +192,7 @@ impl Core {
             entry.interaction = Some(key);
         }
         self.call_event(EventName::CallConsulting, call_key);
+        self.mark_desks(call_key);
         self.dirty_desks.insert(agent);
     }
 
@@ -411,6 +412,8 @@ impl Core {
             }
             call.shielded = on;
             self.call_event(EventName::CallShielded, key);
+            // another agent's listeners may be on it too
+            self.mark_desks(key);
         }
     }
 

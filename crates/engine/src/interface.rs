@@ -457,6 +457,15 @@ pub struct Sizes {
     pub requests: usize,
     pub listenings: usize,
     pub ports_ready: usize,
+    pub desks: usize,
+    pub ears: usize,
+    /// Listeners' legs whose last figures are not in.
+    pub closed_ears: usize,
+    /// Legs, streams and transfers that the calls are found by.
+    pub indexes: usize,
+    pub timers: usize,
+    /// Changes that the store has not answered, or refused.
+    pub unsaved: usize,
     pub signalling: signalling::Sizes,
 }
 

@@ -273,6 +273,7 @@ impl Core {
             transfer: None,
             forced: None,
             ends: Vec::new(),
+            verdict: None,
         };
         self.calls.insert(key, call);
         self.call_ids.insert(id.clone(), key);
@@ -426,6 +427,8 @@ impl Core {
         call.state = CallState::Ended;
         call.ended_at = Some(self.now.wall);
         call.held = false;
+        let end = call.judge_end();
+        call.verdict = Some((end.cause, end.by));
         if let Some(transfer) = call.transfer.take() {
             self.transfers.remove(&transfer.id);
             if let Some(leg) = transfer.target.filter(|target| self.legs.contains_key(target)) {

@@ -73,6 +73,11 @@ enum Subject {
 }
 
 impl Books {
+    /// Changes that are not kept yet.
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len() + self.refused.len() + self.requests.len() + self.agents.len()
+    }
+
     /// Ended resources that only the views still have.
     fn ended(&self) -> usize {
         self.waiting.len() + self.refused.len()

@@ -60,6 +60,10 @@ impl Timers {
         self.at.contains_key(timer)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.due.len()
+    }
+
     pub(crate) fn next(&self) -> Option<Instant> {
         self.due.keys().next().map(|(at, _)| *at)
     }

@@ -197,7 +197,8 @@ pub enum Event {
         /// Address that peers send to.
         addr: SocketAddr,
     },
-    /// Every command up to [`Command::Done`] is carried out. `ok` is false if one was refused (limit, unknown port).
+    /// Every command up to [`Command::Done`] is carried out. `ok` is false if an `Open`, `Describe`, `Bridge` or
+    /// `OpenListener` was refused (limit, unknown port).
     Done {
         /// Which.
         batch: BatchId,

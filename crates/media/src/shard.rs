@@ -118,9 +118,12 @@ impl Shard {
         if let Command::Done(batch) = command {
             let ok = !std::mem::take(&mut self.batch_refused);
             sink.event(Event::Done { batch, ok });
-        } else if self.obey(now, command, sink).is_none() {
-            self.counters.commands_refused += 1;
-            self.batch_refused = true;
+        } else {
+            let is_waited_for = is_waited_for(&command);
+            if self.obey(now, command, sink).is_none() {
+                self.counters.commands_refused += 1;
+                self.batch_refused |= is_waited_for;
+            }
         }
         self.sweep.arm(now, self.sizes() != (0, 0));
     }
@@ -255,6 +258,15 @@ impl Shard {
             leg.tick(Tick { ms, at, elapsed, packet, is_heard: false, rng: &mut self.rng }, &mut self.counters, sink);
         }
     }
+}
+
+/// Somebody asks by [`Command::Done`] whether it was carried out. The others come at any time between the batches of
+/// calls: one of a listener that was refused must not refuse a call.
+fn is_waited_for(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Open { .. } | Command::Describe { .. } | Command::Bridge { .. } | Command::OpenListener { .. }
+    )
 }
 
 impl Tapped {

@@ -251,6 +251,10 @@ impl Phone {
             let to = SocketAddr::new(to.ip(), to.port().saturating_add(1));
             out.push(Output::Media { call: id, kind: Kind::Rtcp, to, data: data.into() });
         }
+        if !habits.rtcp {
+            // switched off meanwhile: what was due is not any more
+            call.mouth.report_at = None;
+        }
         if !habits.conference {
             call.mouth.forget_others();
         }

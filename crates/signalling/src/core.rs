@@ -78,6 +78,9 @@ impl Core {
             transfers: self.transfers.len(),
             bindings: self.ua.door.registrar.len(),
             connections: self.ua.connections.len(),
+            plans: self.ua.plans.len(),
+            indexes: self.ua.indexes(),
+            timers: self.ua.timers(),
         }
     }
 

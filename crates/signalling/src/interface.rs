@@ -654,4 +654,10 @@ pub struct Sizes {
     pub bindings: usize,
     /// Connections, those that are being opened included.
     pub connections: usize,
+    /// Media plans that are not answered.
+    pub plans: usize,
+    /// What transactions and dialogs' tags are told apart by.
+    pub indexes: usize,
+    /// Timers of legs, those included that find nothing to do when they are due.
+    pub timers: usize,
 }

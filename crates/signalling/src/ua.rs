@@ -108,6 +108,15 @@ impl Ua {
         }
     }
 
+    /// Entries of the tables beside the legs: 0 when nobody talks.
+    pub(crate) fn indexes(&self) -> usize {
+        self.clients.len() + self.servers.len() + self.gone.len() + self.stray_byes + self.tags.len()
+    }
+
+    pub(crate) fn timers(&self) -> usize {
+        self.timers.len()
+    }
+
     pub(crate) fn set_now(&mut self, now: Instant) {
         self.now = Some(now);
     }

@@ -17,6 +17,9 @@ pub const CALLER: &str = "+4755512345";
 /// Registrar domain.
 pub const DOMAIN: &str = "medlytt.test";
 
+/// Every phone of the cast.
+pub(crate) const ALL: [&str; 7] = ["trunk", "anna", "bo", "cia", "admin", "sue", "sam"];
+
 pub(crate) const ENGINE: SocketAddr = at(1, 5060);
 
 /// Host `n` of the simulated loopback network.
@@ -47,6 +50,8 @@ pub struct Setup {
     pub seed: u64,
     /// Phones: name, address, how they sound.
     pub phones: Vec<phone::Settings>,
+    /// Checkers look at everything; `true`: with a readable history.
+    pub watch: Option<bool>,
     /// Phones that register when the world begins.
     pub registering: Vec<String>,
 }
@@ -64,6 +69,7 @@ impl Default for Setup {
             shard_delay: Duration::from_micros(100),
             seed: 1,
             phones: phones(),
+            watch: None,
             registering: vec!["anna".into(), "sue".into()],
         }
     }

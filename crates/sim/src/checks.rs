@@ -12,6 +12,9 @@ use crate::world::World;
 /// Longer than an INVITE to a phone that does not answer and its last transaction (timers B and D, 32 s each).
 const UNTIL_ALL_IS_QUIET: Duration = Duration::from_secs(70);
 
+/// What listeners write in INFO.
+pub(crate) const LISTENERS_WORD: &str = "Signal=listener";
+
 impl World {
     /// Every packet that reaches a phone: none carries a listener's source.
     pub(crate) fn check_media(&self, to: SocketAddr, kind: Kind, data: &Bytes) {
@@ -19,6 +22,23 @@ impl World {
             && let Some(packet) = phone::rtp::Packet::parse(data)
         {
             assert!(!self.listener_ssrcs.contains(&packet.ssrc), "a listener's packet reached {to}");
+            // listeners alone press 9 in a swarm
+            let digit = packet.payload_type == 101 && packet.payload.first() == Some(&9);
+            assert!(!digit || self.watch.is_none(), "a listener's digit reached {to}");
+        }
+        if kind == Kind::Rtcp
+            && let Some(Ok(ssrc)) = data.get(4..8).map(<[u8; 4]>::try_from)
+        {
+            let ssrc = u32::from_be_bytes(ssrc);
+            assert!(!self.listener_ssrcs.contains(&ssrc), "a listener's report reached {to}");
+        }
+    }
+
+    /// What a listener says in SIP goes nowhere.
+    pub(crate) fn check_sip(&self, from: SocketAddr, index: usize, data: &Bytes) {
+        if self.watch.is_some() && from == crate::cast::ENGINE && !data.starts_with(b"SIP/2.0") {
+            let reached = String::from_utf8_lossy(data).contains(LISTENERS_WORD);
+            assert!(!reached, "a listener's INFO reached {}", self.phones[index].name);
         }
     }
 
@@ -43,7 +63,7 @@ impl World {
         self.check_leaks();
     }
 
-    fn hang_up_all(&mut self) {
+    pub(crate) fn hang_up_all(&mut self) {
         for index in 0..self.phones.len() {
             self.phones[index].phone.habits_mut().alive = true;
             let calls: Vec<CallId> =
@@ -58,7 +78,7 @@ impl World {
     }
 
     #[track_caller]
-    fn check_nobody_heard_a_listener(&self) {
+    pub(crate) fn check_nobody_heard_a_listener(&self) {
         for slot in &self.phones {
             for call in slot.phone.calls() {
                 let pcm = call.ears().pcm(self.start, self.now);
@@ -91,6 +111,57 @@ impl World {
             assert!(call.ended_at.is_some(), "call {} never ended: {call:?}", call.id);
             assert!(self.disk.full || self.disk.calls.contains_key(&call.id), "call {} has no record", call.id);
         }
+    }
+
+    /// What is still there that must not be when nobody talks, by the rule that it breaks.
+    pub(crate) fn what_is_left(&self) -> Vec<(&'static str, String)> {
+        let mut left = Vec::new();
+        let mut must = |so: bool, rule: &'static str, what: String| {
+            if !so {
+                left.push((rule, what));
+            }
+        };
+        let mut sizes = self.plant.engine.sizes();
+        if self.limits.stateless {
+            // a phone that wanted to leave may have been refused
+            sizes.signalling.bindings = 0;
+        }
+        let kept = engine::Sizes { ports_ready: sizes.ports_ready, ..engine::Sizes::default() };
+        must(sizes == kept, "nothing is left in the engine", format!("{sizes:?}"));
+        let (streams, listeners) = self.plant.shard.sizes();
+        must((streams, listeners) == (0, 0), "nothing is left in the media plane", format!("{streams}, {listeners}"));
+        let (open, ready) = (self.plant.open.len(), sizes.ports_ready);
+        must(open == ready, "every port comes back", format!("{open} are open, {ready} are ready"));
+        for slot in &self.phones {
+            let waiting = slot.phone.pending_lines();
+            must(waiting.is_empty(), "no phone waits for an answer", format!("{}: {waiting:?}", slot.name));
+            let up = slot.phone.calls().filter(|c| c.state() != State::Ended).count();
+            must(up == 0, "no phone is in a call", format!("{}: {up}", slot.name));
+        }
+        for call in self.model.calls.values().filter(|c| c.ended_at.is_none()) {
+            must(false, "every call ends", format!("{call:?}"));
+        }
+        for agent in self.model.agents.values() {
+            must(agent.calls.is_empty(), "no agent is shown in a call", format!("{agent:?}"));
+        }
+        for (id, view) in &self.model.listenings {
+            must(view.ended_at.is_some(), "every listening ends", format!("{view:?}"));
+            let kept = self.disk.listenings.get(id).map(|r| (r.end_reason, r.counted));
+            must(
+                kept == Some((view.end_reason, view.counted)),
+                "the archive says what was shown",
+                format!("{view:?}: {kept:?}"),
+            );
+        }
+        for view in self.disk.listenings.values() {
+            must(view.ended_at.is_some(), "no record of a listening stays open", format!("{view:?}"));
+        }
+        for (id, record) in &self.disk.requests {
+            let counted = self.disk.listenings.values().filter(|l| l.counted && l.request == *id).count();
+            let used = record.view.calls.used as usize;
+            must(counted == used, "what is counted was heard", format!("{id}: {used} used, {counted} in the archive"));
+        }
+        left
     }
 
     #[track_caller]

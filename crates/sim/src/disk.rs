@@ -14,6 +14,8 @@ pub struct Disk {
     pub delay: Duration,
     /// Writes fail.
     pub full: bool,
+    /// The queue to the store has no room: changes are refused at once.
+    pub queue_full: bool,
     /// The store itself.
     pub store: MemoryStore,
     /// Everything that was written, in order, but the audit trail.
@@ -37,6 +39,7 @@ impl Disk {
         Self {
             delay,
             full: false,
+            queue_full: false,
             store: MemoryStore::new(),
             written: Vec::new(),
             trail: Vec::new(),

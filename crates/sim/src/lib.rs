@@ -28,6 +28,8 @@ mod network;
 mod orders;
 mod people;
 mod plant;
+pub mod swarm;
+mod watch;
 mod world;
 
 pub use cast::{ACCESS_NUMBER, CALLER, DOMAIN, Setup};
@@ -36,4 +38,5 @@ pub use model::Model;
 pub use network::{Quality, Wire};
 pub use orders::{Draft, agent, number, user};
 pub use people::{ALL_TONES, Leg};
+pub use watch::{Met, Violation};
 pub use world::World;

@@ -185,6 +185,10 @@ impl World {
         self.listenings().filter(|l| l.state == ListeningState::Live).collect()
     }
 
+    pub(crate) fn live_listenings(&self, state: ListeningState) -> usize {
+        self.listenings().filter(|l| l.state == state).count()
+    }
+
     /// Waits until a listening has ended, the newest one that did, for this reason.
     #[track_caller]
     pub fn until_ended_with(&mut self, reason: EndReason) -> ListeningView {

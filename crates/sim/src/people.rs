@@ -14,8 +14,8 @@ use crate::world::{Slot, World};
 /// One phone's end of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Leg {
-    phone: usize,
-    call: phone::CallId,
+    pub(crate) phone: usize,
+    pub(crate) call: phone::CallId,
 }
 
 /// Everybody's tone: anna, bo, the trunk's side, cia, and the listeners, whom nobody may ever hear.
@@ -52,7 +52,7 @@ impl World {
     }
 
     #[track_caller]
-    fn index(&self, name: &str) -> usize {
+    pub(crate) fn index(&self, name: &str) -> usize {
         self.phones.iter().position(|s| s.name == name).unwrap_or_else(|| panic!("no phone '{name}'"))
     }
 
@@ -135,7 +135,11 @@ impl World {
         let phone = self.index(name);
         let mut out = Vec::new();
         let now = self.now;
+        let private = dial.headers.iter().any(|(name, value)| name == "X-Do-Not-Monitor" && value == "1");
         let call = self.phones[phone].phone.dial(now, dial, &mut out);
+        if private && let Some(call) = self.phones[phone].phone.call(call) {
+            self.private.insert(call.sip_call_id().to_owned());
+        }
         self.take_phone_outputs(phone, out);
         Leg { phone, call }
     }
@@ -401,6 +405,11 @@ impl World {
         self.translated.insert(index, shift);
     }
 
+    /// The person's phone mixes its calls: what one party says is in what the others get.
+    pub(crate) fn mixes(&self, name: &str) -> bool {
+        self.phones.iter().any(|s| s.name == name && s.phone.settings().habits.conference)
+    }
+
     // The wires to the phones --------------------------------------------------------------------------------
 
     pub(crate) fn drive_phone(&mut self, index: usize, input: Input) {
@@ -413,6 +422,7 @@ impl World {
     pub(crate) fn take_phone_outputs(&mut self, index: usize, outputs: Vec<Output>) {
         for output in outputs {
             match output {
+                Output::Sip { .. } | Output::Media { .. } if self.isolated.contains(&index) => {}
                 Output::Sip { to, data } => {
                     let from = self.phones[index].phone.settings().local;
                     self.send_sip(from, to, data);
@@ -479,9 +489,20 @@ impl World {
     pub(crate) fn deliver_to_phone(&mut self, from: SocketAddr, to: SocketAddr, data: Bytes) {
         let to = self.untranslated(to);
         if let Some(&index) = self.sip_owners.get(&to) {
+            if self.isolated.contains(&index) {
+                return;
+            }
+            self.check_sip(from, index, &data);
             self.drive_phone(index, Input::Sip { from, data });
         } else if let Some(&(index, call, kind)) = self.media_owners.get(&to) {
+            if self.isolated.contains(&index) {
+                return;
+            }
             self.check_media(to, kind, &data);
+            let at = self.now - self.start;
+            if let (Kind::Rtp, Some(received)) = (kind, &mut self.received) {
+                received.entry((index, call)).or_default().push((at, data.clone()));
+            }
             self.drive_phone(index, Input::Media { call, kind, from, data });
         } else {
             self.undelivered += 1;

@@ -2,18 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use engine::{Engine, Input, Output};
+use engine::{Engine, Input, Now, Output};
 use media::{Kind, Port, Shard, Sink};
 use signalling::transport::{Flow, Transport};
 
 use crate::cast::ENGINE;
-use crate::world::{Happening, World};
+use crate::world::{Happening, Way, World};
 
-/// Bound pairs of sockets that the engine is kept supplied with.
-const READY: usize = 16;
+/// Bound pairs of sockets that the engine is kept supplied with, unless a world says otherwise.
+pub(crate) const READY: usize = 16;
 /// The engine's first RTP port.
 const FIRST_PORT: u16 = 20_000;
 
@@ -23,6 +23,10 @@ pub(crate) struct Plant {
     pub(crate) engine: Engine,
     pub(crate) shard: Shard,
     pub(crate) open: BTreeSet<u16>,
+    /// The engine is kept supplied with so many.
+    pub(crate) ready: usize,
+    /// The host has no more than these.
+    pub(crate) most: usize,
     next_port: u16,
 }
 
@@ -49,7 +53,7 @@ impl Sink for Collected {
 
 impl Plant {
     pub(crate) fn new(engine: Engine, shard: Shard) -> Self {
-        Self { engine, shard, open: BTreeSet::new(), next_port: FIRST_PORT }
+        Self { engine, shard, open: BTreeSet::new(), ready: READY, most: usize::MAX, next_port: FIRST_PORT }
     }
 
     /// Which of the engine's media sockets has that address.
@@ -76,9 +80,15 @@ impl World {
         self.steps += 1;
         let mut outputs = Vec::new();
         let now = self.clocks();
+        self.watched(|watch, world| watch.input(world, &input));
         self.plant.engine.drive(now, input, &mut outputs);
         self.take_engine_outputs(outputs);
-        while self.plant.engine.sizes().ports_ready < READY {
+        self.supply_ports(now);
+        self.watched(|watch, world| watch.driven(world));
+    }
+
+    fn supply_ports(&mut self, now: Now) {
+        while self.plant.engine.sizes().ports_ready < self.plant.ready && self.plant.open.len() < self.plant.most {
             let port = self.plant.draw();
             let addr = SocketAddr::new(ENGINE.ip(), port.0);
             let mut outputs = Vec::new();
@@ -89,7 +99,10 @@ impl World {
     }
 
     pub(crate) fn take_engine_outputs(&mut self, outputs: Vec<Output>) {
+        #[cfg(test)]
+        let outputs = self.sabotaged(outputs);
         for output in outputs {
+            self.watched(|watch, world| watch.output(world, &output));
             match output {
                 Output::Transmit { flow, data } => {
                     assert_eq!(flow.local, ENGINE, "the engine has one SIP socket");
@@ -99,10 +112,14 @@ impl World {
                     panic!("the simulated network has datagrams alone, and the engine listens on nothing else")
                 }
                 Output::Media(command) => {
-                    self.queue.push(self.now + self.shard_delay, Happening::MediaCommand(command));
+                    let at = self.arrival(Way::ToMedia, self.shard_delay);
+                    self.queue.push(at, Happening::MediaCommand(command));
                 }
                 Output::Persist { persist, changes } => {
-                    self.queue.push(self.now + self.disk.delay, Happening::Persist { persist, changes });
+                    let delay = if self.disk.queue_full { Duration::ZERO } else { self.disk.delay };
+                    let at = self.arrival(Way::ToStore, delay);
+                    let changes = if self.disk.queue_full { None } else { Some(changes) };
+                    self.queue.push(at, Happening::Persist { persist, changes });
                 }
                 Output::Reply { reply, result } => {
                     let twice = self.replies.insert(reply, result);
@@ -114,6 +131,14 @@ impl World {
                 Output::Drained => self.drained = true,
             }
         }
+    }
+
+    #[cfg(test)]
+    fn sabotaged(&mut self, mut outputs: Vec<Output>) -> Vec<Output> {
+        if let Some(sabotage) = &mut self.sabotage {
+            (sabotage.0)(&mut outputs);
+        }
+        outputs
     }
 
     /// A datagram that arrived at the engine's host.
@@ -135,10 +160,14 @@ impl World {
         let mut collected = Collected::default();
         what(&mut self.plant.shard, &mut collected);
         for (from, to, data) in collected.packets {
+            let at = self.now - self.start;
+            let (port, kind) = (from.port() & !1, if from.port() % 2 == 0 { Kind::Rtp } else { Kind::Rtcp });
+            self.watched(|watch, _| watch.media_sent(at, port, kind, &data));
             self.send_media(from, to, data);
         }
         for event in collected.events {
-            self.queue.push(self.now + self.shard_delay, Happening::MediaEvent(event));
+            let at = self.arrival(Way::FromMedia, self.event_delay);
+            self.queue.push(at, Happening::MediaEvent(event));
         }
         for port in collected.released {
             assert!(self.plant.open.remove(&port.0), "a port was given back twice");

@@ -15,14 +15,23 @@ use crate::disk::Disk;
 use crate::model::Model;
 use crate::network::{Air, Quality, Queue, Wire};
 use crate::plant::Plant;
+use crate::watch::Watch;
 
 /// What waits for its time.
 #[derive(Debug)]
 pub(crate) enum Happening {
-    Datagram { from: SocketAddr, to: SocketAddr, data: Bytes },
+    Datagram {
+        from: SocketAddr,
+        to: SocketAddr,
+        data: Bytes,
+    },
     MediaCommand(media::Command),
     MediaEvent(media::Event),
-    Persist { persist: PersistId, changes: Vec<Change> },
+    /// Without changes the store's queue was full.
+    Persist {
+        persist: PersistId,
+        changes: Option<Vec<Change>>,
+    },
 }
 
 /// A phone in the world.
@@ -46,6 +55,9 @@ pub struct World {
     pub(crate) air: Air,
     pub(crate) plant: Plant,
     pub(crate) shard_delay: Duration,
+    pub(crate) event_delay: Duration,
+    /// Media commands, media events and changes arrive in the order in which they left.
+    pub(crate) last_arrivals: [Instant; 3],
     pub(crate) phones: Vec<Slot>,
     pub(crate) sip_owners: HashMap<SocketAddr, usize>,
     pub(crate) media_owners: HashMap<SocketAddr, (usize, CallId, Kind)>,
@@ -56,6 +68,19 @@ pub struct World {
     pub(crate) cut: HashSet<usize>,
     /// Phones behind a router, and by how much it shifts their media ports.
     pub(crate) translated: HashMap<usize, u16>,
+    /// Phones that nothing reaches and that reach nobody.
+    pub(crate) isolated: HashSet<usize>,
+    /// Call-IDs of calls that were dialled with the do-not-monitor header.
+    pub(crate) private: HashSet<String>,
+    /// Limits as the engine has them now, for the checkers.
+    pub(crate) limits: Limits,
+    pub(crate) ring_timeout_most: Duration,
+    pub(crate) store_delay_most: Duration,
+    pub(crate) watch: Option<Box<Watch>>,
+    /// Every packet that each party's call received, with its time, where somebody compares them.
+    pub(crate) received: Option<BTreeMap<(usize, CallId), Vec<(Duration, Bytes)>>>,
+    #[cfg(test)]
+    pub(crate) sabotage: Option<Sabotage>,
     pub(crate) replies: HashMap<ReplyId, Result<Reply, Problem>>,
     pub(crate) next_reply: u64,
     pub(crate) undelivered: u64,
@@ -76,6 +101,46 @@ pub struct World {
     pub disk: Disk,
     /// What the API would show.
     pub model: Model,
+}
+
+/// Changes what the engine says, to show that the checkers see it.
+#[cfg(test)]
+pub(crate) struct Sabotage(pub(crate) Box<dyn FnMut(&mut Vec<engine::Output>)>);
+
+#[cfg(test)]
+impl std::fmt::Debug for Sabotage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sabotage")
+    }
+}
+
+/// Limits of the engine that people can pass by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) listeners: usize,
+    pub(crate) supervisor: Option<usize>,
+    pub(crate) admin: Option<usize>,
+    /// `max_transactions` is within reach: 503 without state.
+    pub(crate) stateless: bool,
+}
+
+impl Limits {
+    pub(crate) fn of(settings: &engine::Settings) -> Self {
+        Self {
+            listeners: settings.max_listeners_per_agent,
+            supervisor: settings.max_active_requests_supervisor,
+            admin: settings.max_active_requests_admin,
+            stateless: settings.signalling.max_transactions < 100,
+        }
+    }
+}
+
+/// Which of the queues between engine, media plane and store.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Way {
+    ToMedia,
+    FromMedia,
+    ToStore,
 }
 
 /// More steps than this at one moment are no progress.
@@ -108,6 +173,7 @@ impl World {
         let now = Now { mono: start, wall: wall_start };
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&setup.seed.to_le_bytes());
+        let (limits, ring_timeout_most) = (Limits::of(&setup.settings), setup.settings.ring_timeout);
         let mut outputs = Vec::new();
         let kept = setup.clone();
         let engine = Engine::new(now, setup.settings, setup.directory, setup.restored, seed, &mut outputs);
@@ -121,6 +187,8 @@ impl World {
             air: Air::new(setup.sip, setup.rtp, setup.seed),
             plant: Plant::new(engine, shard),
             shard_delay: setup.shard_delay,
+            event_delay: setup.shard_delay,
+            last_arrivals: [start; 3],
             phones: Vec::new(),
             sip_owners: HashMap::new(),
             media_owners: HashMap::new(),
@@ -128,6 +196,15 @@ impl World {
             listener_ssrcs: HashSet::new(),
             cut: HashSet::new(),
             translated: HashMap::new(),
+            isolated: HashSet::new(),
+            private: HashSet::new(),
+            limits,
+            ring_timeout_most,
+            store_delay_most: setup.store_delay,
+            watch: setup.watch.map(|history| Box::new(Watch::new(history))),
+            received: None,
+            #[cfg(test)]
+            sabotage: None,
             replies: HashMap::new(),
             next_reply: 1,
             undelivered: 0,
@@ -251,13 +328,24 @@ impl World {
             Happening::Datagram { to, .. } if to.ip() == ENGINE.ip() && self.down => {} // nobody listens there
             Happening::Datagram { from, to, data } if to.ip() == ENGINE.ip() => self.deliver_to_engine(from, to, &data),
             Happening::Datagram { from, to, data } => self.deliver_to_phone(from, to, data),
-            Happening::MediaCommand(command) => self.command_shard(command),
+            Happening::MediaCommand(command) => {
+                self.watched(|watch, _| watch.carried_out(&command));
+                self.command_shard(command);
+            }
             Happening::MediaEvent(event) => self.drive_engine(Input::Media(event)),
             Happening::Persist { persist, changes } => {
-                let result = self.disk.write(changes);
+                let full = || Err("the store's queue is full".to_owned());
+                let result = changes.map_or_else(full, |changes| self.disk.write(changes));
                 self.drive_engine(Input::Persisted { persist, result });
             }
         }
+    }
+
+    /// When something that leaves now arrives: never before what left earlier.
+    pub(crate) fn arrival(&mut self, way: Way, delay: Duration) -> Instant {
+        let last = &mut self.last_arrivals[way as usize];
+        *last = (self.now + delay).max(*last);
+        *last
     }
 
     /// Puts a SIP message on the wire.
@@ -271,7 +359,7 @@ impl World {
     /// Puts a media packet on the wire.
     pub(crate) fn send_media(&mut self, from: SocketAddr, to: SocketAddr, data: Bytes) {
         assert!(!to.ip().is_unspecified(), "media for {to}: nothing is ever sent to 0.0.0.0");
-        for at in self.air.carry_media(self.now) {
+        for at in self.air.carry_media(self.now, from, to) {
             self.queue.push(at, Happening::Datagram { from, to, data: data.clone() });
         }
     }
@@ -337,6 +425,10 @@ impl World {
         change(&mut setup);
         self.setup.directory.clone_from(&setup.directory);
         self.drive_engine(Input::Reload(setup.directory));
+    }
+
+    pub(crate) fn engine_wakes_at(&self) -> Option<Instant> {
+        self.plant.engine.wake_at()
     }
 
     fn who_is_due(&self) -> String {

@@ -234,6 +234,8 @@ impl Core {
 
     pub(crate) fn ear_refused(&mut self, key: EarKey) {
         self.end_ear_with(key, EndReason::LimitReached);
+        // the media plane has no such listener: no last figures will come
+        self.closed_ears.remove(&key);
     }
 
     /// The phone rang long enough. One that never said that it rings is not there.
@@ -358,7 +360,7 @@ impl Core {
     fn judge_focus_on(&mut self, key: InteractionKey, on: Option<EarOn>) {
         let focus = self.focus(key, on);
         let Some(interaction) = self.interactions.get(&key) else { return };
-        let shielded = interaction.shielded;
+        let shielded = self.is_shielded(key, on);
         for id in interaction.listenings.clone() {
             let Some(listening) = self.listenings.get_mut(&id) else { continue };
             let view = &mut listening.view;
@@ -375,6 +377,12 @@ impl Core {
         }
     }
 
+    /// The interaction is shielded, or the call that the agent is on in it: it may be part of another agent's.
+    fn is_shielded(&self, key: InteractionKey, on: Option<EarOn>) -> bool {
+        let call = on.filter(|on| on.interaction == Some(key)).and_then(|on| self.calls.get(&on.call));
+        call.is_some_and(|call| call.shielded) || self.interactions.get(&key).is_some_and(|i| i.shielded)
+    }
+
     /// An ear hears the agent's call only if it has a listening on that call's interaction.
     fn judge_ear(&mut self, key: EarKey, agent: &str, on: Option<EarOn>) {
         let Some(ear) = self.ears.get(&key).filter(|ear| ear.state != EarState::Ending) else { return };
@@ -383,8 +391,7 @@ impl Core {
         };
         let on = on.filter(|on| on.interaction.is_some_and(listens));
         let hears = on.and_then(|on| on.interaction);
-        let shielded =
-            hears.and_then(|key| self.interactions.get(&key)).is_some_and(|interaction| interaction.shielded);
+        let shielded = hears.is_some_and(|key| self.is_shielded(key, on));
         let taps = on
             .filter(|on| !self.unhearable(agent, *on))
             .and_then(|on| self.legs.get(&on.leg))

@@ -458,6 +458,19 @@ fn a_refused_media_port_ends_with_a_limit() {
 }
 
 #[test]
+fn a_refused_media_port_leaves_nothing_to_wait_for() {
+    let (mut b, call, _) = called(user("sue"), 5);
+    let listener = b.media_listener();
+    // refused, the media plane knows no such listener: it will not say that it closed it
+    b.media_listeners_closed = false;
+    b.drive(Input::Media(media::Event::Done { batch: media::BatchId(1 << 63 | listener.0), ok: false }));
+    let ear = b.listener().leg;
+    b.bye_alone(ear);
+    b.bye(call.caller);
+    b.is_quiet();
+}
+
+#[test]
 fn a_listening_is_hung_up_by_its_owner() {
     let mut b = Bench::new();
     b.order_as("sue", order("anna", user("sue"), Some(5))).unwrap();

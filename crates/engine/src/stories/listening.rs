@@ -221,6 +221,23 @@ fn the_shield_silences_the_whole_interaction() {
 }
 
 #[test]
+fn the_shield_covers_the_listeners_of_a_colleague_in_the_same_call() {
+    let mut b = Bench::new();
+    let call = b.call("1001");
+    b.command("admin", Command::Shield { call: b.call_view(call).id, on: true }).unwrap();
+    b.order("bo", user("sue"), 1);
+    // Bo calls Anna, who has her shielded customer on hold: part of her interaction, and Bo's own at the same time
+    let internal = b.dial("bo", "1001");
+    let all = Some(vec![CallDirection::Internal]);
+    b.order_as("admin", Order { directions: all, ..order("bo", user("sam"), Some(1)) }).unwrap();
+    b.listens();
+    assert!(b.call_view(internal).shielded, "it is part of Anna's interaction");
+    assert!(b.shielded() && b.last_listening().shielded, "Bo's listener hears what Anna says too");
+    b.command("admin", Command::Shield { call: b.call_view(call).id, on: false }).unwrap();
+    assert!(!b.shielded() && !b.last_listening().shielded);
+}
+
+#[test]
 fn the_shield_may_have_a_timeout_and_late_listeners_meet_it() {
     let mut b = Bench::with(
         Settings { shield_timeout: Some(Duration::from_secs(60)), ..settings() },

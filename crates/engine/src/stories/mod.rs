@@ -158,6 +158,7 @@ pub(super) struct Bench {
     pub(super) store_up: bool,
     /// Media answers a listener's first `Listen` with `Live`.
     pub(super) media_live: bool,
+    pub(super) media_listeners_closed: bool,
     pub(super) media: Vec<media::Command>,
     pub(super) persisted: Vec<Change>,
     /// The same by write.
@@ -322,6 +323,7 @@ impl Bench {
             now,
             store_up: true,
             media_live: true,
+            media_listeners_closed: true,
             media: Vec::new(),
             persisted: Vec::new(),
             writes: Vec::new(),
@@ -379,7 +381,7 @@ impl Bench {
                             let figures = Figures { packets: 500, ..Figures::default() };
                             inputs.push(Input::Media(media::Event::Closed { stream: *stream, figures }));
                         }
-                        media::Command::CloseListener { listener } => {
+                        media::Command::CloseListener { listener } if self.media_listeners_closed => {
                             let heard_ms = self.heard_last;
                             inputs.push(Input::Media(media::Event::ListenerClosed {
                                 listener: *listener,

@@ -398,7 +398,8 @@ fn a_focus_on_nobody_is_refused_and_silent() {
     world.listener(1);
     world.run(300);
     let taps = Some(media::Taps { agent: media::StreamId(99) });
-    assert!(!world.order(Command::Focus { listener: ListenerId(1), taps }));
+    world.ok(Command::Focus { listener: ListenerId(1), taps });
+    assert_eq!(world.shard.counters().commands_refused, 1);
     world.forget_sent();
     world.run(200);
     world.assert_hears(1, &[]);

@@ -160,7 +160,7 @@ fn commands_that_cannot_be_carried_out_are_refused() {
     let mut world = World::call();
     let nobody = StreamId(99);
     let listener = ListenerId(1);
-    for command in [
+    for (count, command) in (1..).zip([
         Command::Open { stream: nobody, port: port(CALLER) },
         Command::Open { stream: nobody, port: media::Port(0) },
         Command::Open { stream: nobody, port: media::Port(4001) },
@@ -174,15 +174,28 @@ fn commands_that_cannot_be_carried_out_are_refused() {
         Command::Focus { listener, taps: None },
         Command::Shield { listener, on: true },
         Command::CloseListener { listener },
-    ] {
-        assert!(!world.order(command.clone()), "{command:?}");
+    ]) {
+        let was_waited_for = count <= 7;
+        assert_eq!(world.order(command.clone()), !was_waited_for, "{command:?}");
+        assert_eq!(world.shard.counters().commands_refused, count, "{command:?}");
         assert!(world.recorder.released.is_empty(), "the port is another's, or no port at all");
     }
-    assert_eq!(world.shard.counters().commands_refused, 13);
     assert!(!world.order(Command::Open { stream: CALLER, port: port(nobody) }), "ids are never used again");
     assert_eq!(world.recorder.released, [port(nobody)], "a port that nobody took is given back");
     world.from(CALLER, &rtp(0, 1, 1, 1, &[1]));
     assert_eq!(world.recorder.sent.len(), 1, "the call goes on");
+}
+
+#[test]
+fn a_listener_that_was_refused_refuses_no_call() {
+    let mut world = World::with(media::Settings { max_listeners: 0, ..Default::default() });
+    let listener = ListenerId(1);
+    assert!(!world.order(Command::OpenListener { listener, port: listener_port(1) }));
+    let now = world.now();
+    for command in [Command::Focus { listener, taps: None }, Command::CloseListener { listener }] {
+        world.shard.command(now, command, &mut world.recorder);
+    }
+    world.ok(Command::Open { stream: CALLER, port: port(CALLER) });
 }
 
 #[test]

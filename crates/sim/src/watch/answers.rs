@@ -1,0 +1,104 @@
+//! Every request gets exactly one final answer (RFC 3261 §17.2): never two different ones, never none.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use engine::{Input, Output};
+use signalling::message::{Limits, Message, Method};
+
+use super::{Report, since};
+use crate::world::World;
+
+/// An INVITE may ring as long as the engine lets it (`invite_timeout`, 3 min), and is cleared for as long as Timer F.
+const INVITE_WITHIN: Duration = Duration::from_secs(230);
+/// INFO waits for the other party's answer (Timer F, 32 s).
+const OTHERS_WITHIN: Duration = Duration::from_secs(45);
+/// Longer than any transaction remembers its answer (Timer J and H, 32 s; Timer D).
+const FORGET_AFTER: Duration = Duration::from_secs(300);
+
+/// One request is told by where it came from, its branch and its method (RFC 3261 §17.2.3).
+type Key = (SocketAddr, String, String);
+
+#[derive(Debug, Default)]
+pub(super) struct Answers {
+    asked: BTreeMap<Key, Asked>,
+}
+
+#[derive(Debug)]
+struct Asked {
+    at: Instant,
+    line: String,
+    finals: Option<Bytes>,
+}
+
+impl Answers {
+    /// A request arrived.
+    pub(super) fn input(&mut self, now: Instant, input: &Input) {
+        let Input::Sip { flow, data } = input else { return };
+        if data.starts_with(b"SIP/2.0") {
+            return;
+        }
+        let Ok(message) = Message::parse(data.clone(), &Limits::default()) else { return };
+        if message.method() == Method::Ack {
+            return;
+        }
+        let line = format!("{} {} CSeq {}", message.method().as_str(), message.call_id(), message.cseq().number);
+        let key = (flow.remote, message.top_via().branch().to_owned(), message.method().as_str().to_owned());
+        self.asked.entry(key).or_insert(Asked { at: now, line, finals: None });
+    }
+
+    /// A final answer leaves.
+    pub(super) fn output(&mut self, world: &World, output: &Output, report: &mut Report<'_>) {
+        let Output::Transmit { flow, data } = output else { return };
+        if !data.starts_with(b"SIP/2.0") {
+            return;
+        }
+        let Ok(answer) = Message::parse(data.clone(), &Limits::default()) else {
+            report.broken("what the engine sends is SIP", String::from_utf8_lossy(data));
+            return;
+        };
+        report.met("answer", format!("{} to {}", answer.status(), answer.cseq().method.as_str()));
+        if answer.status() < 200 {
+            return;
+        }
+        let key = (flow.remote, answer.top_via().branch().to_owned(), answer.cseq().method.as_str().to_owned());
+        let Some(asked) = self.asked.get_mut(&key) else {
+            report.broken("an answer belongs to a request", format!("{} to nothing: {key:?}", answer.status()));
+            return;
+        };
+        match &asked.finals {
+            None => asked.finals = Some(data.clone()),
+            Some(first) if first == data => {}
+            // above `max_transactions` a 503 keeps no state: the same request is new when it comes again
+            Some(first) if world.limits.stateless && first.starts_with(b"SIP/2.0 503 ") => {
+                report.met("overload", "refused without state, taken when it came again");
+                asked.finals = Some(data.clone());
+            }
+            Some(first) if since(world.now, asked.at) < FORGET_AFTER => report.broken(
+                "one final answer per request",
+                format!("{}: {} and then {}", asked.line, first_line(first), first_line(data)),
+            ),
+            Some(_) => {}
+        }
+    }
+
+    /// Whoever asked has waited long enough.
+    pub(super) fn step(&mut self, world: &World, report: &mut Report<'_>) {
+        for ((source, _, method), asked) in &self.asked {
+            let within = if method == "INVITE" { INVITE_WITHIN } else { OTHERS_WITHIN };
+            if asked.finals.is_none() && since(world.now, asked.at) > within {
+                report.broken("every request gets a final answer", format!("{} from {source}: none", asked.line));
+            }
+        }
+        self.asked.retain(|_, asked| {
+            since(world.now, asked.at) <= FORGET_AFTER
+                && !(asked.finals.is_none() && since(world.now, asked.at) > INVITE_WITHIN)
+        });
+    }
+}
+
+fn first_line(data: &Bytes) -> String {
+    String::from_utf8_lossy(data).lines().next().unwrap_or_default().to_owned()
+}
