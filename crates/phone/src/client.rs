@@ -146,10 +146,13 @@ impl Phone {
             return;
         }
         if status < 200 {
-            transaction.provisional = true;
+            let is_first = !std::mem::replace(&mut transaction.provisional, true);
             if method == Method::Invite {
                 transaction.next_at = None;
-                transaction.deadline = None;
+                if is_first {
+                    // later ones leave what a CANCEL set
+                    transaction.deadline = None;
+                }
                 self.on_provisional(now, &branch, response, out);
             } else {
                 transaction.interval = T2;

@@ -324,6 +324,12 @@ impl Phone {
         let message = self.build(&request, &branch, None);
         // Same branch as the INVITE (RFC 3261 §9.1).
         self.transmit(now, to, &message, out);
+        // "If there is no final response for the original request in 64*T1 seconds […], the client SHOULD then consider
+        // the original transaction cancelled" (RFC 3261 §9.1)
+        let deadline = now + self.t1() * 64;
+        if let Some(invite) = self.clients.iter_mut().find(|t| t.branch == branch) {
+            invite.deadline = Some(deadline);
+        }
         self.file(now, to, branch, request, &message, false);
     }
 }

@@ -329,7 +329,12 @@ impl Phone {
                 call.mouth.rest();
                 out.push(Output::CloseMedia { call: id });
                 // The dialog is gone, and with it whoever would answer a re-INVITE (the first INVITE has a CANCEL for that).
-                if call.up_at.is_some() {
+                let (never_up, deadline) = (call.up_at.is_none(), now + self.settings.t1 * 64);
+                if never_up {
+                    // ended by a BYE in the early dialog: whoever would answer the INVITE may be gone too
+                    let open = self.clients.iter_mut().filter(|t| t.request.call == Some(id) && !t.done);
+                    open.for_each(|t| t.deadline = t.deadline.or(Some(deadline)));
+                } else {
                     self.clients.retain(|t| t.request.call != Some(id) || t.done || t.request.method != Method::Invite);
                 }
             }

@@ -122,8 +122,9 @@ impl World {
             }
         };
         let mut sizes = self.plant.engine.sizes();
-        if self.limits.stateless {
-            // a phone that wanted to leave may have been refused
+        let refused = |slot: &crate::world::Slot| slot.phone.registered().is_some_and(|status| status != 200);
+        if self.limits.stateless || self.phones.iter().any(refused) {
+            // a phone that wanted to leave was refused: its account was deleted meanwhile, or there were too many
             sizes.signalling.bindings = 0;
         }
         let kept = engine::Sizes { ports_ready: sizes.ports_ready, ..engine::Sizes::default() };

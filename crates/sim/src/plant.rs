@@ -27,7 +27,8 @@ pub(crate) struct Plant {
     pub(crate) ready: usize,
     /// The host has no more than these.
     pub(crate) most: usize,
-    next_port: u16,
+    /// The next process does not begin with the ports of the last one.
+    pub(crate) next_port: u16,
 }
 
 /// Collects what the shard wants done.

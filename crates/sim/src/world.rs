@@ -78,7 +78,7 @@ pub struct World {
     pub(crate) store_delay_most: Duration,
     pub(crate) watch: Option<Box<Watch>>,
     /// Every packet that each party's call received, with its time, where somebody compares them.
-    pub(crate) received: Option<BTreeMap<(usize, CallId), Vec<(Duration, Bytes)>>>,
+    pub(crate) received: Option<Received>,
     #[cfg(test)]
     pub(crate) sabotage: Option<Sabotage>,
     pub(crate) replies: HashMap<ReplyId, Result<Reply, Problem>>,
@@ -103,9 +103,15 @@ pub struct World {
     pub model: Model,
 }
 
+/// Packets by phone and call, each with its time.
+pub(crate) type Received = BTreeMap<(usize, CallId), Vec<(Duration, Bytes)>>;
+
 /// Changes what the engine says, to show that the checkers see it.
 #[cfg(test)]
-pub(crate) struct Sabotage(pub(crate) Box<dyn FnMut(&mut Vec<engine::Output>)>);
+pub(crate) struct Sabotage(pub(crate) Box<Mutation>);
+
+#[cfg(test)]
+type Mutation = dyn FnMut(&mut Vec<engine::Output>);
 
 #[cfg(test)]
 impl std::fmt::Debug for Sabotage {

@@ -248,7 +248,10 @@ impl Core {
 
     /// Every listening on the ear ends, and with the last the ear.
     pub(crate) fn end_ear_with(&mut self, key: EarKey, reason: EndReason) {
-        for id in self.ears.get(&key).map(|ear| ear.listenings.clone()).unwrap_or_default() {
+        let listenings = self.ears.get(&key).map(|ear| ear.listenings.clone()).unwrap_or_default();
+        // first, or a listening that gets a slot by these ends would join an ear that is over
+        self.hang_up_ear(key, reason);
+        for id in listenings {
             self.end_listening(&id, reason);
         }
     }
@@ -258,17 +261,20 @@ impl Core {
         let Some(ear) = self.ears.get_mut(&key) else { return };
         ear.listenings.retain(|other| other != id);
         self.dirty_desks.insert(ear.agent.clone());
-        if ear.listenings.is_empty() && ear.state != EarState::Ending {
-            let cause = if ear.state.is_up() { 200 } else { 487 };
-            ear.state = EarState::Ending;
-            let leg = ear.leg;
-            let text = serde_json::to_value(reason)
-                .ok()
-                .and_then(|reason| reason.as_str().map(str::to_owned))
-                .unwrap_or_default();
-            self.close_ear(key);
-            self.sip(Command::End { leg, reason: Reason { cause, text } });
+        if ear.listenings.is_empty() {
+            self.hang_up_ear(key, reason);
         }
+    }
+
+    fn hang_up_ear(&mut self, key: EarKey, reason: EndReason) {
+        let Some(ear) = self.ears.get_mut(&key).filter(|ear| ear.state != EarState::Ending) else { return };
+        let cause = if ear.state.is_up() { 200 } else { 487 };
+        ear.state = EarState::Ending;
+        let leg = ear.leg;
+        let text =
+            serde_json::to_value(reason).ok().and_then(|reason| reason.as_str().map(str::to_owned)).unwrap_or_default();
+        self.close_ear(key);
+        self.sip(Command::End { leg, reason: Reason { cause, text } });
     }
 
     fn close_ear(&mut self, key: EarKey) {

@@ -458,6 +458,21 @@ fn a_refused_media_port_ends_with_a_limit() {
 }
 
 #[test]
+fn no_listening_joins_an_ear_that_is_being_given_up() {
+    let (mut b, _, _) = called(user("sue"), 1);
+    answers(&mut b, 486);
+    // Anna's second interaction takes the free slot; the first waits for it from its retry on
+    b.call("1001");
+    b.order("anna", user("sue"), 5);
+    let ear = b.listener().leg;
+    b.ring(ear);
+    b.seconds(31);
+    assert!(b.ended_by_us(ear).is_some(), "nobody keeps it ringing");
+    let listenings = b.core.ears.values().filter(|e| e.leg == ear).map(|e| e.listenings.len()).sum::<usize>();
+    assert_eq!(listenings, 0);
+}
+
+#[test]
 fn a_refused_media_port_leaves_nothing_to_wait_for() {
     let (mut b, call, _) = called(user("sue"), 5);
     let listener = b.media_listener();

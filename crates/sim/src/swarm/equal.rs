@@ -41,7 +41,7 @@ pub(crate) fn live(plan: &Plan, history: bool) -> Life {
     without
 }
 
-fn difference(without: &Life, with: &Life, listeners: usize) -> Option<String> {
+pub(crate) fn difference(without: &Life, with: &Life, listeners: usize) -> Option<String> {
     if without.received.len() != with.received.len() {
         return Some(format!(
             "{} legs received something, {} with {listeners}",

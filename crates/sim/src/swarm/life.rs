@@ -4,7 +4,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use engine::Command;
-use engine::view::RequestState;
 use phone::Voice;
 
 use super::act::Passing;
@@ -173,10 +172,14 @@ impl Stage {
         for id in active {
             self.w.ask("admin", Command::DeleteRequest { id });
         }
-        for who in crate::cast::ALL {
-            if self.w.phone(who).registered().is_some() {
-                self.act(&super::Action::Register { who, seconds: 0 });
+        // twice, because a refresh may have been on its way
+        for _ in 0..2 {
+            for who in crate::cast::ALL {
+                if self.w.phone(who).registered().is_some() {
+                    self.act(&super::Action::Register { who, seconds: 0 });
+                }
             }
+            self.wait(Duration::from_secs(5));
         }
         self.settle(UNTIL_ALL_IS_QUIET);
         if self.lost_phones && self.w.sizes().calls > 0 && !self.is_broken() {
@@ -242,7 +245,6 @@ impl Stage {
             Some(watch) => (watch.broken, watch.met, watch.history.unwrap_or_default()),
             None => Default::default(),
         };
-        let _ = RequestState::Waiting;
         Life { broken, met, history, lasted, received, glare }
     }
 }

@@ -71,6 +71,10 @@ impl Answers {
         match &asked.finals {
             None => asked.finals = Some(data.clone()),
             Some(first) if first == data => {}
+            // a CANCEL that comes again after its INVITE is forgotten finds nothing to cancel
+            Some(first) if asked.line.starts_with("CANCEL") && answer.status() == 481 => {
+                report.met("answer", format!("{}, again after its INVITE was forgotten", first_line(first)));
+            }
             // above `max_transactions` a 503 keeps no state: the same request is new when it comes again
             Some(first) if world.limits.stateless && first.starts_with(b"SIP/2.0 503 ") => {
                 report.met("overload", "refused without state, taken when it came again");

@@ -122,7 +122,9 @@ impl Ears {
             });
         }
         for listening in world.model.listenings.values().filter(|l| l.ended_at.is_none()) {
-            let holds = listening.state == ListeningState::Live && listening.focus == Focus::Hold;
+            // with another call there the ear may be on that one
+            let alone = world.model.agents.get(&listening.agent.id).is_some_and(|agent| agent.calls.len() == 1);
+            let holds = alone && listening.state == ListeningState::Live && listening.focus == Focus::Hold;
             if !holds {
                 self.holds.remove(&listening.id);
             } else {
@@ -139,8 +141,7 @@ impl Ears {
                 continue;
             }
             let Some(listening) = world.model.listenings.get(id) else { continue };
-            let alone = world.model.agents.get(&listening.agent.id).is_some_and(|agent| agent.calls.len() == 1);
-            if !alone || world.mixes(&listening.agent.id) {
+            if world.mixes(&listening.agent.id) {
                 continue;
             }
             for leg in ears_of(world, &listening.agent.name) {

@@ -156,6 +156,7 @@ impl Orders {
             state: view.state,
             counted: view.counted,
         };
+        let is_new = !self.targets(&view.agent.id).contains(shown.target.as_str());
         let was_on_ear = self.listenings.insert(view.id.clone(), shown).is_some_and(|before| before.is_on_ear());
         let under_way = self.under_way(&view.request);
         if let Some(Counted { limit: Some(limit), floor, .. }) = self.requests.get(&view.request) {
@@ -163,18 +164,22 @@ impl Orders {
                 format!("{}: {under_way} heard or under way, N is {limit}", view.request)
             });
         }
-        if !was_on_ear && view.state == ListeningState::Ringing {
+        if !was_on_ear && is_new && view.state == ListeningState::Ringing {
             self.listeners_of(world, &view.agent.id, report);
         }
     }
 
     fn listeners_of(&self, world: &World, agent: &str, report: &mut Report<'_>) {
-        let targets: BTreeSet<&str> =
-            self.listenings.values().filter(|l| l.agent == agent && l.is_on_ear()).map(|l| l.target.as_str()).collect();
+        let targets = self.targets(agent);
         report.met("listeners on one agent", targets.len().to_string());
         report.must(targets.len() <= world.limits.listeners, "max_listeners_per_agent", || {
             format!("{agent} has {targets:?}, {} may be", world.limits.listeners)
         });
+    }
+
+    /// Phones that listen to an agent, or ring to.
+    fn targets(&self, agent: &str) -> BTreeSet<&str> {
+        self.listenings.values().filter(|l| l.agent == agent && l.is_on_ear()).map(|l| l.target.as_str()).collect()
     }
 
     /// Counted, and what may yet be counted.
