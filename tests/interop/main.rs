@@ -5,5 +5,6 @@
 #![allow(clippy::disallowed_methods, reason = "these tests run against real clocks, sockets and processes")]
 
 mod demo;
+mod flood;
 mod load;
 mod phones;
