@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "these tests run against real clocks, sockets and processes")]
 
 mod demo;
+mod disk;
 mod flood;
 mod load;
 mod phones;
