@@ -6,6 +6,7 @@
 
 mod demo;
 mod disk;
+mod durability;
 mod flood;
 mod load;
 mod phones;
