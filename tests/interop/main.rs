@@ -8,5 +8,6 @@ mod demo;
 mod disk;
 mod durability;
 mod flood;
+mod hostile;
 mod load;
 mod phones;

@@ -8,6 +8,7 @@ pub mod client;
 pub mod disk;
 pub mod ear;
 pub mod engine;
+pub mod hostile;
 pub mod lines;
 pub mod noise;
 pub mod scene;
