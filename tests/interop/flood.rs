@@ -1,6 +1,6 @@
 //! 50,000 packets a second of garbage on the SIP port and on the call's own media ports, while the call is listened to.
 //!
-//! `MEDLYTT_FLOOD_SECONDS` makes it longer (`cargo xtask flood --seconds N`).
+//! `MEDLYTT_SECONDS` makes it longer (`cargo xtask flood --seconds N`).
 
 use std::time::{Duration, Instant};
 
@@ -35,7 +35,8 @@ const COUNTERS: [&str; 14] = [
 
 #[test]
 fn a_flood_of_garbage_leaves_calls_unharmed() {
-    let seconds = std::env::var("MEDLYTT_FLOOD_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(3);
+    let setting = |name, default| std::env::var(name).ok().and_then(|s| s.parse().ok()).unwrap_or(default);
+    let (seconds, seed) = (setting("MEDLYTT_SECONDS", 3), setting("MEDLYTT_SEED", 7));
     let scene = Scene::new("flood", &Setup::default());
     let call = scene.monitored_call();
     let mut targets = vec![scene.engine.sip.parse().expect("an address")];
@@ -43,7 +44,7 @@ fn a_flood_of_garbage_leaves_calls_unharmed() {
     let resident = scene.engine.resident_kb();
     let before: Vec<u64> = COUNTERS.iter().map(|name| scene.engine.figure(name)).collect();
 
-    let flood = Flood::new(7);
+    let flood = Flood::new(seed);
     let (from, length) = (Instant::now(), Duration::from_secs(seconds));
     let (sent, answered, new_call) = std::thread::scope(|scope| {
         let sending = scope.spawn(|| flood.send(&targets, PER_SECOND, length));
