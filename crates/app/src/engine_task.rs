@@ -46,8 +46,8 @@ pub(crate) enum Control {
     Reload(Seed, Box<engine::Settings>),
 }
 
-/// What became of changes: their tokens, and whether they are on disk.
-pub(crate) type Stored = (Vec<u64>, bool);
+/// What became of changes: their tokens, and why they are not on disk if they are not.
+pub(crate) type Stored = (Vec<u64>, Result<(), String>);
 
 /// Everything that comes to the task.
 #[derive(Debug)]
@@ -98,7 +98,7 @@ pub(crate) async fn run(beginning: Beginning, mut inbox: Inbox, outside: Outside
         next_reply: 0,
         pending: VecDeque::new(),
         media_waits: false,
-        store_ok: true,
+        store_fault: None,
         try_store_at: now.mono,
         publish_at: now.mono,
         draining: false,
@@ -139,8 +139,8 @@ struct Task {
     /// What carrying out led to, for the next round.
     pending: VecDeque<Input>,
     media_waits: bool,
-    /// The last change was written.
-    store_ok: bool,
+    /// Why the last change was not written.
+    store_fault: Option<String>,
     try_store_at: Instant,
     publish_at: Instant,
     draining: bool,
@@ -222,11 +222,11 @@ impl Task {
     fn arrived(&mut self, now: Now, arrived: Arrived) {
         match arrived {
             Arrived::Media(event) => self.drive(now, Input::Media(event)),
-            Arrived::Stored((tokens, ok)) => {
-                self.store_ok = ok;
+            Arrived::Stored((tokens, result)) => {
                 for token in tokens {
-                    self.drive(now, Input::Persisted { persist: PersistId(token), ok });
+                    self.drive(now, Input::Persisted { persist: PersistId(token), result: result.clone() });
                 }
+                self.store_says(result.err());
             }
             Arrived::Command(CommandCall { actor, command, answer }) => {
                 self.next_reply += 1;
@@ -302,9 +302,9 @@ impl Task {
             }
             Output::Media(command) => self.outside.media.send(command),
             Output::Persist { persist, changes } => {
-                if self.outside.writer.send(persist.0, changes).is_err() {
-                    self.store_ok = false;
-                    self.pending.push_back(Input::Persisted { persist, ok: false });
+                if let Err(full) = self.outside.writer.send(persist.0, changes) {
+                    self.pending.push_back(Input::Persisted { persist, result: Err(full.to_string()) });
+                    self.store_says(Some(full.to_string()));
                 }
             }
             Output::View(view) => self.outside.api.view(view),
@@ -323,8 +323,8 @@ impl Task {
         if sizes.ports_ready == 0 {
             status.not_ready.push("no media port is ready".to_owned());
         }
-        if !self.store_ok {
-            status.not_ready.push("the store cannot be written".to_owned());
+        if let Some(why) = &self.store_fault {
+            status.not_ready.push(format!("the store cannot be written: {why}"));
             if self.try_store_at <= now {
                 self.try_store_at = now + PUBLISH_EVERY;
                 self.try_store();
@@ -356,8 +356,19 @@ impl Task {
         let (store, stored) = (Arc::clone(&self.outside.store), self.outside.stored.clone());
         tokio::task::spawn_blocking(move || {
             // No room in the channel: answers are on their way that say the same.
-            let _ = stored.try_send((Vec::new(), store.apply(&[]).is_ok()));
+            let _ = stored.try_send((Vec::new(), store.apply(&[]).map_err(|error| error.reason())));
         });
+    }
+
+    /// One line when it begins to fail, for another reason too, and one when it is over.
+    fn store_says(&mut self, fault: Option<String>) {
+        if fault != self.store_fault {
+            match &fault {
+                Some(why) => tracing::error!(%why, "the store cannot be written: orders get 503, calls go on"),
+                None => tracing::info!("the store can be written again"),
+            }
+        }
+        self.store_fault = fault;
     }
 }
 

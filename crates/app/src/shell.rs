@@ -97,7 +97,7 @@ impl Shell {
             .map_err(|error| cannot("start", "the media thread", &error))?;
         let answers = stored.clone();
         // On the store's own thread, which may wait for the engine; the engine never waits for it.
-        let written = move |tokens, ok| drop(answers.blocking_send((tokens, ok)));
+        let written = move |tokens, result| drop(answers.blocking_send((tokens, result)));
         let writer = store::Writer::spawn(Arc::clone(&store), written);
         let beginning = Beginning {
             settings: config.engine(),

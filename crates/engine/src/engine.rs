@@ -162,7 +162,7 @@ impl Core {
                 }
             }
             Input::Command { reply, actor, command } => self.command(reply, &actor, command),
-            Input::Persisted { persist, ok } => self.persisted(persist, ok),
+            Input::Persisted { persist, result } => self.persisted(persist, result),
             Input::Reload(seed) => self.reload(seed),
             Input::Settings(settings) => self.settings = *settings,
             Input::Drain => self.drain(),

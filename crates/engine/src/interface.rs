@@ -142,8 +142,8 @@ pub enum Input {
     Persisted {
         /// Which change.
         persist: PersistId,
-        /// False: it could not be written; orders that wait for it get 503 `store-unavailable`.
-        ok: bool,
+        /// Written; or why not, in a few words: orders that wait for it get 503 with them.
+        result: Result<(), String>,
     },
     /// The configuration was read again: users, agents and trunks as they are now.
     Reload(Seed),

@@ -60,9 +60,10 @@ impl Core {
         self.books.waiting.insert(persist, (change, after));
     }
 
-    /// The store answered.
-    pub(crate) fn persisted(&mut self, persist: PersistId, ok: bool) {
+    /// The store answered; or why it did not write.
+    pub(crate) fn persisted(&mut self, persist: PersistId, result: Result<(), String>) {
         let Some((change, after)) = self.books.waiting.remove(&persist) else { return };
+        let (ok, refusal) = (result.is_ok(), result.err().unwrap_or_default());
         if !ok {
             self.counters.count("persists_failed");
         }
@@ -71,11 +72,10 @@ impl Core {
         for next in after {
             match next {
                 After::Reply(reply, answer, code) => {
-                    let result =
-                        if ok { Ok(answer) } else { Err(Problem::new(503, code, "the store cannot be written now")) };
-                    self.out.replies.push((reply, result));
+                    let refused = || Problem::new(503, code, format!("the store cannot be written now: {refusal}"));
+                    self.out.replies.push((reply, if ok { Ok(answer) } else { Err(refused()) }));
                 }
-                After::Order(reply, request) => self.ordered(reply, &request, ok),
+                After::Order(reply, request) => self.ordered(reply, &request, if ok { Ok(()) } else { Err(&refusal) }),
                 After::Listening(listening) => self.listening_stored(&listening, ok),
                 After::Counted(request) if ok => self.count_stored(&request),
                 After::Counted(_) => uncounted += 1,

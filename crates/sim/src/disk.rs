@@ -39,15 +39,13 @@ impl Disk {
         }
     }
 
-    /// Writes changes as one, or not.
-    pub(crate) fn write(&mut self, changes: Vec<Change>) -> bool {
+    /// Writes changes as one, or says why not.
+    pub(crate) fn write(&mut self, changes: Vec<Change>) -> Result<(), String> {
         self.store.set_available(!self.full);
-        if self.store.apply(&changes).is_err() {
-            return false;
-        }
+        self.store.apply(&changes).map_err(|error| error.reason())?;
         changes.iter().for_each(|change| self.keep(change));
         self.written.extend(changes);
-        true
+        Ok(())
     }
 
     fn keep(&mut self, change: &Change) {

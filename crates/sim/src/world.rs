@@ -238,8 +238,8 @@ impl World {
             Happening::MediaCommand(command) => self.command_shard(command),
             Happening::MediaEvent(event) => self.drive_engine(Input::Media(event)),
             Happening::Persist { persist, changes } => {
-                let ok = self.disk.write(changes);
-                self.drive_engine(Input::Persisted { persist, ok });
+                let result = self.disk.write(changes);
+                self.drive_engine(Input::Persisted { persist, result });
             }
         }
     }

@@ -15,6 +15,7 @@
 // The store is a shell: its writer has a thread.
 #![allow(clippy::disallowed_methods)]
 
+mod audit;
 mod cursor;
 mod memory;
 mod query;
@@ -27,18 +28,23 @@ mod conformance;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use audit::{AuditBreak, AuditReport, AuditRow};
 pub use cursor::{decode_cursor, encode_cursor};
 pub use memory::MemoryStore;
+pub use query::{AuditQuery, CallQuery, ListeningQuery, Page, RequestQuery};
 pub use sqlite::SqliteStore;
 pub use writer::{Full, QUEUE_DEFAULT, Writer, WriterFigures};
 
-use engine::persist::{Change, Restored};
-use engine::view::{CallView, ListeningState, ListeningView, RequestState, RequestView};
+use engine::persist::{AnswerRecord, Change, Restored};
+use engine::view::{CallCount, CallView, ListeningView, RequestView};
 
 /// Items of a page where a query names no limit.
 pub const PAGE_DEFAULT: usize = 50;
 /// Items of a page at most, whatever a query says.
 pub const PAGE_MAX: usize = 1000;
+
+/// Characters of a reason at most: it goes into answers.
+const REASON_LONGEST: usize = 200;
 
 /// Opens the store that a URL names: `sqlite:PATH` or `sqlite::memory:`.
 ///
@@ -83,71 +89,65 @@ pub enum StoreError {
     Cursor,
 }
 
-/// A page of a list.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Page<T> {
-    /// Newest first.
-    pub items: Vec<T>,
-    /// For the next page; `None`: this was the last.
-    pub next_cursor: Option<String>,
+impl StoreError {
+    /// Why, in a few words for people: `database or disk is full`.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        let mut reason = match self {
+            Self::Unavailable(why) | Self::Corrupt(why) => why.clone(),
+            other => other.to_string(),
+        };
+        if let Some((end, _)) = reason.char_indices().nth(REASON_LONGEST) {
+            reason.truncate(end);
+        }
+        reason
+    }
 }
 
-/// "Monitored by" search; every field that is set must match.
-#[derive(Clone, Debug, Default)]
-#[allow(missing_docs)]
-pub struct ListeningQuery {
-    pub state: Option<ListeningState>,
-    pub agent: Option<String>,
-    /// User id, agent id or number.
-    pub listener: Option<String>,
-    pub ordered_by: Option<String>,
-    /// Part of the caller's number.
-    pub caller: Option<String>,
-    /// Began at or after (answered, else rang, else ended).
-    pub from: Option<jiff::Timestamp>,
-    /// Began before.
-    pub to: Option<jiff::Timestamp>,
-    pub limit: usize,
-    pub cursor: Option<String>,
+/// What may be forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Records of calls that ended before; `None`: none.
+    pub calls_before: Option<jiff::Timestamp>,
+    /// First answers to idempotency keys that were given before.
+    pub answers_before: jiff::Timestamp,
 }
 
-/// Search in requests.
-#[derive(Clone, Debug, Default)]
-#[allow(missing_docs)]
-pub struct RequestQuery {
-    /// Only active (true), only ended (false), or both.
-    pub active: Option<bool>,
-    /// In this very state.
-    pub state: Option<RequestState>,
-    pub agent: Option<String>,
-    pub ordered_by: Option<String>,
-    pub limit: usize,
-    pub cursor: Option<String>,
+/// What became of the wish for one of N.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// It is the listening's, until it is given back, heard, or the request ends.
+    Granted,
+    /// All N are heard or claimed.
+    Full,
+    /// There is no such request, or it is over.
+    NoRequest,
 }
 
-/// Search in call records.
-#[derive(Clone, Debug, Default)]
-#[allow(missing_docs)]
-pub struct CallQuery {
-    pub agent: Option<String>,
-    /// Only calls of these agents (a supervisor's); `None`: all, those without an agent too.
-    pub agents: Option<Vec<String>>,
-    pub limit: usize,
-    pub cursor: Option<String>,
+/// Whether one of N is free, with so many heard by count of listenings and so many claimed. The request's own count also
+/// knows what was heard before listenings were counted.
+pub(crate) fn claim_is_free(calls: &CallCount, heard: u32, open: u32) -> bool {
+    calls.limit.is_none_or(|limit| calls.used.max(heard).saturating_add(open) < limit)
 }
 
 /// A store. Calls block (SQLite): the shell makes them on threads of its own.
 pub trait Store: Send + Sync + std::fmt::Debug {
-    /// Writes changes in order, all or nothing, durable when it returns. None at all: checks that it could write.
+    /// Writes changes in order, all or nothing, durable when it returns. None at all: finds out whether it could write.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`]: nothing was written.
+    /// [`StoreError::Unavailable`] with the reason in a few words: nothing was written.
     fn apply(&self, changes: &[Change]) -> Result<(), StoreError>;
-    /// What an engine starts with.
+    /// What an engine starts with. Claims that the process before left open are given back. Records that cannot be read
+    /// are left out, logged, and counted in [`Store::unreadable`].
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError::Unavailable`] and [`StoreError::Corrupt`]: the file as a whole cannot be read.
     fn restore(&self) -> Result<Restored, StoreError>;
+    /// Records that could not be read since the store was opened, each time counted.
+    fn unreadable(&self) -> u64 {
+        0
+    }
+
     /// The archive.
     ///
     /// # Errors
@@ -178,6 +178,51 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// [`StoreError`].
     fn call(&self, id: &str) -> Result<Option<CallView>, StoreError>;
+
+    /// The audit trail.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn audit(&self, query: &AuditQuery) -> Result<Page<AuditRow>, StoreError>;
+    /// Goes through the whole audit trail, first to last: every hash, every number, the head. Takes a second per 300,000
+    /// entries or so.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: it could not be looked at. A trail that is not whole is no error but
+    /// [`AuditReport::broken`].
+    fn verify_audit(&self) -> Result<AuditReport, StoreError>;
+    /// The number of the audit entry that has this hash (hex), if there is one: whether a head that was kept elsewhere was
+    /// once in the chain. `verify_audit` finds whether the chain from there on is whole.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn audit_seq(&self, hash: &str) -> Result<Option<u64>, StoreError>;
+
+    /// The first answer to a user's idempotency key. It may be older than it should be used: see its `at`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn answer(&self, user: &str, key: &str) -> Result<Option<AnswerRecord>, StoreError>;
+    /// Forgets what is older than the limits say, oldest first, `at_most` records of a kind. The number of records that
+    /// went; call it again while it is not 0.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn forget(&self, limits: &Retention, at_most: usize) -> Result<usize, StoreError>;
+
+    /// Takes one of N for a listening, if one is free: heard ones and claims of all nodes together never exceed N, however
+    /// many ask at once. A listening that has one already has it still.
+    ///
+    /// [`Change::Heard`] turns a claim into a count; the end of a request takes its claims along.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn claim(&self, request: &str, listening: &str) -> Result<Claim, StoreError>;
+    /// Gives back what a listening claimed and did not hear.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn unclaim(&self, listening: &str) -> Result<(), StoreError>;
 }
 
 #[cfg(test)]

@@ -1,9 +1,80 @@
-//! What a query's filters mean, on one view: the reference that SQL has to agree with, and the API's read model uses.
+//! Queries, and what their filters mean on one view: the reference that SQL has to agree with, and the API's read model
+//! uses.
 
-use engine::view::{CallView, ListeningView, RequestView};
+use engine::persist::AuditEntry;
+use engine::view::{CallView, ListeningState, ListeningView, RequestState, RequestView};
 use jiff::Timestamp;
 
-use crate::{CallQuery, ListeningQuery, PAGE_DEFAULT, PAGE_MAX, RequestQuery};
+use crate::{PAGE_DEFAULT, PAGE_MAX};
+
+/// A page of a list.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Page<T> {
+    /// Newest first.
+    pub items: Vec<T>,
+    /// For the next page; `None`: this was the last.
+    pub next_cursor: Option<String>,
+}
+
+/// "Monitored by" search; every field that is set must match.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs)]
+pub struct ListeningQuery {
+    pub state: Option<ListeningState>,
+    pub agent: Option<String>,
+    /// User id, agent id or number.
+    pub listener: Option<String>,
+    pub ordered_by: Option<String>,
+    /// Part of the caller's number.
+    pub caller: Option<String>,
+    /// Began at or after (answered, else rang, else ended).
+    pub from: Option<Timestamp>,
+    /// Began before.
+    pub to: Option<Timestamp>,
+    pub limit: usize,
+    pub cursor: Option<String>,
+}
+
+/// Search in requests.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs)]
+pub struct RequestQuery {
+    /// Only active (true), only ended (false), or both.
+    pub active: Option<bool>,
+    /// In this very state.
+    pub state: Option<RequestState>,
+    pub agent: Option<String>,
+    pub ordered_by: Option<String>,
+    pub limit: usize,
+    pub cursor: Option<String>,
+}
+
+/// Search in call records.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs)]
+pub struct CallQuery {
+    pub agent: Option<String>,
+    /// Only calls of these agents (a supervisor's); `None`: all, those without an agent too.
+    pub agents: Option<Vec<String>>,
+    pub limit: usize,
+    pub cursor: Option<String>,
+}
+
+/// Search in the audit trail.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs)]
+pub struct AuditQuery {
+    pub actor: Option<String>,
+    pub agent: Option<String>,
+    pub action: Option<String>,
+    pub target: Option<String>,
+    /// At or after.
+    pub from: Option<Timestamp>,
+    /// Before.
+    pub to: Option<Timestamp>,
+    pub limit: usize,
+    pub cursor: Option<String>,
+}
 
 impl ListeningQuery {
     /// Every filter that is set matches.
@@ -39,9 +110,33 @@ impl CallQuery {
     }
 }
 
+impl AuditQuery {
+    /// Every filter that is set matches.
+    #[must_use]
+    pub fn matches(&self, entry: &AuditEntry) -> bool {
+        is(self.actor.as_ref(), &entry.actor)
+            && is(self.action.as_ref(), &entry.action)
+            && self.agent.as_ref().is_none_or(|wanted| entry.agent.as_ref() == Some(wanted))
+            && self.target.as_ref().is_none_or(|wanted| entry.target.as_ref() == Some(wanted))
+            && self.from.is_none_or(|from| entry.at >= from)
+            && self.to.is_none_or(|to| entry.at < to)
+    }
+}
+
 /// When a listening began: answered, else rang, else ended.
 pub(crate) fn began(view: &ListeningView) -> Option<Timestamp> {
     view.answered_at.or(view.ringing_at).or(view.ended_at)
+}
+
+/// When a call ended; one that is not over counts from its beginning.
+pub(crate) fn ended(view: &CallView) -> Timestamp {
+    view.ended_at.unwrap_or(view.started_at)
+}
+
+/// Times beyond what 64 bits hold (years 1677 to 2262) sort as the first and the last.
+pub(crate) fn nanoseconds(at: Timestamp) -> i64 {
+    let nanoseconds = at.as_nanosecond();
+    i64::try_from(nanoseconds).unwrap_or(if nanoseconds < 0 { i64::MIN } else { i64::MAX })
 }
 
 /// User id, agent id or number: whichever names the listener.

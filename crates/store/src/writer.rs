@@ -54,14 +54,18 @@ struct Counts {
 }
 
 impl Writer {
-    /// Starts the thread. `done` is called on it with the tokens of changes that share a fate, in the order sent: `true`
-    /// once they are on disk.
-    pub fn spawn(store: Arc<dyn Store>, done: impl Fn(Vec<u64>, bool) + Send + 'static) -> Self {
+    /// Starts the thread. `done` is called on it with the tokens of changes that share a fate, in the order sent, once
+    /// they are on disk; or with the reason why they are not.
+    pub fn spawn(store: Arc<dyn Store>, done: impl Fn(Vec<u64>, Result<(), String>) + Send + 'static) -> Self {
         Self::spawn_bounded(store, QUEUE_DEFAULT, done)
     }
 
     /// [`Writer::spawn`] with a queue of another length.
-    pub fn spawn_bounded(store: Arc<dyn Store>, queue: usize, done: impl Fn(Vec<u64>, bool) + Send + 'static) -> Self {
+    pub fn spawn_bounded(
+        store: Arc<dyn Store>,
+        queue: usize,
+        done: impl Fn(Vec<u64>, Result<(), String>) + Send + 'static,
+    ) -> Self {
         let (sender, receiver) = sync_channel(queue);
         let counts = Arc::new(Counts::default());
         let desk = Desk { store, done, counts: Arc::clone(&counts) };
@@ -113,18 +117,15 @@ struct Desk<F> {
     counts: Arc<Counts>,
 }
 
-impl<F: Fn(Vec<u64>, bool)> Desk<F> {
+impl<F: Fn(Vec<u64>, Result<(), String>)> Desk<F> {
     fn work(&self, queue: &Receiver<(u64, Vec<Change>)>) {
         while let Ok(first) = queue.recv() {
             let (tokens, changes): (Vec<u64>, Vec<Vec<Change>>) =
                 std::iter::once(first).chain(queue.try_iter().take(BATCH - 1)).unzip();
             let all: Vec<Change> = changes.iter().flatten().cloned().collect();
-            if self.write(&all) {
-                self.answer(tokens, true);
-            } else if tokens.len() == 1 {
-                self.answer(tokens, false);
-            } else {
-                self.write_alone(&tokens, &changes);
+            match self.write(&all) {
+                Err(_) if tokens.len() > 1 => self.write_alone(&tokens, &changes),
+                result => self.answer(tokens, result),
             }
         }
     }
@@ -133,22 +134,25 @@ impl<F: Fn(Vec<u64>, bool)> Desk<F> {
     /// waiting for it once per change would hold everybody up.
     fn write_alone(&self, tokens: &[u64], changes: &[Vec<Change>]) {
         let mut failed_in_a_row = 0;
+        let mut result = Ok(());
         for (token, change) in tokens.iter().zip(changes) {
-            let ok = failed_in_a_row < 2 && self.write(change);
-            failed_in_a_row = if ok { 0 } else { failed_in_a_row + 1 };
-            self.answer(vec![*token], ok);
+            if failed_in_a_row < 2 {
+                result = self.write(change);
+            }
+            failed_in_a_row = if result.is_ok() { 0 } else { failed_in_a_row + 1 };
+            self.answer(vec![*token], result.clone());
         }
     }
 
-    fn write(&self, changes: &[Change]) -> bool {
+    fn write(&self, changes: &[Change]) -> Result<(), String> {
         self.counts.batches.fetch_add(1, Ordering::Relaxed);
-        self.store.apply(changes).is_ok()
+        self.store.apply(changes).map_err(|error| error.reason())
     }
 
-    fn answer(&self, tokens: Vec<u64>, ok: bool) {
-        let counter = if ok { &self.counts.written } else { &self.counts.failed };
+    fn answer(&self, tokens: Vec<u64>, result: Result<(), String>) {
+        let counter = if result.is_ok() { &self.counts.written } else { &self.counts.failed };
         counter.fetch_add(u64::try_from(tokens.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
-        (self.done)(tokens, ok);
+        (self.done)(tokens, result);
     }
 }
 
@@ -157,12 +161,15 @@ mod tests {
     use std::sync::Mutex;
     use std::sync::mpsc::{Sender, channel};
 
-    use engine::persist::Restored;
+    use engine::persist::{AnswerRecord, Restored};
     use engine::view::{CallView, ListeningView, RequestView};
 
     use super::*;
     use crate::conformance::call;
-    use crate::{CallQuery, ListeningQuery, MemoryStore, Page, RequestQuery, StoreError};
+    use crate::{
+        AuditQuery, AuditReport, AuditRow, CallQuery, Claim, ListeningQuery, MemoryStore, Page, RequestQuery,
+        Retention, StoreError,
+    };
 
     /// Lets a test hold each transaction, and refuses batches that hold the bad ids.
     #[derive(Debug)]
@@ -203,6 +210,27 @@ mod tests {
         fn call(&self, id: &str) -> Result<Option<CallView>, StoreError> {
             self.inner.call(id)
         }
+        fn audit(&self, query: &AuditQuery) -> Result<Page<AuditRow>, StoreError> {
+            self.inner.audit(query)
+        }
+        fn verify_audit(&self) -> Result<AuditReport, StoreError> {
+            self.inner.verify_audit()
+        }
+        fn audit_seq(&self, hash: &str) -> Result<Option<u64>, StoreError> {
+            self.inner.audit_seq(hash)
+        }
+        fn answer(&self, user: &str, key: &str) -> Result<Option<AnswerRecord>, StoreError> {
+            self.inner.answer(user, key)
+        }
+        fn forget(&self, limits: &Retention, at_most: usize) -> Result<usize, StoreError> {
+            self.inner.forget(limits, at_most)
+        }
+        fn claim(&self, request: &str, listening: &str) -> Result<Claim, StoreError> {
+            self.inner.claim(request, listening)
+        }
+        fn unclaim(&self, listening: &str) -> Result<(), StoreError> {
+            self.inner.unclaim(listening)
+        }
     }
 
     struct Stage {
@@ -210,7 +238,7 @@ mod tests {
         store: Arc<Gate>,
         begun: Receiver<usize>,
         go: Sender<()>,
-        done: Receiver<(Vec<u64>, bool)>,
+        done: Receiver<(Vec<u64>, Result<(), String>)>,
     }
 
     fn stage(queue: usize, bad: &[&str]) -> Stage {
@@ -220,7 +248,8 @@ mod tests {
         let bad = bad.iter().map(|id| (*id).to_owned()).collect();
         let store =
             Arc::new(Gate { inner: MemoryStore::new(), begun: Mutex::new(begun_in), go: Mutex::new(go_out), bad });
-        let writer = Writer::spawn_bounded(store.clone(), queue, move |tokens, ok| done_in.send((tokens, ok)).unwrap());
+        let writer =
+            Writer::spawn_bounded(store.clone(), queue, move |tokens, result| done_in.send((tokens, result)).unwrap());
         Stage { writer, store, begun, go, done }
     }
 
@@ -237,11 +266,11 @@ mod tests {
             s.writer.send(token, removed("b")).unwrap();
         }
         s.go.send(()).unwrap();
-        assert_eq!(s.done.recv().unwrap(), (vec![1], true));
+        assert_eq!(s.done.recv().unwrap(), (vec![1], Ok(())));
         assert_eq!(s.begun.recv().unwrap(), 3);
         assert_eq!(s.writer.figures().waiting, 3);
         s.go.send(()).unwrap();
-        assert_eq!(s.done.recv().unwrap(), (vec![2, 3, 4], true));
+        assert_eq!(s.done.recv().unwrap(), (vec![2, 3, 4], Ok(())));
         assert_eq!(s.writer.figures(), WriterFigures { written: 4, failed: 0, refused: 0, batches: 2, waiting: 0 });
     }
 
@@ -257,7 +286,10 @@ mod tests {
             s.go.send(()).unwrap();
         }
         let answers: Vec<_> = (0..4).map(|_| s.done.recv().unwrap()).collect();
-        assert_eq!(answers, [(vec![1], true), (vec![2], true), (vec![3], false), (vec![4], true)]);
+        assert_eq!(
+            answers,
+            [(vec![1], Ok(())), (vec![2], Ok(())), (vec![3], Err("bad".to_owned())), (vec![4], Ok(()))]
+        );
         assert_eq!(s.store.restore().unwrap().agents_removed, ["a", "b", "d"]);
     }
 
@@ -272,7 +304,7 @@ mod tests {
         for _ in 0..4 {
             s.go.send(()).unwrap();
         }
-        assert!((0..9).map(|_| s.done.recv().unwrap()).all(|(_, ok)| !ok));
+        assert!((0..9).map(|_| s.done.recv().unwrap()).all(|(_, result)| result == Err("bad".to_owned())));
         assert_eq!(s.writer.figures(), WriterFigures { written: 0, failed: 9, refused: 0, batches: 4, waiting: 0 });
     }
 

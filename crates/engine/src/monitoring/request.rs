@@ -48,15 +48,13 @@ impl Core {
         }
     }
 
-    /// The store has the order, or not.
-    pub(crate) fn ordered(&mut self, reply: ReplyId, id: &str, ok: bool) {
-        if !ok {
+    /// The store has the order, or not, and why.
+    pub(crate) fn ordered(&mut self, reply: ReplyId, id: &str, stored: Result<(), &str>) {
+        if let Err(why) = stored {
             self.counters.count("orders_unavailable");
             self.drop_request(id);
-            self.out.replies.push((
-                reply,
-                Err(Problem::new(503, "audit-unavailable", "the order cannot be recorded now, so it is not taken")),
-            ));
+            let detail = format!("the order cannot be recorded now, so it is not taken: {why}");
+            self.out.replies.push((reply, Err(Problem::new(503, "audit-unavailable", detail))));
             return;
         }
         let ordered = self.ids.next();

@@ -39,7 +39,7 @@ fn the_listening_is_live_with_the_first_packet_and_counts_after_three_seconds() 
     let [Change::Heard(listening, request)] = &changes[..] else { panic!("{changes:?}") };
     assert!(listening.counted && request.view.calls.used == 1);
     b.hold_store = false;
-    b.drive(Input::Persisted { persist, ok: true });
+    b.drive(Input::Persisted { persist, result: Ok(()) });
     assert_eq!(b.request(&id).calls.used, 1);
     b.heard(9_000);
     assert_eq!(b.request(&id).calls.used, 1, "once");

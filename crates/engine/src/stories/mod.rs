@@ -330,7 +330,8 @@ impl Bench {
                     if self.store_up {
                         self.persisted.extend(changes);
                     }
-                    inputs.push(Input::Persisted { persist, ok: self.store_up });
+                    let result = if self.store_up { Ok(()) } else { Err("disk full".to_owned()) };
+                    inputs.push(Input::Persisted { persist, result });
                 }
                 Output::Reply { reply, result } => {
                     self.replies.insert(reply.0, result);

@@ -249,6 +249,8 @@ fn an_order_that_cannot_be_recorded_is_not_taken_and_calls_go_on() {
     b.store_up = false;
     assert_eq!(code(&mut b, "admin", order("anna", user("sue"), Some(1))), (503, "audit-unavailable", None));
     assert!(b.requests.is_empty() && b.listeners().is_empty());
+    let refused = b.order_as("sue", order("anna", user("sue"), Some(1))).unwrap_err();
+    assert!(refused.detail.ends_with(": disk full"), "{}", refused.detail);
     assert_eq!(b.call_view(call).state, CallState::Up);
     b.store_up = true;
     assert!(b.order_as("sue", order("anna", user("sue"), Some(1))).is_ok());
@@ -266,12 +268,12 @@ fn the_answer_waits_for_the_store_and_so_does_the_listener() {
     });
     assert!(b.replies.is_empty() && b.requests.is_empty());
     let (persist, _) = b.held_back.remove(0);
-    b.drive(Input::Persisted { persist, ok: true });
+    b.drive(Input::Persisted { persist, result: Ok(()) });
     assert!(b.replies.contains_key(&99));
     assert!(b.listeners().is_empty(), "the listening has no record yet");
     let (persist, changes) = b.held_back.remove(0);
     assert!(matches!(changes[..], [Change::Listening(_)]));
-    b.drive(Input::Persisted { persist, ok: true });
+    b.drive(Input::Persisted { persist, result: Ok(()) });
     assert_eq!(b.listeners().len(), 1);
 }
 

@@ -1,29 +1,26 @@
 //! A store that forgets with its process: for simulations and tests.
 
+mod tables;
+
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use engine::persist::{AgentRecord, Change, RequestRecord, Restored};
+use engine::persist::{AnswerRecord, Change, Restored};
 use engine::view::{CallView, ListeningState, ListeningView, RequestView};
 
+use self::tables::Tables;
+use crate::audit::cursor_seq;
 use crate::cursor::{decode_cursor, encode_cursor};
 use crate::query::page_limit;
-use crate::{CallQuery, ListeningQuery, Page, RequestQuery, Store, StoreError};
+use crate::{
+    AuditQuery, AuditReport, AuditRow, CallQuery, Claim, ListeningQuery, Page, RequestQuery, Retention, Store,
+    StoreError,
+};
 
 /// Keeps everything in maps. Clone-free: share it in an `Arc`.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     tables: Mutex<Tables>,
-}
-
-#[derive(Debug, Default)]
-struct Tables {
-    requests: BTreeMap<String, RequestRecord>,
-    listenings: BTreeMap<String, ListeningView>,
-    calls: BTreeMap<String, CallView>,
-    /// `None`: removed.
-    agents: BTreeMap<String, Option<AgentRecord>>,
-    unavailable: bool,
 }
 
 impl MemoryStore {
@@ -59,13 +56,15 @@ impl Store for MemoryStore {
     }
 
     fn restore(&self) -> Result<Restored, StoreError> {
-        let tables = self.tables()?;
+        let mut tables = self.tables()?;
+        tables.release_claims();
         Ok(Restored {
             requests: tables.requests.values().filter(|r| r.view.state.is_active()).cloned().collect(),
             listenings: tables.listenings.values().filter(|l| l.state != ListeningState::Ended).cloned().collect(),
             agents: tables.agents.values().flatten().cloned().collect(),
             agents_removed: tables.agents.iter().filter(|(_, a)| a.is_none()).map(|(id, _)| id.clone()).collect(),
-            ..Restored::default()
+            registrations: tables.registrations.iter().map(|(user, all)| (user.clone(), all.clone())).collect(),
+            dialogs: tables.dialogs.values().cloned().collect(),
         })
     }
 
@@ -98,36 +97,40 @@ impl Store for MemoryStore {
     fn call(&self, id: &str) -> Result<Option<CallView>, StoreError> {
         Ok(self.tables()?.calls.get(id).cloned())
     }
-}
 
-impl Tables {
-    fn apply(&mut self, change: Change) {
-        match change {
-            Change::Request(request) => {
-                self.requests.insert(request.view.id.clone(), request);
-            }
-            Change::Listening(listening) => {
-                self.listenings.insert(listening.id.clone(), listening);
-            }
-            Change::Heard(listening, request) => {
-                self.listenings.insert(listening.id.clone(), listening);
-                self.requests.insert(request.view.id.clone(), request);
-            }
-            Change::Call(call) => {
-                self.calls.insert(call.id.clone(), call);
-            }
-            Change::Agent(agent) => {
-                self.agents.insert(agent.id.clone(), Some(agent));
-            }
-            Change::AgentRemoved(id) => {
-                self.agents.insert(id, None);
-            }
-            Change::Audit(_)
-            | Change::Answer(_)
-            | Change::Registrations { .. }
-            | Change::Dialog(_)
-            | Change::DialogEnded(_) => {}
+    fn audit(&self, query: &AuditQuery) -> Result<Page<AuditRow>, StoreError> {
+        if let Some(cursor) = &query.cursor {
+            cursor_seq(cursor)?;
         }
+        page("audit", &self.tables()?.audit, query.limit, query.cursor.as_deref(), |row| {
+            query.matches(&row.entry).then(|| row.clone())
+        })
+    }
+
+    fn verify_audit(&self) -> Result<AuditReport, StoreError> {
+        Ok(self.tables()?.verify_audit())
+    }
+
+    fn audit_seq(&self, hash: &str) -> Result<Option<u64>, StoreError> {
+        let wanted = hash.to_ascii_lowercase();
+        Ok(self.tables()?.audit.values().find(|row| row.hash == wanted).map(|row| row.seq))
+    }
+
+    fn answer(&self, user: &str, key: &str) -> Result<Option<AnswerRecord>, StoreError> {
+        Ok(self.tables()?.answers.get(&(user.to_owned(), key.to_owned())).cloned())
+    }
+
+    fn forget(&self, limits: &Retention, at_most: usize) -> Result<usize, StoreError> {
+        Ok(self.tables()?.forget(limits, at_most))
+    }
+
+    fn claim(&self, request: &str, listening: &str) -> Result<Claim, StoreError> {
+        Ok(self.tables()?.claim(request, listening))
+    }
+
+    fn unclaim(&self, listening: &str) -> Result<(), StoreError> {
+        self.tables()?.unclaim(listening);
+        Ok(())
     }
 }
 
