@@ -19,8 +19,8 @@ pub(super) const AGENTS: usize = 8;
 /// Half of the agents register, and these more come and go.
 pub(super) const ROAMERS: usize = 3;
 pub(super) const LISTENERS: usize = 9;
-/// Heard audio that counts, short so that a round has many.
-pub(super) const MIN_HEARD: Duration = Duration::from_millis(300);
+/// Heard audio that counts: as short as the media plane's reports allow, so that a round has many.
+pub(super) const MIN_HEARD: Duration = Duration::from_secs(1);
 const PASSWORD: &str = "durable";
 const DOMAIN: &str = "medlytt.test";
 
@@ -128,7 +128,7 @@ impl House {
                 *habits = Habits { on_call, ..habits.clone() };
             });
         }
-        let life = if rng.random_bool(0.2) { 2000..3000 } else { 200..2000 };
+        let life = if rng.random_bool(0.3) { 2000..3200 } else { 200..1600 };
         let life = Duration::from_millis(rng.random_range(life));
         load::run(self, life, rng)
     }
