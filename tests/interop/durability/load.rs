@@ -220,10 +220,10 @@ fn phone_somebody(house: &House, rng: &mut StdRng) {
     }
 }
 
+/// Hangs up a call that is not quite new; most are left until a listener has heard enough of them.
 fn hang_up_one(lines: &Lines, line: usize, rng: &mut StdRng) {
-    let old = |call: &&Call| {
-        call.state() == State::Up && call.up_at().is_some_and(|at| at.elapsed() > Duration::from_millis(250))
-    };
+    let age = Duration::from_millis(if rng.random_bool(0.3) { 250 } else { 1_600 });
+    let old = |call: &&Call| call.state() == State::Up && call.up_at().is_some_and(|at| at.elapsed() > age);
     let calls: Vec<_> = lines.look(line, |phone| phone.calls().filter(old).map(Call::id).collect());
     if !calls.is_empty() {
         let call = calls[rng.random_range(0..calls.len())];
