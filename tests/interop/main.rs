@@ -1,10 +1,16 @@
-//! The real binary against real parts: SIPp as trunk and agents, baresip as agent and listener, asserting on heard tones.
+//! The real binary against real parts: SIPp as trunk and agents, baresip as agent and listener, asserting on heard tones; and
+//! against what befalls it: kills, floods, hostile input, a disk that goes away.
 //!
 //! Run by `cargo xtask test`, which builds the binary, installs `sip-tester` and `baresip-core`, and names the binary in
 //! `MEDLYTT_BIN`. The listener phone (`rig::ear`) is a small one of the tests' own: it shares no code with the engine.
 #![allow(clippy::disallowed_methods, reason = "these tests run against real clocks, sockets and processes")]
 
 mod demo;
+mod disk;
+mod durability;
+mod flood;
+mod hostile;
 mod load;
 mod phones;
+mod streams;
 mod tcp;

@@ -1,7 +1,8 @@
 //! `cargo xtask`: the project's own commands.
 //!
-//! `cargo xtask test` runs everything: unit tests, stories and the architecture test by `cargo test --workspace`, then
-//! SIPp and baresip against the release binary. It installs those two if it may, and says so if it may not.
+//! `cargo xtask test` runs everything: unit tests, stories and the architecture test by `cargo test --workspace`, then the
+//! interop tests against the release binary: SIPp, baresip, kills, floods, hostile input, a disk that goes away. It installs
+//! SIPp and baresip if it may, and says so if it may not. `durability` and `flood` are the long forms of two of them.
 
 // Starts other programs and waits for them.
 #![allow(clippy::disallowed_methods)]
@@ -13,8 +14,11 @@ use std::process::{Command, ExitCode};
 const TOOLS: [(&str, &str); 2] = [("sipp", "sip-tester"), ("baresip", "baresip-core")];
 
 const USAGE: &str = "\
-cargo xtask test            all tests: unit, stories, architecture, and SIPp and baresip against the release binary
-cargo xtask test --plain    the same without SIPp and baresip";
+cargo xtask test                       all tests: unit, stories, architecture, and those against the release binary
+cargo xtask test --plain               the same without those against the release binary
+cargo xtask interop [NAME]             those against the release binary alone, or what of them has NAME in its path
+cargo xtask durability [--rounds N] [--seed N]   kill -9 under load, 200 times if not told otherwise
+cargo xtask flood [--seconds N]        50,000 packets a second of garbage, for a minute if not told otherwise";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -22,6 +26,10 @@ fn main() -> ExitCode {
     let result = match arguments.as_slice() {
         ["test"] => test(true),
         ["test", "--plain"] => test(false),
+        ["interop"] => release_tests(&[], &[]),
+        ["interop", name] => release_tests(&[name], &[]),
+        ["durability", options @ ..] => long_form("durability::", options, [("--rounds", "200"), ("--seed", "1")]),
+        ["flood", options @ ..] => long_form("flood::", options, [("--seconds", "60"), ("--seed", "7")]),
         _ => Err(format!("usage:\n{USAGE}")),
     };
     match result {
@@ -38,15 +46,32 @@ fn test(interop: bool) -> Result<(), String> {
     let missing = if interop { install_tools() } else { Vec::new() };
     run(cargo().args(["test", "--workspace"]))?;
     if !interop {
-        println!("xtask: SIPp and baresip against the real binary were NOT run (--plain)");
+        println!("xtask: the tests against the real binary were NOT run (--plain)");
         return Ok(());
     }
     if !missing.is_empty() {
-        return Err(format!(
-            "SIPp and baresip against the real binary were NOT run: {} missing",
-            missing.join(" and ")
-        ));
+        return Err(format!("the tests against the real binary were NOT run: {} missing", missing.join(" and ")));
     }
+    release_tests(&[], &[])
+}
+
+/// One test for longer; its options are told by the environment (`MEDLYTT_ROUNDS=200`).
+fn long_form(test: &str, options: &[&str], known: [(&str, &str); 2]) -> Result<(), String> {
+    let mut given = known.to_vec();
+    let (pairs, rest) = options.as_chunks::<2>();
+    for [name, value] in pairs {
+        let option = given.iter_mut().find(|(known, _)| known == name).ok_or_else(|| format!("usage:\n{USAGE}"))?;
+        let _: u64 = value.parse().map_err(|_| format!("{name} takes a number"))?;
+        option.1 = value;
+    }
+    if !rest.is_empty() {
+        return Err(format!("usage:\n{USAGE}"));
+    }
+    release_tests(&[test, "--nocapture"], &given)
+}
+
+/// Builds the release binary and runs the interop tests against it, one after the other: they measure times.
+fn release_tests(arguments: &[&str], settings: &[(&str, &str)]) -> Result<(), String> {
     run(cargo().args(["build", "--release", "--package", "medlytt-app"]))?;
     let tests = [
         "test",
@@ -59,7 +84,10 @@ fn test(interop: bool) -> Result<(), String> {
         "--",
         "--test-threads=1",
     ];
-    run(cargo().args(tests).env("MEDLYTT_BIN", release_binary()))
+    let settings = settings
+        .iter()
+        .map(|(name, value)| (format!("MEDLYTT_{}", name.trim_start_matches('-').to_uppercase()), (*value).to_owned()));
+    run(cargo().args(tests).args(arguments).envs(settings).env("MEDLYTT_BIN", release_binary()))
 }
 
 /// Installs what is missing and returns what still is.

@@ -14,7 +14,12 @@ pub(crate) fn start(log: &Log) {
         LogFormat::Human => true,
         LogFormat::Json => false,
     };
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        // A log on a full disk: saying so on the same log panics, and would end the calls.
+        .log_internal_errors(false);
     let started = if human {
         subscriber.with_ansi(std::io::stderr().is_terminal()).try_init()
     } else {

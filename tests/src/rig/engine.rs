@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::client::Client;
+
 /// Bearer token of the admin in every configuration made here.
 pub const TOKEN: &str = "interop-admin";
 const TOKEN_SHA256: &str = "0de620316c1dcd3bf34bd07e6a506d0c435e53aa6420d91b2a3bc85523f48f05";
@@ -18,7 +20,7 @@ pub struct Engine {
     /// Its address over UDP, and over TCP.
     pub sip: String,
     pub sip_tcp: String,
-    api: String,
+    pub api: String,
     pub folder: PathBuf,
 }
 
@@ -45,33 +47,41 @@ pub fn media_range(size: u16) -> String {
     panic!("no free range of media ports");
 }
 
+/// What differs from test to test.
+#[derive(Clone, Debug, Default)]
+pub struct Setup<'a> {
+    /// Trunks, agents, users.
+    pub parties: &'a str,
+    /// Lines of `[monitoring]`.
+    pub monitoring: &'a str,
+    /// Where the store lies; its own folder if not given.
+    pub store: Option<&'a Path>,
+    /// Media ports; 20,000 if not given.
+    pub media_ports: Option<u16>,
+}
+
 impl Engine {
     /// Starts it with `parties` (trunks, agents, users) and waits until it is ready.
     pub fn start(name: &str, parties: &str) -> Self {
+        Self::set_up(name, &Setup { parties, ..Setup::default() })
+    }
+
+    /// Starts it and waits until it is ready.
+    pub fn set_up(name: &str, setup: &Setup<'_>) -> Self {
         let folder = folder(name);
+        let store = setup.store.unwrap_or(&folder).join("medlytt.db");
         let config = format!(
             "[sip]\nlisten = [\"udp:127.0.0.1:0\", \"tcp:127.0.0.1:0\"]\ndomain = \"medlytt.test\"\n\n[media]\naddress = \"127.0.0.1\"\nports = \"{}\"\n\n\
              [api]\nlisten = \"127.0.0.1:0\"\n\n[store]\nurl = \"sqlite:{}\"\n\n\
-             [monitoring]\naccess_number = \"+4721000000\"\nheaders = {{ queue = \"X-Queue\" }}\n\n\
-             [[user]]\nid = \"admin\"\nname = \"Admin\"\nrole = \"admin\"\ntoken_hash = \"sha256:{TOKEN_SHA256}\"\n\n{parties}",
-            media_range(20_000),
-            folder.join("medlytt.db").display(),
+             [monitoring]\naccess_number = \"+4721000000\"\nheaders = {{ queue = \"X-Queue\" }}\n{}\n\
+             [[user]]\nid = \"admin\"\nname = \"Admin\"\nrole = \"admin\"\ntoken_hash = \"sha256:{TOKEN_SHA256}\"\n\n{}",
+            media_range(setup.media_ports.unwrap_or(20_000)),
+            store.display(),
+            setup.monitoring,
+            setup.parties,
         );
-        let path = folder.join("medlytt.toml");
-        std::fs::write(&path, config).unwrap();
-        let binary = std::env::var("MEDLYTT_BIN").expect("MEDLYTT_BIN names the binary: run `cargo xtask test`");
-        let log = std::fs::File::create(folder.join("engine.log")).unwrap();
-        let mut process = Command::new(binary)
-            .arg("serve")
-            .arg("--config")
-            .arg(&path)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        std::fs::write(folder.join("medlytt.toml"), config).unwrap();
+        let (process, line) = launch(&folder);
         let find = |prefix: &str| {
             line.split_whitespace().find_map(|w| w.trim_end_matches(',').split_once(prefix).map(|(_, a)| a.to_owned()))
         };
@@ -79,16 +89,94 @@ impl Engine {
         let sip_tcp = find("tcp:").unwrap_or_else(|| panic!("no SIP address over TCP in {line:?}"));
         let api = find("http://").unwrap_or_else(|| panic!("no API address in {line:?}"));
         let engine = Self { process, sip, sip_tcp, api: api.trim_end_matches('/').to_owned(), folder };
-        engine.until_ready();
+        engine.until_ready(Duration::from_secs(15));
         engine
     }
 
-    fn until_ready(&self) {
-        let end = Instant::now() + Duration::from_secs(15);
-        while ureq::get(format!("http://{}/readyz", self.api)).call().is_err() {
-            assert!(Instant::now() < end, "not ready within 15 s; see {}", self.folder.display());
-            std::thread::sleep(Duration::from_millis(50));
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
+    /// Starts it again after [`Engine::kill`], on the same addresses and the same store. Gives the time until it was ready.
+    pub fn start_again(&mut self) -> Duration {
+        let path = self.folder.join("medlytt.toml");
+        let config = std::fs::read_to_string(&path).unwrap();
+        let config = config.replacen("udp:127.0.0.1:0", &format!("udp:{}", self.sip), 1).replacen(
+            "listen = \"127.0.0.1:0\"",
+            &format!("listen = \"{}\"", self.api),
+            1,
+        );
+        std::fs::write(&path, config).unwrap();
+        let since = Instant::now();
+        self.process = launch(&self.folder).0;
+        self.until_ready(Duration::from_secs(15));
+        since.elapsed()
+    }
+
+    /// Starts it again where it may refuse to: `Err` is what it said before it ended.
+    pub fn try_to_start(&mut self) -> Result<(), String> {
+        let before = self.log().len();
+        let (process, line) = launch(&self.folder);
+        self.process = process;
+        if line.is_empty() {
+            let _ = self.process.wait();
+            return Err(self.log()[before..].to_owned());
         }
+        self.until_ready(Duration::from_secs(15));
+        Ok(())
+    }
+
+    /// Whether the process still runs.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.process.try_wait(), Ok(None))
+    }
+
+    /// A client of its API.
+    pub fn client(&self) -> Client {
+        Client::new(&self.api)
+    }
+
+    /// One of its figures in `/metrics`; 0 if it is not there.
+    pub fn figure(&self, name: &str) -> u64 {
+        let text = self.client().get("/metrics").body;
+        let value = text.as_str().and_then(|t| {
+            t.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(' ')?.split(' ').next()?.parse::<f64>().ok())
+        });
+        value.unwrap_or(0.0) as u64
+    }
+
+    /// Resident memory in kB.
+    pub fn resident_kb(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
+        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
+        line.and_then(|l| l.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
+    }
+
+    /// Open descriptors.
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).map_or(0, Iterator::count)
+    }
+
+    fn until_ready(&self, limit: Duration) {
+        let end = Instant::now() + limit;
+        while ureq::get(format!("http://{}/readyz", self.api)).call().is_err() {
+            assert!(
+                Instant::now() < end,
+                "not ready within {limit:?}; see {}\n{}",
+                self.folder.display(),
+                self.log_tail()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// The last lines of its log.
+    pub fn log_tail(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
     }
 
     /// Process id.
@@ -144,6 +232,25 @@ impl Drop for Engine {
             let _ = std::fs::remove_dir_all(&self.folder);
         }
     }
+}
+
+/// Runs the binary on the configuration in `folder` and gives its first line. SIGXFSZ is ignored, so that a test may take
+/// the disk away by a limit on the size of files.
+fn launch(folder: &Path) -> (Child, String) {
+    let binary = std::env::var("MEDLYTT_BIN").expect("MEDLYTT_BIN names the binary: run `cargo xtask test`");
+    let log = std::fs::File::options().create(true).append(true).open(folder.join("engine.log")).unwrap();
+    let mut process = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; exec \"$0\" serve --config \"$1\""])
+        .arg(binary)
+        .arg(folder.join("medlytt.toml"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    (process, line)
 }
 
 /// Waits until something is true, and says what was waited for if it never is.

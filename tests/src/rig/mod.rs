@@ -4,7 +4,13 @@
 #![allow(missing_docs, reason = "fields and helpers of test code speak for themselves")]
 
 pub mod baresip;
+pub mod client;
+pub mod disk;
 pub mod ear;
 pub mod engine;
+pub mod hostile;
+pub mod lines;
+pub mod noise;
+pub mod scene;
 pub mod sipp;
 pub mod tone;

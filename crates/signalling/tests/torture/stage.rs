@@ -71,6 +71,9 @@ impl Stage {
                     let caller_media = "198.51.100.1:20000".parse().unwrap();
                     self.run(Input::Command(Command::Connect { caller: leg, caller_media, callee }));
                 }
+                Output::Event(Event::Registered { receipt: Some(receipt), .. }) => {
+                    self.run(Input::Command(Command::RegistrationKept { receipt }));
+                }
                 Output::Event(_) | Output::Connect { .. } | Output::Close { .. } => {}
             }
         }
