@@ -132,6 +132,7 @@ impl Watch {
     pub(crate) fn driven(&mut self, world: &World) {
         let mut report = Report { at: world.now - world.start, broken: &mut self.broken, met: &mut self.met };
         self.told.driven(world, &mut report);
+        self.orders.driven(world, &mut report);
         self.ears.driven(world, &mut report);
         self.wakes.driven(world, &mut report);
     }

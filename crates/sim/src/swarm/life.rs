@@ -231,7 +231,8 @@ impl Stage {
 
     fn into_life(mut self) -> Life {
         let lasted = self.w.now - self.w.start;
-        let glare = self.w.wire().iter().any(|m| m.data.starts_with(b"SIP/2.0 491"));
+        let glare =
+            self.w.wire().iter().any(|m| m.data.starts_with(b"SIP/2.0 491") || m.data.starts_with(b"SIP/2.0 500"));
         let received = std::mem::take(&mut self.w.received).unwrap_or_default();
         let received =
             received.into_iter().filter(|((phone, call), _)| !self.w.listener_calls.contains(&(*phone, *call)));

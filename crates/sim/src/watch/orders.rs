@@ -29,6 +29,9 @@ pub(crate) struct Orders {
     requests: BTreeMap<String, Counted>,
     /// Listenings as shown last: request, agent, target, state, counted.
     listenings: BTreeMap<String, Shown>,
+    /// Requests and agents to be looked at when all views of an input are there.
+    touched: BTreeSet<String>,
+    rung: BTreeSet<String>,
 }
 
 #[derive(Debug)]
@@ -79,7 +82,7 @@ impl Orders {
         match output {
             Output::Reply { reply, result } => self.reply(world, *reply, result, report),
             Output::View(View::Request(view)) => self.request(view),
-            Output::View(View::Listening(view)) => self.listening(world, view, report),
+            Output::View(View::Listening(view)) => self.listening(world, view),
             Output::Persist { changes, .. } => {
                 for change in changes {
                     if let Change::Request(record) | Change::Heard(_, record) = change {
@@ -123,7 +126,8 @@ impl Orders {
         let most = match role {
             Some(Role::Supervisor) => world.limits.supervisor,
             Some(Role::Admin) => world.limits.admin,
-            _ => Some(0),
+            // the order was taken, and the user has left the directory since
+            _ => return,
         };
         let active = world.model.requests.values().filter(|r| r.ordered_by == actor && r.state.is_active()).count();
         report.must(most.is_none_or(|most| active <= most), "active requests of a role", || {
@@ -144,7 +148,7 @@ impl Orders {
         }
     }
 
-    fn listening(&mut self, world: &World, view: &ListeningView, report: &mut Report<'_>) {
+    fn listening(&mut self, world: &World, view: &ListeningView) {
         let fresh = !self.listenings.contains_key(&view.id);
         if fresh && view.end_reason == Some(EndReason::EngineRestarted) {
             return; // what it counted stands in its request already
@@ -158,14 +162,24 @@ impl Orders {
         };
         let is_new = !self.targets(&view.agent.id).contains(shown.target.as_str());
         let was_on_ear = self.listenings.insert(view.id.clone(), shown).is_some_and(|before| before.is_on_ear());
-        let under_way = self.under_way(&view.request);
-        if let Some(Counted { limit: Some(limit), floor, .. }) = self.requests.get(&view.request) {
-            report.must(under_way <= (*limit).max(*floor), "N is never overrun", || {
-                format!("{}: {under_way} heard or under way, N is {limit}", view.request)
-            });
-        }
+        self.touched.insert(view.request.clone());
         if !was_on_ear && is_new && view.state == ListeningState::Ringing {
-            self.listeners_of(world, &view.agent.id, report);
+            self.rung.insert(view.agent.id.clone());
+        }
+    }
+
+    /// All views of one input are there.
+    pub(super) fn driven(&mut self, world: &World, report: &mut Report<'_>) {
+        for id in std::mem::take(&mut self.touched) {
+            let under_way = self.under_way(&id);
+            if let Some(Counted { limit: Some(limit), floor, .. }) = self.requests.get(&id) {
+                report.must(under_way <= (*limit).max(*floor), "N is never overrun", || {
+                    format!("{id}: {under_way} heard or under way, N is {limit}")
+                });
+            }
+        }
+        for agent in std::mem::take(&mut self.rung) {
+            self.listeners_of(world, &agent, report);
         }
     }
 
