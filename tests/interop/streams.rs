@@ -14,6 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Nothing more comes after so long.
 const SILENCE: Duration = Duration::from_millis(150);
 const CHURN: usize = 2_000;
+/// Pieces of 16 KiB: more than is thrown away after the answer (4 MiB, 2 s) and what the kernel holds.
+const ENDLESS: usize = 2_000;
 
 /// One connection.
 struct Stream(TcpStream);
@@ -169,12 +171,12 @@ fn endless_streams_and_churn_cost_nothing() {
     let mut endless = Stream::open(&scene);
     endless.send(options("endless").replace("Content-Length: 0\r\n\r\n", "Subject: "));
     let mut taken = 0;
-    while endless.0.write_all(&[b'A'; 16_384]).is_ok() && taken < 64 {
+    while endless.0.write_all(&[b'A'; 16_384]).is_ok() && taken < ENDLESS {
         taken += 1;
         // So that the engine, and not the kernel's buffers, decides when it is enough.
         std::thread::sleep(Duration::from_millis(2));
     }
-    assert!(taken < 64, "a header of a megabyte is cut off");
+    assert!(taken < ENDLESS, "a header without end is cut off");
     health.assert_alive("an endless header");
 
     for n in 0..CHURN {
