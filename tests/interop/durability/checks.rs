@@ -118,6 +118,9 @@ pub(super) fn orders(house: &mut House, killed: Instant, tally: &mut Tally) {
     }
 }
 
+/// A request whose `until` passes while the lists are read may stand in them as it was.
+const EXPIRY_SEEN_WITHIN: jiff::SignedDuration = jiff::SignedDuration::from_millis(500);
+
 fn stands_as_left(order: &mut Order, request: &Value) {
     let doubt = order.doubt.take();
     let (limit, end) = (request["calls"]["limit"].as_u64(), time(&request["until"]));
@@ -136,8 +139,10 @@ fn stands_as_left(order: &mut Order, request: &Value) {
         &["deleted"]
     } else if limit == Some(used) {
         &["fulfilled", "expired"]
-    } else if end <= jiff::Timestamp::now() {
+    } else if end + EXPIRY_SEEN_WITHIN <= jiff::Timestamp::now() {
         &["expired"]
+    } else if end <= jiff::Timestamp::now() + EXPIRY_SEEN_WITHIN {
+        &["waiting", "suspended", "expired"] // it passes while we look
     } else {
         &["waiting", "suspended"]
     };

@@ -15,19 +15,25 @@ use super::model::{Doubt, Order};
 
 const CLIENTS: usize = 3;
 const DIRECTORY: usize = 12;
+/// At the end one client orders and takes back without a pause, so that the kill finds orders without an answer.
+const RUSH: Duration = Duration::from_millis(40);
 
 /// Works for so long, then kills the engine while everybody is at it.
 pub(super) fn run(house: &mut House, life: Duration, rng: &mut StdRng) -> Instant {
-    let stop = AtomicBool::new(false);
+    let (stop, rush) = (AtomicBool::new(false), AtomicBool::new(false));
     let pid = house.engine.pid();
     let seeds: Vec<u64> = (0..CLIENTS + 2).map(|_| rng.random()).collect();
     let shared: &House = house;
     let killed = std::thread::scope(|scope| {
         for (n, seed) in seeds.iter().enumerate() {
-            let (mut rng, stop, client) = (StdRng::seed_from_u64(*seed), &stop, shared.client());
+            let (mut rng, stop, rush, client) = (StdRng::seed_from_u64(*seed), &stop, &rush, shared.client());
             scope.spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
                     match n {
+                        0 if rush.load(Ordering::Relaxed) => {
+                            order_or_delete(shared, 0, &client, &mut rng);
+                            continue;
+                        }
                         n if n < CLIENTS => order_something(shared, n, &client, &mut rng),
                         CLIENTS => change_the_directory(shared, &client, &mut rng),
                         _ => phone_somebody(shared, &mut rng),
@@ -37,6 +43,8 @@ pub(super) fn run(house: &mut House, life: Duration, rng: &mut StdRng) -> Instan
             });
         }
         std::thread::sleep(life);
+        rush.store(true, Ordering::Relaxed);
+        std::thread::sleep(RUSH);
         // Not after the threads have stopped: what is under way is what this is about.
         let at = Instant::now();
         let killed = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status();
@@ -55,13 +63,24 @@ pub(super) fn newest_call(lines: &Lines, line: usize) -> u32 {
     lines.look(line, |phone| phone.calls().next_back().map_or(0, |call| call.id().0))
 }
 
-/// One act of a client that has every third listener for itself.
-fn order_something(house: &House, client_number: usize, client: &Client, rng: &mut StdRng) {
+/// One of a client's own listeners (every third is), and the order for it that is active.
+fn own(house: &House, client_number: usize, rng: &mut StdRng) -> (usize, Option<usize>) {
     let listener = rng.random_range(0..house.listeners.len() / CLIENTS) * CLIENTS + client_number;
-    let active = {
-        let model = house.model.lock().expect("nobody panicked with it");
-        model.orders.iter().rposition(|o| o.listener == listener && o.calls_until.is_none())
-    };
+    let model = house.model.lock().expect("nobody panicked with it");
+    (listener, model.orders.iter().rposition(|o| o.listener == listener && o.calls_until.is_none()))
+}
+
+/// One act of a client in a hurry.
+fn order_or_delete(house: &House, client_number: usize, client: &Client, rng: &mut StdRng) {
+    match own(house, client_number, rng) {
+        (listener, None) => order(house, listener, client, rng),
+        (_, Some(at)) => delete(house, at, client),
+    }
+}
+
+/// One act of a client.
+fn order_something(house: &House, client_number: usize, client: &Client, rng: &mut StdRng) {
+    let (listener, active) = own(house, client_number, rng);
     match (active, rng.random_range(0..40)) {
         (None, _) => order(house, listener, client, rng),
         (Some(at), 0..=2) => change_calls(house, at, client, rng),
