@@ -183,6 +183,13 @@ impl Core {
         changes.retain(|change| !matches!(change, Change::Listening(view) if newer(&view.id)));
     }
 
+    /// There is a newer record of this listening now: an older one that was refused is not offered again.
+    pub(crate) fn supersede(&mut self, listening: &str) {
+        for (changes, _) in &mut self.books.refused {
+            changes.retain(|change| !matches!(change, Change::Listening(view) if view.id == listening));
+        }
+    }
+
     /// A heard listening that ended: it is kept as it is, its request is offered with it as it is then.
     fn part_heard(&mut self, changes: &mut [Change], uncounted: usize) {
         for change in changes {

@@ -163,7 +163,7 @@ fn a_heard_listening_that_the_store_refused_is_offered_with_its_request() {
 
 #[test]
 fn nor_are_they_parted_when_it_ends_before_the_store_is_back() {
-    for counted_late in [false] {
+    for counted_late in [false, true] {
         let mut b = Bench::new();
         let id = b.order("anna", user("sue"), 3);
         let call = b.call("1001");
