@@ -299,6 +299,7 @@ impl Core {
         if matches!(self.closing, Closing::Draining | Closing::Stopping)
             && self.calls.is_empty()
             && self.ears.is_empty()
+            && self.closed_ears.is_empty()
             && self.log.is_empty()
         {
             if self.closing == Closing::Draining {

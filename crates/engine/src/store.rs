@@ -55,13 +55,22 @@ pub(crate) struct Books {
     waiting: BTreeMap<PersistId, (Vec<Change>, Vec<After>)>,
     /// Final records that the store refused.
     refused: VecDeque<(Vec<Change>, Vec<After>)>,
-    /// Requests whose last change it refused, with their heard calls that are not confirmed; they are offered as they
-    /// are then, so that no older record overwrites a newer one.
-    requests: BTreeMap<String, usize>,
+    /// Requests whose last change it refused; they are offered as they are then, so that no older record overwrites a
+    /// newer one.
+    requests: BTreeMap<String, Uncounted>,
     /// Agents likewise.
     agents: BTreeSet<String>,
     /// What it refused of the audit trail, with whose record it belongs to.
     entries: VecDeque<(Subject, AuditEntry)>,
+}
+
+/// A request's heard calls that the store refused.
+#[derive(Debug, Default)]
+struct Uncounted {
+    /// Not confirmed yet.
+    calls: usize,
+    /// Listenings that are written together with it.
+    listenings: BTreeSet<String>,
 }
 
 /// With whose record an entry is written.
@@ -144,7 +153,11 @@ impl Core {
         }
     }
 
-    fn keep_for_later(&mut self, changes: Vec<Change>, after: Vec<After>, uncounted: usize) {
+    fn keep_for_later(&mut self, mut changes: Vec<Change>, after: Vec<After>, uncounted: usize) {
+        self.leave_to_newer(&mut changes);
+        if !after.is_empty() {
+            self.part_heard(&mut changes, uncounted);
+        }
         let kept = if after.is_empty() {
             self.keep_states(changes, uncounted)
         } else {
@@ -163,6 +176,32 @@ impl Core {
         }
     }
 
+    /// A newer record of the same listening is on its way: the older one is not offered again.
+    fn leave_to_newer(&self, changes: &mut Vec<Change>) {
+        let newer =
+            |id: &str| self.books.waiting.values().flat_map(|(changes, _)| changes).any(|c| is_record_of(c, id));
+        changes.retain(|change| !matches!(change, Change::Listening(view) if newer(&view.id)));
+    }
+
+    /// There is a newer record of this listening now: an older one that was refused is not offered again.
+    pub(crate) fn supersede(&mut self, listening: &str) {
+        for (changes, _) in &mut self.books.refused {
+            changes.retain(|change| !matches!(change, Change::Listening(view) if view.id == listening));
+        }
+    }
+
+    /// A heard listening that ended: it is kept as it is, its request is offered with it as it is then.
+    fn part_heard(&mut self, changes: &mut [Change], uncounted: usize) {
+        for change in changes {
+            if let Change::Heard(view, record) = change {
+                let parted = self.books.requests.entry(record.view.id.clone()).or_default();
+                parted.calls += uncounted;
+                parted.listenings.insert(view.id.clone());
+                *change = Change::Listening(view.clone());
+            }
+        }
+    }
+
     /// Something was refused: it is offered again a little later.
     pub(crate) fn arm_unsaved(&mut self) {
         if !self.timers.is_set(&Timer::Unsaved) {
@@ -176,10 +215,11 @@ impl Core {
         let (mut subject, mut entries) = (Subject::Nobody, Vec::new());
         for change in changes {
             match change {
-                Change::Request(record) | Change::Heard(_, record) => {
-                    *self.books.requests.entry(record.view.id.clone()).or_default() += uncounted;
+                Change::Heard(view, record) => {
+                    self.books.requests.entry(record.view.id.clone()).or_default().listenings.insert(view.id);
                     subject = Subject::Request(record.view.id);
                 }
+                Change::Request(record) => subject = Subject::Request(record.view.id),
                 Change::Agent(crate::persist::AgentRecord { id, .. }) | Change::AgentRemoved(id) => {
                     self.books.agents.insert(id.clone());
                     subject = Subject::Agent(id);
@@ -191,6 +231,9 @@ impl Core {
                 Change::Answer(_) => {}
                 Change::Registrations { .. } | Change::Dialog(_) | Change::DialogEnded(_) => {}
             }
+        }
+        if let Subject::Request(id) = &subject {
+            self.books.requests.entry(id.clone()).or_default().calls += uncounted;
         }
         let kept = subject != Subject::Nobody || !entries.is_empty();
         for entry in entries {
@@ -207,20 +250,25 @@ impl Core {
     pub(crate) fn save_again(&mut self) {
         self.log_again();
         for (changes, after) in std::mem::take(&mut self.books.refused) {
-            self.persist_all(changes, after);
+            self.save_ended(changes, after);
         }
         let mut entries = self.books.take_entries();
         let mut of = |subject| entries.remove(&subject).unwrap_or_default();
-        for (id, uncounted) in std::mem::take(&mut self.books.requests) {
+        for (id, Uncounted { calls, listenings }) in std::mem::take(&mut self.books.requests) {
             // one that ended meanwhile has its final record among the above
             let Some(record) =
                 self.requests.get(&id).filter(|request| request.stored).map(|request| request.record.clone())
             else {
                 continue;
             };
-            let mut changes = vec![Change::Request(record)];
+            let heard = listenings.iter().filter_map(|listening| self.listenings.get(listening));
+            let mut changes: Vec<Change> =
+                heard.map(|listening| Change::Heard(listening.view.clone(), record.clone())).collect();
+            if changes.is_empty() {
+                changes.push(Change::Request(record));
+            }
             changes.extend(of(Subject::Request(id.clone())));
-            self.persist_all(changes, (0..uncounted).map(|_| After::Counted(id.clone())).collect());
+            self.persist_all(changes, (0..calls).map(|_| After::Counted(id.clone())).collect());
         }
         for id in std::mem::take(&mut self.books.agents) {
             let change = self.directory.record(&id).map_or(Change::AgentRemoved(id.clone()), Change::Agent);
@@ -233,6 +281,21 @@ impl Core {
             let some = rest.drain(..rest.len().min(ENTRIES_A_WRITE)).collect();
             self.persist_all(some, Vec::new());
         }
+    }
+
+    /// A final record again; with that of a heard listening goes its request's count, in one write.
+    fn save_ended(&mut self, mut changes: Vec<Change>, mut after: Vec<After>) {
+        for change in &mut changes {
+            let Change::Listening(view) = change else { continue };
+            let Some(request) = self.requests.get(&view.request) else { continue };
+            let Some(parted) = self.books.requests.get_mut(&view.request) else { continue };
+            if parted.listenings.remove(&view.id) {
+                parted.calls = parted.calls.saturating_sub(1);
+                after.push(After::Counted(view.request.clone()));
+                *change = Change::Heard(view.clone(), request.record.clone());
+            }
+        }
+        self.persist_all(changes, after);
     }
 
     /// The store has it: the views need it no more.
@@ -250,6 +313,10 @@ impl Core {
         };
         self.out.removed.push(view);
     }
+}
+
+fn is_record_of(change: &Change, listening: &str) -> bool {
+    matches!(change, Change::Listening(view) | Change::Heard(view, _) if view.id == listening)
 }
 
 /// 503: the store does not write now, and why.

@@ -226,7 +226,7 @@ impl Ua {
         if !takes_descriptions(invite) {
             return self.refuse(server, 406);
         }
-        let offer = match session_body(invite) {
+        let offer = match session_body(invite).and_then(body::with_audio) {
             Ok(offer) => offer,
             Err(fault) => return self.refuse_fault(server, &fault),
         };

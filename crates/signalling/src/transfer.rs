@@ -415,7 +415,12 @@ impl Transfers {
         match timer {
             Timer::TransferorBye(id) => self.release_transferor(ua, id),
             Timer::JoinRetry(id) => self.join_again(ua, id),
-            Timer::Ring(_) | Timer::Change(_) | Timer::Media(_) | Timer::Ack(_) | Timer::Receipt(_) => {}
+            Timer::Ring(_)
+            | Timer::Change(_)
+            | Timer::Info(_)
+            | Timer::Media(_)
+            | Timer::Ack(_)
+            | Timer::Receipt(_) => {}
         }
     }
 

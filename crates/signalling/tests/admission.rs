@@ -136,6 +136,7 @@ fn bodies_that_are_no_description_of_ours() {
         ("Content-Type: application/sdp\r\nContent-Encoding: gzip\r\n", body.clone(), "415"),
         ("Content-Type: application/sdp\r\n", "v=0\r\nnonsense".into(), "400"),
         ("Content-Type: application/sdp\r\n", body.replace("m=audio", "m=video"), "488"),
+        ("Content-Type: application/sdp\r\n", body.replace("m=audio 4000", "m=audio 0"), "488"),
     ] {
         let mut net = Net::new();
         Call::out_with(&mut net, TRUNK, "anna", Some(body), extra);

@@ -464,6 +464,24 @@ fn info_passes_across() {
 }
 
 #[test]
+fn an_info_that_nobody_answers_is_answered_in_time() {
+    let mut net = Net::new();
+    let (mut caller, callee, _, _) = call_up(&mut net);
+    caller.request(&mut net, "INFO", "Content-Type: application/dtmf-relay\r\n", Some("Signal=5\r\n".into()));
+    let info = net.expect(ANNA, "INFO");
+    net.seconds(28);
+    net.nothing(TRUNK);
+    net.seconds(2);
+    net.expect(TRUNK, "504"); // its Timer F is at 32 s
+    while net.next(ANNA).is_some() {} // sent again and again
+    callee.reply(&mut net, &info, 200, None);
+    net.nothing(TRUNK);
+    caller.bye(&mut net);
+    callee.byed(&mut net);
+    net.assert_clean();
+}
+
+#[test]
 fn a_trunk_is_followed_to_its_record_route() {
     let mut net = Net::new();
     let proxy = Phone { user: "proxy", addr: "10.0.0.8:5070" };

@@ -235,7 +235,7 @@ impl Core {
     pub(crate) fn ear_refused(&mut self, key: EarKey) {
         self.end_ear_with(key, EndReason::LimitReached);
         // the media plane has no such listener: no last figures will come
-        self.closed_ears.remove(&key);
+        self.ear_closed(key, 0);
     }
 
     /// The phone rang long enough. One that never said that it rings is not there.
@@ -268,36 +268,37 @@ impl Core {
 
     fn hang_up_ear(&mut self, key: EarKey, reason: EndReason) {
         let Some(ear) = self.ears.get_mut(&key).filter(|ear| ear.state != EarState::Ending) else { return };
-        let cause = if ear.state.is_up() { 200 } else { 487 };
+        let was_up = ear.state.is_up();
         ear.state = EarState::Ending;
         let leg = ear.leg;
         let text =
             serde_json::to_value(reason).ok().and_then(|reason| reason.as_str().map(str::to_owned)).unwrap_or_default();
-        self.close_ear(key);
-        self.sip(Command::End { leg, reason: Reason { cause, text } });
+        self.close_ear(key, was_up);
+        self.sip(Command::End { leg, reason: Reason { cause: if was_up { 200 } else { 487 }, text } });
     }
 
-    fn close_ear(&mut self, key: EarKey) {
+    fn close_ear(&mut self, key: EarKey, was_up: bool) {
         self.timers.cancel(&Timer::Ring(key));
         self.out.media(media::Command::CloseListener { listener: ListenerId(key) });
         let Some(ear) = self.ears.get(&key) else { return };
         if let Some(desk) = self.desks.get_mut(&ear.agent) {
             desk.ears.retain(|other| *other != key);
         }
-        self.closed_ears.insert(key, ClosedEar { hears: ear.hears, heard_ms: ear.heard_ms, listenings: Vec::new() });
+        let hears = ear.hears.filter(|_| was_up);
+        self.closed_ears.insert(key, ClosedEar { hears, heard_ms: ear.heard_ms, listenings: Vec::new() });
         while self.closed_ears.len() > self.settings.max_ended_views {
-            self.closed_ears.pop_first();
+            let Some(oldest) = self.closed_ears.keys().next().copied() else { break };
             self.counters.count("listener_figures_lost");
+            self.ear_closed(oldest, 0);
         }
     }
 
-    /// The ear's last figures: what it heard since the last report stands in the records too.
+    /// The ear's last figures: what it heard since the last report stands in the records too, and counts.
     pub(crate) fn ear_closed(&mut self, key: EarKey, heard_ms: u64) {
         let Some(closed) = self.closed_ears.remove(&key) else { return };
         let more = heard_ms.saturating_sub(closed.heard_ms);
-        for mut view in closed.listenings.into_iter().filter(|_| more > 0) {
-            view.heard_ms = view.heard_ms.saturating_add(more);
-            self.keep_ended_listening(view);
+        for view in closed.listenings {
+            self.heard_last(view, more);
         }
     }
 
@@ -307,7 +308,7 @@ impl Core {
         self.dirty_desks.insert(ear.agent.clone());
         let was = ear.state;
         if was != EarState::Ending {
-            self.close_ear(key);
+            self.close_ear(key, was.is_up());
         }
         let Some(ear) = self.ears.remove(&key) else { return };
         let reason = ended_because(was, end);

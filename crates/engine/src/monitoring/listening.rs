@@ -215,13 +215,59 @@ impl Core {
         }
         listening.view.counted = true;
         let view = listening.view.clone();
+        self.count_heard(view, Vec::new());
+    }
+
+    /// One more of the request's N: stored together with the listening.
+    fn count_heard(&mut self, view: ListeningView, mut after: Vec<After>) {
         let Some(request) = self.requests.get_mut(&view.request) else { return };
         request.record.view.calls.used = request.record.view.calls.used.saturating_add(1);
         request.unstored += 1;
         let record = request.record.clone();
         self.counters.count("listenings_heard");
-        let request = view.request.clone();
-        self.persist(Change::Heard(view, record), vec![After::Counted(request)]);
+        after.push(After::Counted(view.request.clone()));
+        self.persist(Change::Heard(view, record), after);
+    }
+
+    /// An ended listening's ear heard so much more at last: it may count only now, and else its slot is free.
+    pub(crate) fn heard_last(&mut self, mut view: ListeningView, more_ms: u64) {
+        let request_id = view.request.clone();
+        let unsettled = !view.counted;
+        view.heard_ms = view.heard_ms.saturating_add(more_ms);
+        view.counted |= u128::from(view.heard_ms) >= self.settings.min_heard.as_millis();
+        if let Some(request) = self.requests.get_mut(&request_id).filter(|_| unsettled) {
+            request.unsettled = request.unsettled.saturating_sub(1);
+        }
+        if more_ms > 0 || (unsettled && view.counted) {
+            self.out.views.push(View::Listening(view.clone()));
+            self.supersede(&view.id);
+            let after = vec![After::Listened(view.id.clone())];
+            if unsettled && view.counted {
+                self.count_heard(view.clone(), after);
+            } else {
+                self.persist(Change::Listening(view.clone()), after);
+            }
+        }
+        if unsettled {
+            self.settled(&request_id, view.counted);
+        }
+    }
+
+    /// It is known whether one more ended listening counts.
+    fn settled(&mut self, request_id: &str, counted: bool) {
+        let Some(request) = self.requests.get_mut(request_id).filter(|request| request.unsettled == 0) else {
+            if !counted {
+                self.slot_returned(request_id);
+            }
+            return;
+        };
+        if let Some((state, actor, reply)) = request.finishing.take() {
+            return self.finish_request(request_id, state, &actor, reply);
+        }
+        if !counted {
+            self.slot_returned(request_id);
+        }
+        self.judge_request(request_id);
     }
 
     /// Ends a listening: one reason, one event, one record. Its ear goes with the last of its listenings.
@@ -246,11 +292,13 @@ impl Core {
         if let Some(interaction) = self.interactions.get_mut(&listening.interaction) {
             interaction.listenings.retain(|other| other != id);
         }
+        let mut unsettled = false;
         if let ListeningPhase::OnEar(ear) = listening.phase {
             self.leave_ear(id, ear, reason);
             let closed = self.closed_ears.get_mut(&ear).filter(|closed| closed.hears == Some(listening.interaction));
             if let Some(closed) = closed {
                 closed.listenings.push(listening.view.clone());
+                unsettled = !listening.view.counted;
             }
         }
         let request_id = listening.view.request.clone();
@@ -258,9 +306,10 @@ impl Core {
         self.show_ended_listening(listening.view, told, after);
         if let Some(request) = self.requests.get_mut(&request_id) {
             request.open.retain(|other| other != id);
+            request.unsettled += u32::from(unsettled);
         }
         self.count_failure(&request_id, reason);
-        if !counted {
+        if !counted && !unsettled {
             self.slot_returned(&request_id);
         }
         self.judge_request(&request_id);
@@ -287,13 +336,6 @@ impl Core {
         after.push(After::Listened(view.id.clone()));
         self.out.views.push(View::Listening(view));
         self.persist_all(changes, after);
-    }
-
-    /// Its last figures came.
-    pub(crate) fn keep_ended_listening(&mut self, view: ListeningView) {
-        self.out.views.push(View::Listening(view.clone()));
-        let id = view.id.clone();
-        self.persist(Change::Listening(view), vec![After::Listened(id)]);
     }
 
     /// Interactions in a row that failed to reach the listener suspend the request.

@@ -37,12 +37,9 @@ impl Core {
     /// N is never overrun: heard ones and those that may yet be heard take a slot each.
     pub(crate) fn has_slot(&self, id: &str) -> bool {
         let Some(request) = self.requests.get(id) else { return false };
-        let reserved = request
-            .open
-            .iter()
-            .filter_map(|open| self.listenings.get(open))
-            .filter(|open| !open.view.counted && open.phase.reserves())
-            .count();
+        let open = request.open.iter().filter_map(|open| self.listenings.get(open));
+        let reserved = open.filter(|open| !open.view.counted && open.phase.reserves()).count();
+        let reserved = reserved.saturating_add(request.unsettled as usize);
         request
             .record
             .view

@@ -15,7 +15,8 @@ use signalling::{LegId, Session};
 
 use crate::interaction::InteractionKey;
 use crate::persist::RequestRecord;
-use crate::view::{ListeningView, RequestView, Warning};
+use crate::store::After;
+use crate::view::{ListeningView, RequestState, RequestView, Warning};
 
 /// An ear while the process lives; also the media plane's listener id.
 pub(crate) type EarKey = u64;
@@ -34,6 +35,11 @@ pub(crate) struct Request {
     pub(crate) record: RequestRecord,
     /// Heard calls that the store has not confirmed yet; not shown as used.
     pub(crate) unstored: u32,
+    /// Ended listenings that may yet count: their ears' last figures are out. Each holds one of N, and the request ends
+    /// after them.
+    pub(crate) unsettled: u32,
+    /// How it ends when those are in: its state, who ended it, who waits for that.
+    pub(crate) finishing: Option<(RequestState, String, Option<After>)>,
     pub(crate) suspended: bool,
     /// Interactions that began before this number count whatever their direction.
     pub(crate) ordered: u64,

@@ -43,6 +43,8 @@ impl Core {
         let request = Request {
             record: record.clone(),
             unstored: 0,
+            unsettled: 0,
+            finishing: None,
             suspended: false,
             ordered: 0,
             stored: false,

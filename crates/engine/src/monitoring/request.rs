@@ -36,6 +36,8 @@ impl Core {
             let request = Request {
                 record,
                 unstored: 0,
+                unsettled: 0,
+                finishing: None,
                 suspended,
                 ordered: 0,
                 stored: true,
@@ -182,6 +184,8 @@ impl Core {
             RequestState::Listening
         } else if open().any(|open| open.phase.reserves()) {
             RequestState::Calling
+        } else if request.unsettled > 0 {
+            view.state // until it is known what counts
         } else if full {
             RequestState::Fulfilled
         } else if view.until <= self.now.wall {
@@ -208,8 +212,13 @@ impl Core {
         }
     }
 
-    fn finish_request(&mut self, id: &str, state: RequestState, actor: &str, reply: Option<After>) {
+    /// It is over, at once or when it is known what counts.
+    pub(crate) fn finish_request(&mut self, id: &str, state: RequestState, actor: &str, reply: Option<After>) {
         let Some(request) = self.requests.get_mut(id) else { return };
+        if request.unsettled > 0 {
+            request.finishing = Some((state, actor.to_owned(), reply));
+            return;
+        }
         request.record.view.state = state;
         request.record.view.ended_at = Some(self.now.wall);
         request.unstored = 0;

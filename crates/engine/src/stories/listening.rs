@@ -269,6 +269,89 @@ fn the_record_has_what_was_heard_since_the_last_report() {
     b.is_quiet();
 }
 
+/// The media plane's last figures of its newest listener.
+fn closed(b: &mut Bench, heard_ms: u64) {
+    let listener = b.media_listener();
+    b.drive(Input::Media(media::Event::ListenerClosed { listener, heard_ms, dropped: 0 }));
+}
+
+#[test]
+fn what_was_heard_after_the_last_report_counts() {
+    for (last, used) in [(2_980, 0), (3_000, 1)] {
+        let (mut b, call, id, _) = listened(2);
+        b.heard(2_000);
+        b.heard_last = last;
+        b.bye(call.caller);
+        assert_eq!(b.request(&id).calls.used, used);
+        assert_eq!(b.last_listening().counted, used == 1);
+        let both = b.writes.iter().flatten().filter(|c| matches!(c, Change::Heard(l, r) if l.heard_ms == last && l.state == ListeningState::Ended && r.view.calls.used == 1));
+        assert_eq!(both.count(), used as usize, "both in one write");
+        b.is_quiet();
+    }
+}
+
+#[test]
+fn the_last_of_n_fulfils_with_the_last_figures() {
+    for (last, state) in [(100, RequestState::Waiting), (3_000, RequestState::Fulfilled)] {
+        let (mut b, call, id, _) = listened(1);
+        b.media_listeners_closed = false;
+        b.heard(2_000);
+        b.bye(call.caller);
+        assert_eq!(b.reasons(), vec![EndReason::CallEnded], "told at once");
+        assert!(b.request(&id).state.is_active(), "not known yet");
+        let next = b.call("1001");
+        assert_eq!(b.listeners().len(), 1, "its slot is kept");
+        closed(&mut b, last);
+        b.media_listeners_closed = true;
+        assert_eq!(b.request(&id).calls.used, u32::from(state == RequestState::Fulfilled));
+        match state {
+            RequestState::Fulfilled => {
+                assert_eq!(b.request(&id).state, state);
+                assert_eq!(b.listeners().len(), 1, "N is not overrun");
+            }
+            _ => {
+                assert_eq!(b.listeners().len(), 2, "its slot is free");
+                b.bye(next.caller);
+                assert_eq!(b.request(&id).state, state);
+                continue;
+            }
+        }
+        b.bye(next.caller);
+        b.is_quiet();
+    }
+}
+
+#[test]
+fn a_deleted_request_ends_with_the_count_of_its_last_figures() {
+    let (mut b, call, id, _) = listened(2);
+    b.media_listeners_closed = false;
+    b.heard(2_000);
+    let reply = b.next_reply + 1;
+    let command = Command::DeleteRequest { id: id.clone() };
+    b.drive(Input::Command { reply: ReplyId(reply), actor: "admin".into(), command });
+    assert_eq!(b.reasons(), vec![EndReason::Deleted]);
+    assert!(!b.replies.contains_key(&reply), "answered when its record is whole");
+    closed(&mut b, 3_400);
+    assert_eq!((b.request(&id).state, b.request(&id).calls.used), (RequestState::Deleted, 1));
+    assert!(b.replies.contains_key(&reply));
+    b.bye(call.caller);
+    b.is_quiet();
+}
+
+#[test]
+fn figures_that_are_given_up_keep_no_slot() {
+    let mut b = Bench::with(Settings { max_ended_views: 1, ..settings() }, seed(), Restored::default());
+    let id = b.order("anna", user("sue"), 2);
+    b.media_listeners_closed = false;
+    for calls in 1..=3 {
+        let call = b.call("1001");
+        assert_eq!(b.listeners().len(), calls);
+        b.listens();
+        b.bye(call.caller);
+    }
+    assert!(b.request(&id).state.is_active());
+}
+
 #[test]
 fn a_consultation_with_the_do_not_monitor_header_is_silent() {
     let (mut b, call, _, _) = listened(9);

@@ -177,7 +177,7 @@ pub(super) struct Bench {
     pub(super) drained: bool,
     /// What media says at the end that a listener heard in all.
     pub(super) heard_last: u64,
-    next_reply: u64,
+    pub(super) next_reply: u64,
     next_leg: u64,
     start: Timestamp,
     /// Ids in the order in which they came up: ULIDs of one millisecond have none.
@@ -719,7 +719,7 @@ impl Bench {
         self.drive(Input::Timeout);
     }
 
-    fn media_listener(&self) -> ListenerId {
+    pub(super) fn media_listener(&self) -> ListenerId {
         self.media
             .iter()
             .rev()

@@ -121,8 +121,73 @@ fn a_count_that_the_store_refused_is_shown_when_it_is_kept() {
     b.store_up = true;
     b.seconds(5);
     assert_eq!(b.request(&id).calls.used, 1);
-    assert!(b.persisted.iter().any(|c| matches!(c, Change::Request(r) if r.view.calls.used == 1)));
+    assert!(b.persisted.iter().any(|c| matches!(c, Change::Heard(l, r) if l.counted && r.view.calls.used == 1)));
     assert!(b.persisted.iter().any(|c| matches!(c, Change::Agent(r) if r.name == "Anna Dahl")));
+}
+
+/// What a store has after these writes: every request that counts has as many counted listenings.
+fn counts_agree(b: &Bench) {
+    let (mut used, mut counted) = (BTreeMap::new(), BTreeMap::new());
+    for changes in &b.writes {
+        for change in changes {
+            if let Change::Request(r) | Change::Heard(_, r) = change {
+                used.insert(r.view.id.clone(), r.view.calls.used);
+            }
+            if let Change::Listening(l) | Change::Heard(l, _) = change {
+                counted.insert(l.id.clone(), (l.request.clone(), l.counted));
+            }
+        }
+        for (id, used) in &used {
+            let listenings = counted.values().filter(|(request, counted)| request == id && *counted).count();
+            assert_eq!(listenings, *used as usize, "of {id}, after {changes:?}");
+        }
+    }
+}
+
+#[test]
+fn a_heard_listening_that_the_store_refused_is_offered_with_its_request() {
+    let mut b = Bench::new();
+    b.order("anna", user("sue"), 3);
+    let call = b.call("1001");
+    b.listens();
+    b.store_up = false;
+    b.heard(3_000);
+    b.store_up = true;
+    b.seconds(6);
+    counts_agree(&b);
+    assert!(b.last_listening().counted);
+    b.bye(call.caller);
+    counts_agree(&b);
+    b.is_quiet();
+}
+
+#[test]
+fn nor_are_they_parted_when_it_ends_before_the_store_is_back() {
+    for counted_late in [false, true] {
+        let mut b = Bench::new();
+        let id = b.order("anna", user("sue"), 3);
+        let call = b.call("1001");
+        b.listens();
+        b.store_up = false;
+        b.heard(2_500);
+        b.heard_last = 3_000;
+        if !counted_late {
+            b.heard(3_000);
+        }
+        b.bye(call.caller);
+        assert_eq!(b.request(&id).calls.used, 0, "not before it is stored");
+        b.seconds(6);
+        b.store_up = true;
+        b.seconds(6);
+        counts_agree(&b);
+        assert_eq!(b.request(&id).calls.used, 1);
+        let last = b.persisted.iter().rev().find_map(|change| match change {
+            Change::Listening(l) | Change::Heard(l, _) => Some((l.counted, l.heard_ms, l.state)),
+            _ => None,
+        });
+        assert_eq!(last, Some((true, 3_000, ListeningState::Ended)));
+        b.is_quiet();
+    }
 }
 
 #[test]

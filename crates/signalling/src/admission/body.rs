@@ -45,12 +45,23 @@ pub(crate) fn session_body(message: &Message) -> Result<Option<Sdp>, Fault> {
     match Sdp::parse(&text) {
         Ok(sdp) => Ok(Some(sdp)),
         Err(SdpError::Malformed(what)) => Err(Fault { status: 400, phrase: Some(what), header: None }),
-        Err(SdpError::NotAcceptable(what)) => Err(Fault {
-            status: 488,
-            phrase: None,
-            header: Some((HeaderName::Warning, format!("304 medlytt \"{what}\""))),
-        }),
+        Err(SdpError::NotAcceptable(what)) => Err(not_acceptable(what)),
     }
+}
+
+/// A call's first offer has audio: a stream with port 0 is none (RFC 3264 §5.1).
+///
+/// # Errors
+/// 488 where it has not.
+pub(crate) fn with_audio(offer: Option<Sdp>) -> Result<Option<Sdp>, Fault> {
+    match offer {
+        Some(offer) if offer.rejected() => Err(not_acceptable("audio has port 0")),
+        offer => Ok(offer),
+    }
+}
+
+fn not_acceptable(what: &str) -> Fault {
+    Fault { status: 488, phrase: None, header: Some((HeaderName::Warning, format!("304 medlytt \"{what}\""))) }
 }
 
 /// The first part of type application/sdp of a multipart body (RFC 2046 §5.1).

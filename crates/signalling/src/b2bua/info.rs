@@ -2,10 +2,13 @@
 
 use super::{kept_headers, with_headers};
 use crate::interface::{Event, LegId};
-use crate::leg::{Kind, Purpose};
+use crate::leg::{Kind, Purpose, Timer};
 use crate::message::{HeaderName, Message, Method};
-use crate::transaction::ServerId;
+use crate::transaction::{ClientId, ServerId};
 use crate::ua::Ua;
+
+/// Times T1. Who sent it gives up after 64 (Timer F), as we do: an answer then would come too late.
+const INFO_WAITS: u32 = 58;
 
 impl Ua {
     /// An INFO came on a leg. A listener's is answered and goes nowhere.
@@ -21,11 +24,26 @@ impl Ua {
         let Some(peer) = peer else { return self.answer(server, 200, None, |response| response) };
         let package = info.header(&HeaderName::Other("info-package".into()));
         let content_type = info.header(&HeaderName::ContentType).unwrap_or("application/octet-stream");
-        self.request_in(peer, &Method::Info, Purpose::Info { leg: peer, server }, |request| {
+        let sent = self.request_in(peer, &Method::Info, Purpose::Info { leg: peer, server }, |request| {
             let request =
                 package.into_iter().fold(request, |request, package| request.raw_header("Info-Package", package));
             if body.is_empty() { request } else { request.body(content_type, body) }
         });
+        match sent {
+            Some(client) => {
+                let at = self.now() + self.settings.t1 * INFO_WAITS;
+                self.set_timer(at, Timer::Info(client));
+            }
+            None => self.info_answered(server, None),
+        }
+    }
+
+    /// The other party is silent: who asked is told while it still listens.
+    pub(crate) fn info_overdue(&mut self, client: ClientId) {
+        let Some(Purpose::Info { leg, server }) = self.clients.get(&client).cloned() else { return };
+        self.close_request(client);
+        self.info_answered(server, None);
+        self.settle(leg);
     }
 
     /// The other party's answer; `None`: none came.
@@ -35,7 +53,8 @@ impl Ua {
                 let kept = kept_headers(response);
                 self.answer(server, response.status(), None, |answer| with_headers(answer, kept));
             }
-            None => self.answer(server, 408, None, |response| response),
+            // RFC 4320 §4.2 forbids 408
+            None => self.answer(server, 504, None, |response| response),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Every request gets exactly one final answer (RFC 3261 §17.2): never two different ones, never none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,8 @@ type Key = (SocketAddr, String, String);
 #[derive(Debug, Default)]
 pub(super) struct Answers {
     asked: BTreeMap<Key, Asked>,
+    /// Whose INVITE was refused as a stranger's: no state is kept of that.
+    strangers: BTreeSet<SocketAddr>,
 }
 
 #[derive(Debug)]
@@ -51,6 +53,9 @@ impl Answers {
 
     /// A final answer leaves.
     pub(super) fn output(&mut self, world: &World, output: &Output, report: &mut Report<'_>) {
+        if let Output::Log { message, .. } = output {
+            self.strangers.extend(stranger(message));
+        }
         let Output::Transmit { flow, data } = output else { return };
         if !data.starts_with(b"SIP/2.0") {
             return;
@@ -80,6 +85,14 @@ impl Answers {
                 report.met("overload", "refused without state, taken when it came again");
                 asked.finals = Some(data.clone());
             }
+            // nor does the refusal of a stranger, nor the challenge to one, whose nonce is new each time
+            Some(first) if first.starts_with(b"SIP/2.0 403 ") && self.strangers.contains(&flow.remote) => {
+                report.met("stranger", "refused without state, known when its request came again");
+                asked.finals = Some(data.clone());
+            }
+            Some(first) if first.starts_with(b"SIP/2.0 401 ") && answer.status() == 401 => {
+                report.met("stranger", "challenged without state");
+            }
             Some(first) if since(world.now, asked.at) < FORGET_AFTER => report.broken(
                 "one final answer per request",
                 format!("{}: {} and then {}", asked.line, first_line(first), first_line(data)),
@@ -101,6 +114,11 @@ impl Answers {
                 && !(asked.finals.is_none() && since(world.now, asked.at) > INVITE_WITHIN)
         });
     }
+}
+
+/// Who is told of as a stranger that called.
+fn stranger(log: &str) -> Option<SocketAddr> {
+    log.strip_prefix("refused INVITE from ")?.strip_suffix(": unknown source")?.parse().ok()
 }
 
 fn first_line(data: &Bytes) -> String {
