@@ -347,10 +347,10 @@ impl Task {
         }
         if let Some(why) = &self.store_fault {
             status.not_ready.push(format!("the store cannot be written: {why}"));
-            if self.try_store_at <= now {
-                self.try_store_at = now + PUBLISH_EVERY;
-                self.try_store();
-            }
+        }
+        if self.try_store_at <= now {
+            self.try_store_at = now + PUBLISH_EVERY;
+            self.try_store();
         }
         if self.draining {
             status.not_ready.push("draining".to_owned());
@@ -375,10 +375,18 @@ impl Task {
 }
 
 impl Task {
-    /// While the store fails, nobody may be asking it to write: so this does, on a thread that may wait for the disk.
+    /// Finds out whether the store is still whole and, while it fails, whether it can be written again: nobody else may be
+    /// asking it to. On a thread that may wait for the disk.
     fn try_store(&self) {
         let (store, stored) = (Arc::clone(&self.outside.store), self.outside.stored.clone());
+        let fails = self.store_fault.is_some();
         tokio::task::spawn_blocking(move || {
+            if !fails {
+                if let Err(error) = store.look() {
+                    let _ = stored.try_send((Vec::new(), Err(error.reason())));
+                }
+                return;
+            }
             // No room in the channel: answers are on their way that say the same.
             let _ = stored.try_send((Vec::new(), store.apply(&[]).map_err(|error| error.reason())));
         });

@@ -137,6 +137,13 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// [`StoreError::Unavailable`] with the reason in a few words: nothing was written.
     fn apply(&self, changes: &[Change]) -> Result<(), StoreError>;
+    /// Looks whether what was written is still there, without writing; a bounded look, made once a second.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`]: somebody wrote over it.
+    fn look(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
     /// What an engine starts with. Claims that the process before left open are given back. Records that cannot be read
     /// are left out, logged, and counted in [`Store::unreadable`].
     ///

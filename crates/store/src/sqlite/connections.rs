@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::schema::{migrate, schema_version};
+use super::watch::{Watch, read_edges};
 use crate::StoreError;
 
 /// How long a commit waits for another process that holds the file.
@@ -41,6 +43,8 @@ impl Connections {
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
         let name = path.display().to_string();
         let connection = open_writer(path, &name, OpenFlags::SQLITE_OPEN_CREATE)?;
+        // From here on the main file says whose it is. Where there is no room for it, later.
+        drop(connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(0)));
         let connections = Self::new(connection, Some(path.to_owned()));
         *lock(&connections.open) = Files::at(path);
         Ok(connections)
@@ -70,12 +74,53 @@ impl Connections {
     ) -> Result<T, StoreError> {
         // A panic inside a transaction rolls it back as it unwinds, so the connection is sound.
         let mut writer = lock(&self.writer);
-        let result = work(self.attend(&mut writer)?);
-        if self.path.is_some() && result.as_ref().is_err_and(is_fault) {
-            *writer = None;
-            lock(&self.readers).clear();
+        let result = self.attend(&mut writer).and_then(|connection| {
+            self.watched(Watch::check)?;
+            work(connection)
+        });
+        match &result {
+            Ok(_) => self.watched(Watch::written)?,
+            Err(error) if self.path.is_some() && is_fault(error) => self.close(&mut writer, error),
+            Err(_) => {}
         }
         result
+    }
+
+    /// Looks closer than each transaction does: all of the log, and what is in the main file.
+    pub(super) fn look(&self) -> Result<(), StoreError> {
+        let Some(path) = &self.path else { return Ok(()) };
+        let mut writer = lock(&self.writer);
+        let result = self.attend(&mut writer).and_then(|_| {
+            self.watched(Watch::look)?;
+            read_edges(&open_reader(path)?)
+        });
+        if let Err(error) = &result
+            && is_fault(error)
+        {
+            self.close(&mut writer, error);
+        }
+        result
+    }
+
+    fn watched(&self, look: impl FnOnce(&mut Watch, &Path) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        match &mut *lock(&self.open) {
+            Some(files) => look(&mut files.watch, &log_of(&files.place, "-wal")),
+            None => Ok(()),
+        }
+    }
+
+    /// Closing writes the log into the main file, which does no good where either is damaged.
+    fn close(&self, writer: &mut Option<Connection>, error: &StoreError) {
+        let damaged = matches!(error, StoreError::Corrupt(_));
+        if let (Some(connection), Some(files)) = (&writer, &mut *lock(&self.open)) {
+            files.damaged |= damaged;
+            match damaged {
+                true => keep_log(connection, true),
+                false => files.watch.closed(),
+            }
+        }
+        *writer = None;
+        lock(&self.readers).clear();
     }
 
     /// Lets one of the readers work.
@@ -101,21 +146,40 @@ impl Connections {
     /// The writing connection, open on the file that is there now.
     fn attend<'a>(&self, writer: &'a mut Option<Connection>) -> Result<&'a mut Connection, StoreError> {
         if let Some(path) = &self.path {
-            if self.moved(path) {
+            let moved = self.moved(path);
+            if moved {
                 let _alone = self.reading.write().unwrap_or_else(PoisonError::into_inner);
                 lock(&self.readers).clear();
                 *writer = None;
-                if let Some(files) = &*lock(&self.open) {
+                if let Some(files) = &mut *lock(&self.open) {
+                    files.watch.closed();
                     files.set_aside(path)?;
                 }
             }
             if writer.is_none() {
-                // A file that is gone does not come back empty under a running engine.
-                *writer = Some(open_writer(path, "the file", OpenFlags::empty())?);
-                *lock(&self.open) = Files::at(path);
+                *writer = Some(self.open_again(path, moved)?);
             }
         }
         writer.as_mut().ok_or_else(|| StoreError::Unavailable("closed".to_owned()))
+    }
+
+    fn open_again(&self, path: &Path, moved: bool) -> Result<Connection, StoreError> {
+        let _alone = self.reading.write().unwrap_or_else(PoisonError::into_inner);
+        lock(&self.readers).clear();
+        let mut open = lock(&self.open);
+        let damaged = match &mut *open {
+            Some(files) if !moved => files.look_again(path)?,
+            _ => false,
+        };
+        // A file that is gone does not come back empty under a running engine.
+        let connection = open_writer(path, "the file", OpenFlags::empty())?;
+        if damaged {
+            keep_log(&connection, true);
+            read_edges(&open_reader(path)?)?;
+            keep_log(&connection, false);
+        }
+        *open = Files::at(path);
+        Ok(connection)
     }
 
     fn moved(&self, path: &Path) -> bool {
@@ -176,12 +240,29 @@ struct Files {
     log: Option<FileId>,
     /// Of the database, links followed.
     place: PathBuf,
+    watch: Watch,
+    /// Found so, and not found whole since.
+    damaged: bool,
 }
 
 impl Files {
     fn at(path: &Path) -> Option<Self> {
         let place = path.canonicalize().ok()?;
-        Some(Self { main: FileId::of(&place)?, log: FileId::of(&log_of(&place, "-wal")), place })
+        let log = log_of(&place, "-wal");
+        let watch = Watch::begin(&place, &log)?;
+        Some(Self { main: FileId::of(&place)?, log: FileId::of(&log), place, watch, damaged: false })
+    }
+
+    /// After a fault, before the same files are opened again. Whether they were damaged.
+    fn look_again(&mut self, path: &Path) -> Result<bool, StoreError> {
+        if self.damaged && self.watch.is_another() {
+            self.watch.closed();
+            self.watch.look(&log_of(&self.place, "-wal"))?;
+            self.set_aside(path)?;
+        } else {
+            self.watch.look(&log_of(&self.place, "-wal"))?;
+        }
+        Ok(self.damaged)
     }
 
     /// Another file has taken the place of this one. The log beside it is still this one's: SQLite would write it into the
@@ -214,8 +295,16 @@ fn open_writer(path: &Path, name: &str, more: OpenFlags) -> Result<Connection, S
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
     let refused = |error| if more.is_empty() { StoreError::from(error) } else { unavailable_at(name, &error) };
     let mut connection = Connection::open_with_flags(path, flags).map_err(refused)?;
+    // Where it fails the files stay as they are.
+    keep_log(&connection, true);
     prepare(&mut connection, name)?;
+    keep_log(&connection, false);
     Ok(connection)
+}
+
+/// Whether closing leaves the log where it is.
+fn keep_log(connection: &Connection, keep: bool) {
+    drop(connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep));
 }
 
 fn prepare(connection: &mut Connection, name: &str) -> Result<(), StoreError> {
@@ -239,6 +328,7 @@ fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     connection.pragma_update(None, "cell_size_check", true)?;
+    keep_log(&connection, true);
     Ok(connection)
 }
 

@@ -6,9 +6,11 @@ mod audit;
 mod claims;
 mod connections;
 mod forget;
+mod log;
 mod records;
 mod schema;
 mod search;
+mod watch;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -77,17 +79,24 @@ impl SqliteStore {
 
 impl Store for SqliteStore {
     fn apply(&self, changes: &[Change]) -> Result<(), StoreError> {
-        let written = self.change(|connection| {
-            if changes.is_empty() {
-                return probe(connection);
-            }
-            let mut trail = Trail::default();
-            for change in changes {
-                write(connection, &mut trail, change)?;
-            }
-            trail.close(connection)
+        let looked = if changes.is_empty() { self.connections.look() } else { Ok(()) };
+        let written = looked.and_then(|()| {
+            self.change(|connection| {
+                if changes.is_empty() {
+                    return probe(connection);
+                }
+                let mut trail = Trail::default();
+                for change in changes {
+                    write(connection, &mut trail, change)?;
+                }
+                trail.close(connection)
+            })
         });
         written.map_err(|error| StoreError::Unavailable(error.reason()))
+    }
+
+    fn look(&self) -> Result<(), StoreError> {
+        self.connections.look()
     }
 
     fn restore(&self) -> Result<Restored, StoreError> {

@@ -95,6 +95,9 @@ pub(super) fn schema_version(connection: &Connection, name: &str) -> Result<i64,
         Ok(_) => Err(StoreError::Foreign(name.to_owned())),
         Err(error) => match rusqlite::Error::sqlite_error_code(&error) {
             Some(rusqlite::ErrorCode::NotADatabase) => Err(StoreError::Foreign(name.to_owned())),
+            Some(rusqlite::ErrorCode::DatabaseCorrupt) => {
+                Err(StoreError::Unavailable(format!("{name} is damaged: {error}")))
+            }
             _ => Err(unavailable_at(name, &error)),
         },
     }

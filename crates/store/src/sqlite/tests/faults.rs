@@ -151,3 +151,123 @@ fn readers_come_back_too() {
     std::fs::write(directory.file(), good).unwrap();
     assert!(store.request("req_1").unwrap().is_some());
 }
+
+/// Writes over a part of a file, in place.
+fn spoil(path: &std::path::Path, part: std::ops::Range<u64>) {
+    use std::os::unix::fs::FileExt as _;
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    let end = part.end.min(file.metadata().unwrap().len());
+    file.write_all_at(&vec![0xA5; (end - part.start) as usize], part.start).unwrap();
+}
+
+#[test]
+fn damage_is_seen_before_anything_is_acknowledged_into_it() {
+    for (file, part, says) in [
+        ("medlytt.db", 100..u64::MAX, "first page"),
+        ("medlytt.db", 100..120, "first page"),
+        ("medlytt.db-wal", 0..u64::MAX, "header of the log"),
+        ("medlytt.db-wal", 100..u64::MAX, "page in the log"),
+    ] {
+        let directory = Directory::new();
+        let store = SqliteStore::open(&directory.file()).unwrap();
+        store.apply(&put("call_1")).unwrap();
+        spoil(&directory.0.join(file), part.clone());
+        for _ in 0..3 {
+            let why = refusal(store.apply(&put("call_2")));
+            assert!(why.starts_with("the file is damaged") && why.contains(says), "{file} {part:?}: {why}");
+        }
+        let why = refusal(store.apply(&[]));
+        assert!(why.contains(says), "{why}");
+    }
+}
+
+#[test]
+fn damage_further_in_is_seen_at_the_next_look() {
+    let directory = Directory::new();
+    let store = SqliteStore::open(&directory.file()).unwrap();
+    for n in 1..=50 {
+        store.apply(&put(&format!("call_{n}"))).unwrap();
+    }
+    store.look().unwrap();
+    let log = directory.0.join("medlytt.db-wal");
+    let length = std::fs::metadata(&log).unwrap().len();
+    spoil(&log, length / 2..length / 2 + 10);
+    let looked = store.look();
+    assert!(matches!(&looked, Err(StoreError::Corrupt(why)) if why.contains("a page in the log")), "{looked:?}");
+    assert!(refusal(store.apply(&put("call_99"))).contains("a page in the log"), "and it stays so");
+
+    let directory = Directory::new();
+    let store = SqliteStore::open(&directory.file()).unwrap();
+    store.apply(&put("call_1")).unwrap();
+    let good = whole(&directory);
+    spoil(&directory.file(), 4096..u64::MAX);
+    assert!(matches!(store.look(), Err(StoreError::Corrupt(_))), "pages of the main file");
+    for _ in 0..3 {
+        assert!(refusal(store.apply(&put("call_2"))).contains("damaged"), "not before it is whole");
+    }
+    std::fs::write(directory.file(), good).unwrap();
+    store.apply(&put("call_3")).unwrap();
+    assert_eq!(count(&store), 2);
+}
+
+#[test]
+fn what_was_spoilt_and_put_right_again_has_all_that_was_acknowledged() {
+    let directory = Directory::new();
+    let store = SqliteStore::open(&directory.file()).unwrap();
+    store.apply(&put("call_1")).unwrap();
+    let files = ["medlytt.db", "medlytt.db-wal"].map(|name| directory.0.join(name));
+    let good = files.clone().map(|file| std::fs::read(file).unwrap());
+    for file in &files {
+        spoil(file, 100..u64::MAX);
+    }
+    refusal(store.apply(&put("call_2")));
+    for (file, good) in files.iter().zip(&good) {
+        std::fs::write(file, good).unwrap();
+    }
+    store.apply(&put("call_3")).unwrap();
+    assert_eq!(count(&store), 2);
+    drop(store);
+    assert_eq!(count(&SqliteStore::open(&directory.file()).unwrap()), 2);
+}
+
+/// A copy is made over the damaged file: the log beside it is not the copy's.
+#[test]
+fn an_older_copy_is_not_mixed_with_the_log_of_what_was_damaged() {
+    let directory = Directory::new();
+    let store = SqliteStore::open(&directory.file()).unwrap();
+    store.apply(&put("call_1")).unwrap();
+    let old = whole(&directory);
+    for n in 2..=40 {
+        store.apply(&put(&format!("call_{n}"))).unwrap();
+    }
+    whole(&directory);
+    store.apply(&put("call_41")).unwrap();
+    spoil(&directory.file(), 100..u64::MAX);
+    refusal(store.apply(&put("call_42")));
+    std::fs::write(directory.file(), old).unwrap();
+    store.apply(&put("call_43")).unwrap();
+    assert_eq!((count(&store), store.verify_audit().unwrap().broken), (2, None));
+    assert!(directory.0.join("medlytt.db.replaced-wal").exists(), "kept for whoever wants to look");
+}
+
+#[test]
+fn nothing_is_taken_for_damage_that_is_none() {
+    let directory = Directory::new();
+    let store = SqliteStore::open(&directory.file()).unwrap();
+    // Through many rounds of the log, with another process that empties it now and then.
+    for n in 0..1500 {
+        store.apply(&put(&format!("call_{n}"))).unwrap();
+        if n % 200 == 0 {
+            store.look().unwrap();
+            store.apply(&[]).unwrap();
+        }
+        if n % 450 == 449 {
+            whole(&directory);
+            store.look().unwrap();
+        }
+    }
+    store.look().unwrap();
+    drop(store.connections.write::<()>(|_| Err(StoreError::Unavailable("the disk does not read".to_owned()))));
+    store.look().unwrap();
+    store.apply(&put("call_last")).unwrap();
+}
