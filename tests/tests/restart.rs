@@ -341,7 +341,11 @@ enum Fate {
 /// False: it never had so many.
 fn killed_at(n: u64, fate: Fate, change: impl FnOnce(&mut sim::Setup)) -> bool {
     let mut w = World::with(change);
-    let (out, _inn) = w.call_agent();
+    // on a bad network an ACK may be lost more than once
+    let out = w.dial("trunk", World::inbound("1001"));
+    let inn = w.next_call_within("anna", 20 * SECOND);
+    w.until_state(out, State::Up, 20 * SECOND);
+    w.until_state(inn, State::Up, 20 * SECOND);
     w.until("the call is kept", 20 * SECOND, |w| {
         w.disk.dialogs.values().filter(|d| !d.remote_tag.is_empty()).count() == 2
     });
