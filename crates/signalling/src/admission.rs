@@ -198,7 +198,7 @@ impl Ua {
 
     fn refuse_extension(&mut self, server: ServerId, unknown: &str) {
         self.count("refused_420_bad_extension");
-        let tag = self.token();
+        let tag = self.refusal_tag(server);
         self.answer(server, 420, Some(&tag), |response| response.header(HeaderName::Unsupported, unknown));
     }
 
@@ -214,7 +214,7 @@ impl Ua {
         }
         if self.legs.len() >= self.settings.max_legs {
             self.count("legs_refused");
-            let tag = self.token();
+            let tag = self.refusal_tag(server);
             return self
                 .answer(server, 503, Some(&tag), |response| response.header(HeaderName::RetryAfter, RETRY_AFTER));
         }
@@ -271,13 +271,13 @@ impl Ua {
     /// 405 for a method that we know and 501 for one that we do not, each with Allow.
     fn refuse_method(&mut self, server: ServerId, status: u16) {
         self.count("methods_refused");
-        let tag = self.token();
+        let tag = self.refusal_tag(server);
         self.answer(server, status, Some(&tag), |response| response.header(HeaderName::Allow, ALLOW));
     }
 
     /// What we can do (RFC 3261 §11.2), told to anybody who asks.
     pub(crate) fn answer_options(&mut self, server: ServerId) {
-        let tag = self.token();
+        let tag = self.refusal_tag(server);
         self.answer(server, 200, Some(&tag), |response| {
             let response = response.header(HeaderName::Allow, ALLOW).header(HeaderName::Accept, SDP);
             response.header(HeaderName::Supported, SUPPORTED)
@@ -287,7 +287,7 @@ impl Ua {
     /// A body that cannot be served.
     pub(crate) fn refuse_fault(&mut self, server: ServerId, fault: &Fault) {
         self.count("bodies_refused");
-        let tag = self.token();
+        let tag = self.refusal_tag(server);
         let Some(request) = self.transactions.server_request(server) else { return };
         let mut response = ResponseBuilder::new(request, fault.status, fault.phrase, Some(&tag));
         if let Some((name, value)) = &fault.header {

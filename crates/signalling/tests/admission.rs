@@ -352,6 +352,20 @@ fn parse_limits_answer_513() {
 }
 
 #[test]
+fn a_stranger_that_asks_again_gets_the_same_answer() {
+    let mut net = Net::new();
+    for method in ["INVITE", "OPTIONS", "BYE", "MESSAGE", "SUBSCRIBE", "NEW"] {
+        let (uri, from, to) = ("sip:anna@192.0.2.1", "<sip:m@x>;tag=1", "<sip:anna@192.0.2.1>");
+        let text = request_text(&mut net, STRANGER, method, uri, from, to, &format!("again-{method}"), 1, "", None);
+        net.send(STRANGER, text.clone());
+        let first = net.next(STRANGER).unwrap();
+        net.send(STRANGER, text);
+        // RFC 3261 §8.2.7: the To tag too
+        assert_eq!(net.next(STRANGER).unwrap().bytes(), first.bytes(), "{method}");
+    }
+}
+
+#[test]
 fn a_flood_of_strangers_leaves_nothing_behind() {
     let mut net = Net::new();
     for n in 0..2000 {

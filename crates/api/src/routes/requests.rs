@@ -167,7 +167,7 @@ pub(crate) async fn one(
 /// Change N or `until`.
 #[utoipa::path(patch, path = "/v1/requests/{id}", tag = "requests", request_body = RequestChange,
     params(("id" = String, Path), ("If-Match" = Option<String>, Header)),
-    responses((status = 200, body = RequestView, headers(("ETag" = String)))))]
+    responses((status = 200, body = RequestView, headers(("ETag" = String))), (status = 409, description = "`request-ended`")))]
 pub(crate) async fn change(
     State(api): State<Api>,
     caller: Caller,
@@ -182,14 +182,18 @@ pub(crate) async fn change(
     if calls.is_none() && until.is_none() {
         return Err(Refusal::invalid("calls", "Give `calls` or `until` or both."));
     }
-    let command = Command::ChangeRequest { id, calls, until };
-    Ok(api.order(&caller, under(precondition(&headers), None, command)).await)
+    let command = Command::ChangeRequest { id: id.clone(), calls, until };
+    let answer = api.order(&caller, under(precondition(&headers), None, command)).await;
+    Ok(match answer {
+        Answer::Refused(refusal) => Answer::Refused(ended(&api, &caller, id, refusal).await),
+        answer => answer,
+    })
 }
 
 /// Arm a suspended request again.
 #[utoipa::path(post, path = "/v1/requests/{id}/resume", tag = "requests",
     params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header), ("If-Match" = Option<String>, Header)),
-    responses((status = 200, body = RequestView, headers(("ETag" = String)))))]
+    responses((status = 200, body = RequestView, headers(("ETag" = String))), (status = 409, description = "`request-ended`")))]
 pub(crate) async fn resume(
     State(api): State<Api>,
     caller: Caller,
@@ -205,15 +209,18 @@ pub(crate) async fn resume(
     let what: [&[u8]; 2] = [uri.path().as_bytes(), &body.bytes];
     let (user, there, expect) = (caller.user.id.clone(), api.clone(), precondition(&headers));
     let work = async move |key| {
-        let reply = api.command(&caller, under(expect, key, Command::ResumeRequest { id }), patience).await;
-        reply.map_or_else(Answer::Refused, |reply| api.answer(&caller, reply))
+        let command = Command::ResumeRequest { id: id.clone() };
+        match api.command(&caller, under(expect, key, command), patience).await {
+            Ok(reply) => api.answer(&caller, reply),
+            Err(refusal) => Answer::Refused(ended(&api, &caller, id, refusal).await),
+        }
     };
     there.once(&user, &headers, &what, work).await
 }
 
-/// Delete a request; its listeners are hung up at once.
+/// Delete a request; its listeners are hung up at once. One that has ended stays as it is.
 #[utoipa::path(delete, path = "/v1/requests/{id}", tag = "requests", params(("id" = String, Path), ("If-Match" = Option<String>, Header)),
-    responses((status = 204, description = "Deleted")))]
+    responses((status = 204, description = "Deleted, or ended before")))]
 pub(crate) async fn delete(
     State(api): State<Api>,
     caller: Caller,
@@ -222,9 +229,35 @@ pub(crate) async fn delete(
     headers: HeaderMap,
 ) -> Result<StatusCode, Refusal> {
     params.finish()?;
-    let command = under(precondition(&headers), None, Command::DeleteRequest { id });
-    api.command(&caller, command, Patience::Client).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let command = under(precondition(&headers), None, Command::DeleteRequest { id: id.clone() });
+    let Err(refusal) = api.command(&caller, command, Patience::Client).await else {
+        return Ok(StatusCode::NO_CONTENT);
+    };
+    let refusal = ended(&api, &caller, id.clone(), refusal).await;
+    // nothing is acknowledged that the store does not have
+    if refusal.code == ENDED && api.stored(move |store| store.request(&id)).await?.is_some_and(|r| !r.state.is_active())
+    {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    Err(refusal)
+}
+
+const ENDED: &str = "request-ended";
+
+/// The engine knows of no such request: it may have ended, and then whoever may see it is told so.
+async fn ended(api: &Api, caller: &Caller, id: String, refusal: Refusal) -> Refusal {
+    if refusal.code != "request-not-found" {
+        return refusal;
+    }
+    match find(api, caller, id).await {
+        Ok(Some(_)) => Refusal {
+            status: StatusCode::CONFLICT,
+            code: ENDED,
+            detail: "This request has ended; order a new one.".to_owned(),
+            ..refusal
+        },
+        Ok(None) | Err(_) => refusal,
+    }
 }
 
 /// Somebody else's request is not there.

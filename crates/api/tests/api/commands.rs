@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use engine::persist::{Change, RequestRecord};
 use engine::view::{AgentStatus, CallDirection, CallState, RequestState, RequestView, Warning};
-use engine::{Command, ListenerOrder, Precondition, Problem, Reply};
+use engine::{Command, ListenerOrder, Precondition, Problem, Reply, View};
 use serde_json::json;
+use store::Store as _;
 
 use crate::stage::{Stage, agent, call, monitoring, order, raw, refused, request};
 
@@ -95,6 +97,34 @@ async fn requests_are_changed_resumed_and_deleted() {
     assert!(matches!(command, Command::DeleteRequest { id } if id == "req_1"));
     let (got, ..) = stage.ask(request("sue", "DELETE", "/v1/requests/req_1", None), now()).await;
     assert_eq!((got.status.as_u16(), got.body.len()), (204, 0), "204 whatever the engine shows");
+}
+
+#[tokio::test]
+async fn ended_requests_are_told_from_those_that_are_not_there() {
+    let mut stage = Stage::new();
+    let view = |id, state| monitoring(id, "sue", state);
+    let record = |view| Change::Request(RequestRecord { view, failures_in_a_row: 0 });
+    stage.store.apply(&[record(view("req_1", RequestState::Fulfilled))]).unwrap();
+    stage.api.view(View::Request(view("req_2", RequestState::Deleted))); // the store does not have it yet
+    for (who, id, status, code, deleted) in [
+        ("sue", "req_1", 409, "request-ended", 204),
+        ("ada", "req_1", 409, "request-ended", 204),
+        ("sam", "req_1", 404, "request-not-found", 404),
+        ("sue", "req_2", 409, "request-ended", 409),
+        ("sue", "req_9", 404, "request-not-found", 404),
+    ] {
+        let path = format!("/v1/requests/{id}");
+        let gone = || Err(refused(404, "request-not-found"));
+        let (got, ..) = stage.ask(request(who, "PATCH", &path, Some(json!({"calls": 5}))), gone()).await;
+        got.problem(status, code);
+        let (got, ..) = stage.ask(request(who, "POST", &format!("{path}/resume"), None), gone()).await;
+        got.problem(status, code);
+        let (got, ..) = stage.ask(request(who, "DELETE", &path, None), gone()).await;
+        assert_eq!(got.status.as_u16(), deleted, "{who} {id}");
+    }
+    let unwritten = Err(refused(503, "store-unavailable"));
+    let (got, ..) = stage.ask(request("sue", "DELETE", "/v1/requests/req_1", None), unwritten).await;
+    got.problem(503, "store-unavailable");
 }
 
 #[tokio::test]

@@ -87,7 +87,7 @@ impl Ua {
                 }
             }
             Registered::TooBrief(seconds) => {
-                let tag = self.token();
+                let tag = self.refusal_tag(server);
                 self.answer(server, 423, Some(&tag), |response| {
                     response.header(HeaderName::MinExpires, &seconds.to_string())
                 });
@@ -144,7 +144,7 @@ impl Ua {
     }
 
     fn answer_registered(&mut self, server: ServerId, contacts: &[String]) {
-        let tag = self.token();
+        let tag = self.refusal_tag(server);
         self.answer(server, 200, Some(&tag), |response| {
             contacts.iter().fold(response, |response, contact| response.header(HeaderName::Contact, contact))
         });

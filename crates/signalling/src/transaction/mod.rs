@@ -577,6 +577,12 @@ impl Transactions {
     }
 
     /// To tag of answers without a transaction, the same for the ACK.
+    /// A To tag for a refusal: the same each time that the request comes, as it may be forgotten in between
+    /// (RFC 3261 §8.2.7).
+    pub fn refusal_tag(&self, id: ServerId) -> Option<String> {
+        self.server_request(id).map(|request| self.tag(request))
+    }
+
     fn tag(&self, request: &Message) -> String {
         let mut hasher = DefaultHasher::new();
         self.salt.hash(&mut hasher);

@@ -144,10 +144,15 @@ impl Ua {
         self.transactions.respond(now, server, message, &mut self.steps);
     }
 
+    /// For an answer that makes no dialog.
+    pub(crate) fn refusal_tag(&mut self, server: ServerId) -> String {
+        self.transactions.refusal_tag(server).unwrap_or_else(|| self.token())
+    }
+
     /// Refuses without anything to add, and counts it.
     pub(crate) fn refuse(&mut self, server: ServerId, status: u16) {
         self.count_refusal(status);
-        let tag = self.token();
+        let tag = self.refusal_tag(server);
         self.answer(server, status, Some(&tag), |response| response);
     }
 

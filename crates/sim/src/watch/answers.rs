@@ -90,7 +90,7 @@ impl Answers {
                 report.met("stranger", "refused without state, known when its request came again");
                 asked.finals = Some(data.clone());
             }
-            Some(first) if first.starts_with(b"SIP/2.0 401 ") && answer.status() == 401 => {
+            Some(first) if first.starts_with(b"SIP/2.0 401 ") && answer.status() >= 300 => {
                 report.met("stranger", "challenged without state");
             }
             Some(first) if since(world.now, asked.at) < FORGET_AFTER => report.broken(
