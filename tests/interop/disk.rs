@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use medlytt_stories::rig::disk::{Disk, Kind};
 use medlytt_stories::rig::engine::{Setup, folder, until};
-use medlytt_stories::rig::scene::Scene;
+use medlytt_stories::rig::scene::{Monitored, Scene};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Orders that a full disk may still take: they fit into what the store's files have already.
@@ -26,7 +26,7 @@ fn scene(name: &str, store: &std::path::Path) -> Scene {
 }
 
 /// Nobody in the call notices anything, for so long.
-fn assert_call_goes_on(scene: &Scene, call: &medlytt_stories::rig::scene::Monitored, length: Duration) {
+fn assert_call_goes_on(scene: &Scene, call: &Monitored, length: Duration) {
     let from = Instant::now();
     std::thread::sleep(length);
     for quality in scene.assert_heard(call, from, Instant::now()) {
@@ -107,8 +107,7 @@ fn a_disk_that_refuses_every_write_costs_orders_and_no_call() {
 }
 
 /// Orders are answered or refused, and calls go on, whatever became of the file.
-fn after(scene: &mut Scene, what: &str) -> Vec<Value> {
-    let call = scene.monitored_call();
+fn after(scene: &mut Scene, what: &str, call: &Monitored) -> Vec<Value> {
     let mut taken = Vec::new();
     for _ in 0..20 {
         match order(scene) {
@@ -122,8 +121,8 @@ fn after(scene: &mut Scene, what: &str) -> Vec<Value> {
     }
     let list = scene.engine.client().get("/v1/requests");
     assert!(matches!(list.status, 200 | 503), "{list:?}");
-    assert_call_goes_on(scene, &call, Duration::from_millis(400));
-    scene.hang_up(&call);
+    assert_call_goes_on(scene, call, Duration::from_millis(400));
+    scene.hang_up(call);
     assert!(scene.engine.is_alive());
     let (status, ready) = scene.readiness();
     println!("{what}: {} of 20 orders were taken, list {}, readyz {status} {ready}", taken.len(), list.status);
@@ -142,23 +141,63 @@ fn spoil(path: &std::path::Path) {
 fn a_store_that_is_spoilt_while_it_runs_costs_no_call() {
     let folder = folder("disk-spoilt");
     let mut scene = scene("disk-spoilt", &folder);
+    let (status, first) = order(&scene);
+    assert_eq!(status, 201, "{first}");
+    let files = ["medlytt.db", "medlytt.db-wal"].map(|name| folder.join(name));
+    let call = scene.monitored_call();
+    let good = files.clone().map(|file| std::fs::read(file).expect("it can be read"));
+    files.iter().for_each(|file| spoil(file));
+    let taken = after(&mut scene, "the file was overwritten", &call);
+    assert_eq!(taken, [] as [Value; 0], "nothing is acknowledged into a damaged file");
+    let (_, problem) = order(&scene);
+    assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("the file is damaged")), "{problem}");
+    until("readyz says so", PATIENCE, || {
+        let (status, body) = scene.readiness();
+        status == 503 && body.to_string().contains("the file is damaged")
+    });
+
+    for (file, good) in files.iter().zip(good) {
+        std::fs::write(file, good).expect("it can be written");
+    }
+    until("it is ready again, without a restart", PATIENCE, || scene.readiness().0 == 200);
+    let (status, last) = order(&scene);
+    assert_eq!(status, 201, "{last}");
+    scene.engine.kill();
+    scene.engine.start_again();
+    assert_there(&scene, &[first, last]);
+}
+
+#[test]
+fn a_store_that_was_spoilt_does_not_start_empty() {
+    let folder = folder("disk-spoilt-start");
+    let mut scene = scene("disk-spoilt-start", &folder);
     order(&scene);
+    scene.engine.kill();
     for name in ["medlytt.db", "medlytt.db-wal"] {
         spoil(&folder.join(name));
     }
-    let taken = after(&mut scene, "the file was overwritten");
-    scene.engine.kill();
-    let output = scene.engine.try_to_start();
-    // It does not begin with nothing where there was something: it says which file is broken, or has all that it acknowledged.
-    println!("the next start: {output:?}");
-    match output {
-        Err(words) => assert!(words.contains("medlytt.db"), "it names the file: {words}"),
-        Ok(()) => {
-            for request in taken {
-                let path = format!("/v1/requests/{}", request["id"].as_str().expect("an id"));
-                assert_eq!(scene.engine.client().get(&path).status, 200, "acknowledged and lost: {request}");
-            }
-        }
+    let words = scene.engine.try_to_start().expect_err("it begins with nothing where there was something");
+    assert!(words.contains("medlytt.db"), "it names the file: {words}");
+}
+
+/// A damaged page of the log is nothing that an order would come upon.
+#[test]
+fn damage_in_the_middle_of_the_log_is_found_by_looking() {
+    let folder = folder("disk-log");
+    let scene = scene("disk-log", &folder);
+    order(&scene);
+    let log = std::fs::File::options().write(true).open(folder.join("medlytt.db-wal")).expect("it is there");
+    let middle = log.metadata().expect("it has a length").len() / 2;
+    log.write_all_at(&[0xA5; 16], middle).expect("it can be written");
+    until("readyz says so", PATIENCE, || scene.readiness().1.to_string().contains("the file is damaged"));
+    let (status, problem) = order(&scene);
+    assert_eq!((status, problem["code"].as_str()), (503, Some("audit-unavailable")), "{problem}");
+}
+
+fn assert_there(scene: &Scene, requests: &[Value]) {
+    for request in requests {
+        let path = format!("/v1/requests/{}", request["id"].as_str().expect("an id"));
+        assert_eq!(scene.engine.client().get(&path).status, 200, "acknowledged and lost: {request}");
     }
 }
 
@@ -166,15 +205,11 @@ fn a_store_that_is_spoilt_while_it_runs_costs_no_call() {
 fn a_store_that_is_deleted_while_it_runs_costs_no_call() {
     let folder = folder("disk-deleted");
     let mut scene = scene("disk-deleted", &folder);
-    order(&scene);
+    let call = scene.monitored_call();
     for name in ["medlytt.db", "medlytt.db-wal", "medlytt.db-shm"] {
         std::fs::remove_file(folder.join(name)).expect("it was there");
     }
-    let taken = after(&mut scene, "the file was deleted");
-    scene.engine.kill();
-    scene.engine.start_again();
-    for request in taken {
-        let path = format!("/v1/requests/{}", request["id"].as_str().expect("an id"));
-        assert_eq!(scene.engine.client().get(&path).status, 200, "acknowledged and lost: {request}");
-    }
+    let taken = after(&mut scene, "the file was deleted", &call);
+    assert_eq!(taken, [] as [Value; 0], "nothing is acknowledged into a file that nobody will find");
+    until("readyz says so", PATIENCE, || scene.readiness().0 == 503);
 }

@@ -144,7 +144,7 @@ impl From<store::StoreError> for Refusal {
     fn from(error: store::StoreError) -> Self {
         match error {
             store::StoreError::Cursor => Self::invalid("cursor", "This cursor does not belong to this list."),
-            store::StoreError::Unavailable(why) => {
+            store::StoreError::Unavailable(why) | store::StoreError::Damaged(why) => {
                 tracing::warn!(why, "the store cannot be read");
                 Self::unavailable("store-unavailable", "The archive cannot be read now; try again.")
             }

@@ -67,6 +67,9 @@ pub enum StoreError {
     /// The disk, the file or its lock: try again later; orders get 503.
     #[error("the store is not available: {0}")]
     Unavailable(String),
+    /// The file or its log is not what was written to it: nothing is written until it is whole; orders get 503.
+    #[error("{0}")]
+    Damaged(String),
     /// The file is from a newer version: refuse to start.
     #[error("the store has schema version {found}; this version knows {known} at most")]
     Newer {
@@ -94,7 +97,7 @@ impl StoreError {
     #[must_use]
     pub fn reason(&self) -> String {
         let mut reason = match self {
-            Self::Unavailable(why) | Self::Corrupt(why) => why.clone(),
+            Self::Unavailable(why) | Self::Damaged(why) | Self::Corrupt(why) => why.clone(),
             other => other.to_string(),
         };
         if let Some((end, _)) = reason.char_indices().nth(REASON_LONGEST) {
@@ -140,7 +143,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Looks whether what was written is still there, without writing; a bounded look, made once a second.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`]: somebody wrote over it.
+    /// [`StoreError::Damaged`]: somebody wrote over it.
     fn look(&self) -> Result<(), StoreError> {
         Ok(())
     }
@@ -148,7 +151,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// are left out, logged, and counted in [`Store::unreadable`].
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] and [`StoreError::Corrupt`]: the file as a whole cannot be read.
+    /// [`StoreError::Unavailable`] and [`StoreError::Damaged`]: the file as a whole cannot be read.
     fn restore(&self) -> Result<Restored, StoreError>;
     /// Records that could not be read since the store was opened, each time counted.
     fn unreadable(&self) -> u64 {

@@ -156,7 +156,9 @@ pub(super) fn verify(connection: &Connection) -> Result<AuditReport, StoreError>
 /// A file that cannot be read is broken; a disk that does not answer is only not available.
 fn unreadable(error: StoreError, seq: u64) -> Result<AuditBreak, StoreError> {
     match error {
-        StoreError::Corrupt(why) => Ok(AuditBreak { seq, why: format!("it cannot be read: {why}") }),
+        StoreError::Corrupt(why) | StoreError::Damaged(why) => {
+            Ok(AuditBreak { seq, why: format!("it cannot be read: {why}") })
+        }
         other => Err(other),
     }
 }

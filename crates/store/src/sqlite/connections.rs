@@ -111,7 +111,7 @@ impl Connections {
 
     /// Closing writes the log into the main file, which does no good where either is damaged.
     fn close(&self, writer: &mut Option<Connection>, error: &StoreError) {
-        let damaged = matches!(error, StoreError::Corrupt(_));
+        let damaged = matches!(error, StoreError::Damaged(_));
         if let (Some(connection), Some(files)) = (&writer, &mut *lock(&self.open)) {
             files.damaged |= damaged;
             match damaged {
@@ -209,8 +209,12 @@ impl Connections {
 fn is_fault(error: &StoreError) -> bool {
     match error {
         StoreError::Unavailable(why) => why != FULL && why != LOCKED,
-        StoreError::Corrupt(_) => true,
-        StoreError::Newer { .. } | StoreError::Foreign(_) | StoreError::Url(_) | StoreError::Cursor => false,
+        StoreError::Damaged(_) => true,
+        StoreError::Corrupt(_)
+        | StoreError::Newer { .. }
+        | StoreError::Foreign(_)
+        | StoreError::Url(_)
+        | StoreError::Cursor => false,
     }
 }
 
@@ -340,7 +344,7 @@ impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode as Code;
         match error.sqlite_error_code() {
-            Some(Code::DatabaseCorrupt | Code::NotADatabase) => Self::Corrupt(format!("the file is damaged: {error}")),
+            Some(Code::DatabaseCorrupt | Code::NotADatabase) => Self::Damaged(format!("the file is damaged: {error}")),
             Some(Code::DiskFull) => Self::Unavailable(FULL.to_owned()),
             Some(Code::DatabaseBusy | Code::DatabaseLocked) => Self::Unavailable(LOCKED.to_owned()),
             // SQLite's own words name the path, which is nothing for answers.

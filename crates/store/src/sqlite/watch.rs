@@ -111,7 +111,7 @@ fn first_page(main: &File) -> Option<Box<[u8; PAGE]>> {
 }
 
 fn damaged(what: &str) -> StoreError {
-    StoreError::Corrupt(format!("the file is damaged: {what}"))
+    StoreError::Damaged(format!("the file is damaged: {what}"))
 }
 
 /// Reads the first and the last row of every table and of its key, on a connection that has nothing in memory.

@@ -145,8 +145,8 @@ fn readers_come_back_too() {
     let mut damaged = good.clone();
     damaged[4096..].fill(0xFF);
     std::fs::write(directory.file(), damaged).unwrap();
-    drop(store.connections.write::<()>(|_| Err(StoreError::Corrupt("test".to_owned()))));
-    assert!(matches!(store.request("req_1"), Err(StoreError::Corrupt(why)) if why.contains("damaged")));
+    drop(store.connections.write::<()>(|_| Err(StoreError::Damaged("test".to_owned()))));
+    assert!(matches!(store.request("req_1"), Err(StoreError::Damaged(why)) if why.contains("damaged")));
     assert!(store.restore().is_err(), "a file that is broken as a whole is no empty store");
     std::fs::write(directory.file(), good).unwrap();
     assert!(store.request("req_1").unwrap().is_some());
@@ -193,7 +193,7 @@ fn damage_further_in_is_seen_at_the_next_look() {
     let length = std::fs::metadata(&log).unwrap().len();
     spoil(&log, length / 2..length / 2 + 10);
     let looked = store.look();
-    assert!(matches!(&looked, Err(StoreError::Corrupt(why)) if why.contains("a page in the log")), "{looked:?}");
+    assert!(matches!(&looked, Err(StoreError::Damaged(why)) if why.contains("a page in the log")), "{looked:?}");
     assert!(refusal(store.apply(&put("call_99"))).contains("a page in the log"), "and it stays so");
 
     let directory = Directory::new();
@@ -201,7 +201,7 @@ fn damage_further_in_is_seen_at_the_next_look() {
     store.apply(&put("call_1")).unwrap();
     let good = whole(&directory);
     spoil(&directory.file(), 4096..u64::MAX);
-    assert!(matches!(store.look(), Err(StoreError::Corrupt(_))), "pages of the main file");
+    assert!(matches!(store.look(), Err(StoreError::Damaged(_))), "pages of the main file");
     for _ in 0..3 {
         assert!(refusal(store.apply(&put("call_2"))).contains("damaged"), "not before it is whole");
     }
@@ -255,13 +255,13 @@ fn nothing_is_taken_for_damage_that_is_none() {
     let directory = Directory::new();
     let store = SqliteStore::open(&directory.file()).unwrap();
     // Through many rounds of the log, with another process that empties it now and then.
-    for n in 0..1500 {
+    for n in 0..500 {
         store.apply(&put(&format!("call_{n}"))).unwrap();
-        if n % 200 == 0 {
+        if n % 90 == 0 {
             store.look().unwrap();
             store.apply(&[]).unwrap();
         }
-        if n % 450 == 449 {
+        if n % 170 == 169 {
             whole(&directory);
             store.look().unwrap();
         }
