@@ -117,6 +117,15 @@ impl HeaderName {
             known => LONG.get(usize::from(known.id())).copied().unwrap_or_default(),
         }
     }
+    /// Number and long form.
+    #[inline]
+    pub(super) fn id_and_text(&self) -> (NameId, &str) {
+        let id = self.id();
+        match self {
+            Self::Other(name) => (id, name),
+            _ => (id, LONG.get(usize::from(id)).copied().unwrap_or_default()),
+        }
+    }
 }
 
 /// Are these the same name, given that neither is in the table?
