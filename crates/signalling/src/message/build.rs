@@ -1,8 +1,8 @@
 //! New messages. Control characters in values become spaces, so nothing can be injected: no line, no terminal escape.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
-use super::name::id;
+use super::name::{NameId, OTHER, id};
 use super::{HeaderName, Message, Method, syntax};
 
 /// The standard reason phrase of a status (the IANA registry of response codes).
@@ -107,16 +107,18 @@ impl RequestBuilder {
     /// Starts with the request line.
     pub fn new(method: &Method, uri: &str) -> Self {
         let mut draft = Draft::new(512);
-        draft.text.extend(method.as_str().bytes().filter(|byte| syntax::is_token(*byte)));
-        draft.text.put_u8(b' ');
+        put_token(&mut draft.text, method.as_str());
+        draft.text.push(b' ');
         put_uri(&mut draft.text, uri);
-        draft.text.put_slice(b" SIP/2.0\r\n");
+        draft.text.extend_from_slice(b" SIP/2.0\r\n");
         Self(draft)
     }
     /// Adds a header line.
+    #[inline]
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: &str) -> Self {
-        self.0.header(name.id(), name.as_str(), value);
+        let (id, name) = name.id_and_text();
+        self.0.header(id, name, value);
         self
     }
     /// Adds a header line whose name is not known here.
@@ -143,11 +145,11 @@ impl ResponseBuilder {
     pub fn new(request: &Message, status: u16, reason: Option<&str>, to_tag: Option<&str>) -> Self {
         let mut draft = Draft::new(request.index().headers_end as usize);
         let status = status.clamp(100, 699);
-        draft.text.put_slice(b"SIP/2.0 ");
-        draft.text.put_slice(status.to_string().as_bytes());
-        draft.text.put_u8(b' ');
+        draft.text.extend_from_slice(b"SIP/2.0 ");
+        put_number(&mut draft.text, usize::from(status));
+        draft.text.push(b' ');
         put_clean(&mut draft.text, reason.unwrap_or_else(|| reason_phrase(status)));
-        draft.text.put_slice(b"\r\n");
+        draft.text.extend_from_slice(b"\r\n");
         let record_route = (101..300).contains(&status) && request.index().method.forms_dialog();
         let first = request.index().first;
         for (place, entry) in request.index().entries.iter().enumerate() {
@@ -169,17 +171,19 @@ impl ResponseBuilder {
             draft.copy(request, entry);
             let tag = to_tag.filter(|_| entry.id == id::To && status > 100 && request.to_tag().is_empty());
             if let Some(tag) = tag {
-                draft.text.put_slice(b";tag=");
-                draft.text.extend(tag.bytes().filter(|byte| syntax::is_token(*byte)));
+                draft.text.extend_from_slice(b";tag=");
+                put_token(&mut draft.text, tag);
             }
-            draft.text.put_slice(b"\r\n");
+            draft.text.extend_from_slice(b"\r\n");
         }
         Self(draft)
     }
     /// Adds a header line.
+    #[inline]
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: &str) -> Self {
-        self.0.header(name.id(), name.as_str(), value);
+        let (id, name) = name.id_and_text();
+        self.0.header(id, name, value);
         self
     }
     /// Adds a header line whose name is not known here.
@@ -203,54 +207,59 @@ impl ResponseBuilder {
 
 #[derive(Clone, Debug)]
 struct Draft {
-    text: BytesMut,
+    /// Start line and header lines so far.
+    text: Vec<u8>,
     body: Option<(String, Bytes)>,
 }
 
 impl Draft {
     fn new(capacity: usize) -> Self {
-        Self { text: BytesMut::with_capacity(capacity + 256), body: None }
+        Self { text: Vec::with_capacity(capacity + 256), body: None }
     }
 
-    fn header(&mut self, id: super::name::NameId, name: &str, value: &str) {
-        // `finish` writes it.
-        if id == id::ContentLength {
-            return;
+    fn header(&mut self, id: NameId, name: &str, value: &str) {
+        match id {
+            // `finish` writes it.
+            id::ContentLength => return,
+            OTHER => {
+                let start = self.text.len();
+                put_token(&mut self.text, name);
+                if self.text.len() == start {
+                    return;
+                }
+            }
+            // A name in the table is a token.
+            _ => self.text.extend_from_slice(name.as_bytes()),
         }
-        let start = self.text.len();
-        self.text.extend(name.bytes().filter(|byte| syntax::is_token(*byte)));
-        if self.text.len() == start {
-            return;
-        }
-        self.text.put_slice(b": ");
+        self.text.extend_from_slice(b": ");
         put_clean(&mut self.text, value);
-        self.text.put_slice(b"\r\n");
+        self.text.extend_from_slice(b"\r\n");
     }
 
     /// A line of a request as it came. Where a lone CR or LF stands inside (only in a request that is refused), they become spaces.
     fn copy(&mut self, request: &Message, entry: &super::scan::Entry) {
         let line = request.line_bytes(entry);
         if memchr::memchr2(b'\r', b'\n', line).is_none() {
-            self.text.put_slice(line);
+            self.text.extend_from_slice(line);
             return;
         }
         let mut at = 0;
         while let Some(&byte) = line.get(at) {
             match (byte, line.get(at + 1), line.get(at + 2)) {
                 (b'\r', Some(b'\n'), Some(b' ' | b'\t')) => {
-                    self.text.put_slice(b"\r\n");
+                    self.text.extend_from_slice(b"\r\n");
                     at += 2;
                 }
                 (b'\n', Some(b' ' | b'\t'), _) => {
-                    self.text.put_u8(b'\n');
+                    self.text.push(b'\n');
                     at += 1;
                 }
                 (b'\r' | b'\n', ..) => {
-                    self.text.put_u8(b' ');
+                    self.text.push(b' ');
                     at += 1;
                 }
                 _ => {
-                    self.text.put_u8(byte);
+                    self.text.push(byte);
                     at += 1;
                 }
             }
@@ -262,33 +271,54 @@ impl Draft {
         if !content_type.is_empty() && !body.is_empty() {
             self.header(id::ContentType, HeaderName::ContentType.as_str(), &content_type);
         }
-        self.text.put_slice(b"Content-Length: ");
-        self.text.put_slice(body.len().to_string().as_bytes());
-        self.text.put_slice(b"\r\n\r\n");
-        self.text.put_slice(&body);
-        Message::own(self.text.freeze())
+        self.text.extend_from_slice(b"Content-Length: ");
+        put_number(&mut self.text, body.len());
+        self.text.extend_from_slice(b"\r\n\r\n");
+        // To size: the message may live as long as its call.
+        Message::own(Bytes::from([self.text.as_slice(), &body].concat()))
+    }
+}
+
+/// What of `text` may stand in a token.
+fn put_token(out: &mut Vec<u8>, text: &str) {
+    if text.bytes().all(syntax::is_token) {
+        out.extend_from_slice(text.as_bytes());
+    } else {
+        out.extend(text.bytes().filter(|byte| syntax::is_token(*byte)));
     }
 }
 
 /// A header value: control characters other than HTAB become spaces.
-pub(super) fn put_clean(out: &mut BytesMut, value: &str) {
+pub(super) fn put_clean(out: &mut Vec<u8>, value: &str) {
     let is_control = |byte: u8| byte != b'\t' && (byte < b' ' || byte == 0x7f);
-    if value.bytes().any(is_control) {
+    if syntax::any_below_or_del::<b' '>(value.as_bytes()) {
         out.extend(value.bytes().map(|byte| if is_control(byte) { b' ' } else { byte }));
     } else {
-        out.put_slice(value.as_bytes());
+        out.extend_from_slice(value.as_bytes());
     }
 }
 
 /// A Request-URI: white space and control characters are escaped.
-pub(super) fn put_uri(out: &mut BytesMut, uri: &str) {
+pub(super) fn put_uri(out: &mut Vec<u8>, uri: &str) {
+    if !syntax::any_below_or_del::<b'!'>(uri.as_bytes()) {
+        out.extend_from_slice(uri.as_bytes());
+        return;
+    }
     for byte in uri.bytes() {
         if byte <= b' ' || byte == 0x7f {
-            out.put_slice(format!("%{byte:02X}").as_bytes());
+            out.extend_from_slice(format!("%{byte:02X}").as_bytes());
         } else {
-            out.put_u8(byte);
+            out.push(byte);
         }
     }
+}
+
+/// In decimal digits.
+fn put_number(out: &mut Vec<u8>, number: usize) {
+    if number > 9 {
+        put_number(out, number / 10);
+    }
+    out.push(b"0123456789"[number % 10]);
 }
 
 #[cfg(test)]

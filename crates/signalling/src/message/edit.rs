@@ -1,6 +1,6 @@
 //! Edits by splice: what is not named stays byte-identical.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::build::{put_clean, put_uri};
 use super::{HeaderName, Message};
@@ -86,23 +86,23 @@ impl Edit<'_> {
         }
         let message = self.message;
         let raw: &[u8] = &message.raw;
-        let mut out = BytesMut::with_capacity(raw.len() + 256);
+        let mut out = Vec::with_capacity(raw.len() + 256);
         let index = message.index();
         let headers_start = index.headers_start as usize;
         match &self.uri {
             Some(uri) if message.is_request() => {
-                out.put_slice(raw.get(..index.start.from as usize).unwrap_or_default());
+                out.extend_from_slice(raw.get(..index.start.from as usize).unwrap_or_default());
                 put_uri(&mut out, uri);
-                out.put_slice(raw.get(index.start.to as usize..headers_start).unwrap_or_default());
+                out.extend_from_slice(raw.get(index.start.to as usize..headers_start).unwrap_or_default());
             }
-            _ => out.put_slice(raw.get(..headers_start).unwrap_or_default()),
+            _ => out.extend_from_slice(raw.get(..headers_start).unwrap_or_default()),
         }
         for line in &self.lines {
             line.put(message, &mut out);
         }
-        out.put_slice(raw.get(index.headers_end as usize..index.body.from as usize).unwrap_or_default());
-        out.put_slice(self.body.as_ref().unwrap_or(&old_body));
-        Message::own(out.freeze())
+        out.extend_from_slice(raw.get(index.headers_end as usize..index.body.from as usize).unwrap_or_default());
+        out.extend_from_slice(self.body.as_ref().unwrap_or(&old_body));
+        Message::own(Bytes::from(out))
     }
 
     fn first(&self, name: &HeaderName) -> Option<usize> {
@@ -121,17 +121,19 @@ impl Line {
             Self::New(own, _) => own.id() == name.id() && own.as_str().eq_ignore_ascii_case(name.as_str()),
         }
     }
-    fn put(&self, message: &Message, out: &mut BytesMut) {
+    fn put(&self, message: &Message, out: &mut Vec<u8>) {
         match self {
             Self::Kept(place) => {
                 let Some(entry) = message.index().entries.get(*place) else { return };
-                out.put_slice(message.raw.get(entry.name.from as usize..entry.end as usize).unwrap_or_default());
+                out.extend_from_slice(
+                    message.raw.get(entry.name.from as usize..entry.end as usize).unwrap_or_default(),
+                );
             }
             Self::New(name, value) => {
-                out.put_slice(name.as_str().as_bytes());
-                out.put_slice(b": ");
+                out.extend_from_slice(name.as_str().as_bytes());
+                out.extend_from_slice(b": ");
                 put_clean(out, value);
-                out.put_slice(b"\r\n");
+                out.extend_from_slice(b"\r\n");
             }
         }
     }

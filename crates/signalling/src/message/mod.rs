@@ -71,8 +71,14 @@ pub enum ParseError {
 #[derive(Clone, Debug)]
 pub struct Message {
     raw: Bytes,
-    /// Made when it is first looked at, if we wrote the message ourselves: much of that is only sent.
-    index: Arc<OnceLock<Index>>,
+    index: Indexed,
+}
+
+#[derive(Clone, Debug)]
+enum Indexed {
+    Parsed(Arc<Index>),
+    /// Made when it is first looked at, as we wrote the message ourselves: much of that is only sent.
+    Own(Arc<OnceLock<Index>>),
 }
 
 impl Message {
@@ -84,7 +90,7 @@ impl Message {
     pub fn parse(raw: Bytes, limits: &Limits) -> Result<Self, ParseError> {
         let raw = without_leading_line_ends(raw)?;
         let index = scan::scan(&raw, limits, Strictness::Strict)?;
-        Ok(Self { raw: scan::cut(&raw, &index), index: known(index) })
+        Ok(Self { raw: scan::cut(raw, &index), index: Indexed::Parsed(Arc::new(index)) })
     }
     /// What can be read of a request that [`Message::parse`] refused (Malformed, TooLarge, Version): enough for a
     /// [`ResponseBuilder`] to answer it 400, 501, 505 or 513. `None` where it must be dropped instead: a response, an ACK,
@@ -92,7 +98,7 @@ impl Message {
     pub fn parse_lenient(raw: &Bytes, limits: &Limits) -> Option<Self> {
         let raw = without_leading_line_ends(raw.clone()).ok()?;
         let index = scan::scan(&raw, limits, Strictness::Lenient).ok()?;
-        let message = Self { raw: scan::cut(&raw, &index), index: known(index) };
+        let message = Self { raw: scan::cut(raw, &index), index: Indexed::Parsed(Arc::new(index)) };
         let answerable = message.is_request()
             && message.index().method != Method::Ack
             && Via::parse(message.top_via_text()).is_some();
@@ -100,13 +106,16 @@ impl Message {
     }
     /// Ours, or an edit of a message that was parsed: nothing to refuse.
     fn own(raw: Bytes) -> Self {
-        Self { raw, index: Arc::new(OnceLock::new()) }
+        Self { raw, index: Indexed::Own(Arc::new(OnceLock::new())) }
     }
     fn index(&self) -> &Index {
-        // Only a start line that is none is refused, and our builders write one; an empty message says nothing.
-        self.index.get_or_init(|| {
-            scan::scan(&self.raw, &Limits::NONE, Strictness::Lenient).unwrap_or_else(|_| Index::empty())
-        })
+        match &self.index {
+            Indexed::Parsed(index) => index,
+            // Only a start line that is none is refused, and our builders write one; an empty message says nothing.
+            Indexed::Own(index) => index.get_or_init(|| {
+                scan::scan(&self.raw, &Limits::NONE, Strictness::Lenient).unwrap_or_else(|_| Index::empty())
+            }),
+        }
     }
     /// The whole message as it stands on the wire.
     pub fn bytes(&self) -> &Bytes {
@@ -228,10 +237,6 @@ impl Message {
     fn line_bytes(&self, entry: &Entry) -> &[u8] {
         self.raw.get(entry.name.from as usize..entry.value.to as usize).unwrap_or_default()
     }
-}
-
-fn known(index: Index) -> Arc<OnceLock<Index>> {
-    Arc::new(OnceLock::from(index))
 }
 
 fn without_leading_line_ends(raw: Bytes) -> Result<Bytes, ParseError> {

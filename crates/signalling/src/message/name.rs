@@ -117,6 +117,15 @@ impl HeaderName {
             known => LONG.get(usize::from(known.id())).copied().unwrap_or_default(),
         }
     }
+    /// Number and long form.
+    #[inline]
+    pub(super) fn id_and_text(&self) -> (NameId, &str) {
+        let id = self.id();
+        match self {
+            Self::Other(name) => (id, name),
+            _ => (id, LONG.get(usize::from(id)).copied().unwrap_or_default()),
+        }
+    }
 }
 
 /// Are these the same name, given that neither is in the table?
@@ -135,37 +144,32 @@ pub(super) fn id_of(name: &[u8]) -> NameId {
     if let [letter] = name {
         return BY_LETTER.get(usize::from(letter.to_ascii_lowercase())).copied().unwrap_or(OTHER);
     }
-    let (Some(candidates), Some(first)) = (BY_LENGTH.get(name.len()), name.first()) else { return OTHER };
-    let first = first.to_ascii_lowercase();
-    for &(letter, id) in candidates {
-        if letter == 0 {
-            break;
-        }
-        if letter == first
-            && LONG
-                .get(usize::from(id))
-                .is_some_and(|long| long.as_bytes() == name || long.as_bytes().eq_ignore_ascii_case(name))
-        {
-            return id;
-        }
+    let Some(&id) = place_of(name).and_then(|place| BY_PLACE.get(place)) else { return OTHER };
+    match LONG.get(usize::from(id)) {
+        Some(long) if long.as_bytes() == name || long.as_bytes().eq_ignore_ascii_case(name) => id,
+        _ => OTHER,
     }
-    OTHER
 }
 
-const LENGTHS: usize = 20;
-const PER_LENGTH: usize = 12;
-/// First letter in lower case and number, by length; 0 ends a row.
-static BY_LENGTH: [[(u8, NameId); PER_LENGTH]; LENGTHS] = by_length();
+const PLACES: usize = 128;
+/// Numbers by [`place_of`] the name: no two known names share one, so that one comparison decides.
+static BY_PLACE: [NameId; PLACES] = by_place();
 static BY_LETTER: [NameId; 128] = by_letter();
 
-const fn by_length() -> [[(u8, NameId); PER_LENGTH]; LENGTHS] {
-    let mut table = [[(0, OTHER); PER_LENGTH]; LENGTHS];
-    let mut filled = [0; LENGTHS];
+/// By length, first and last letter; the factors were found by trying.
+const fn place_of(name: &[u8]) -> Option<usize> {
+    let ([first, ..], [.., last]) = (name, name) else { return None };
+    let (first, last) = (first.to_ascii_lowercase() as usize, last.to_ascii_lowercase() as usize);
+    Some((22 * first + 5 * last + name.len()) % PLACES)
+}
+
+const fn by_place() -> [NameId; PLACES] {
+    let mut table = [OTHER; PLACES];
     let mut id = 0;
     while id < LONG.len() {
-        let length = LONG[id].len();
-        table[length][filled[length]] = (LONG[id].as_bytes()[0].to_ascii_lowercase(), id as NameId);
-        filled[length] += 1;
+        let Some(place) = place_of(LONG[id].as_bytes()) else { panic!("a name without letters") };
+        assert!(table[place] == OTHER, "two names in one place: place_of needs other factors");
+        table[place] = id as NameId;
         id += 1;
     }
     table

@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use memchr::{memchr, memchr2, memrchr};
-use smallvec::SmallVec;
 
 use super::name::{self, NameId, OTHER, id};
 use super::uri::Parts;
@@ -17,8 +16,8 @@ pub(super) struct Span {
 
 impl Span {
     fn new(from: usize, to: usize) -> Self {
-        // Messages are held below 2 GiB by `scan`, so both fit.
-        Self { from: u32::try_from(from).unwrap_or(u32::MAX), to: u32::try_from(to).unwrap_or(u32::MAX) }
+        // `scan` holds messages to `BYTES_MAX`, so both fit.
+        Self { from: from as u32, to: to as u32 }
     }
     pub(super) fn of(self, raw: &[u8]) -> &[u8] {
         raw.get(self.from as usize..self.to as usize).unwrap_or_default()
@@ -42,6 +41,8 @@ pub(super) struct Entry {
 pub(super) const NONE: u16 = u16::MAX;
 /// More header lines than this cannot be numbered; it bounds [`Limits::headers`] from above.
 const HEADERS_MAX: usize = 60_000;
+/// Few messages have more header lines.
+const ENTRIES_USUAL: usize = 24;
 /// It bounds [`Limits::bytes`] from above.
 const BYTES_MAX: usize = 1 << 31;
 
@@ -63,7 +64,7 @@ pub(super) struct Index {
     pub(super) status: u16,
     /// Request-URI or reason phrase.
     pub(super) start: Span,
-    pub(super) entries: SmallVec<[Entry; 24]>,
+    pub(super) entries: Vec<Entry>,
     pub(super) unfolded: Vec<Box<str>>,
     pub(super) first: Firsts,
     pub(super) cseq_number: u32,
@@ -81,7 +82,7 @@ impl Index {
             method: Method::Other(String::new()),
             status: 0,
             start: Span::default(),
-            entries: SmallVec::new(),
+            entries: Vec::new(),
             unfolded: Vec::new(),
             first: Firsts { via: NONE, from: NONE, to: NONE, call_id: NONE, cseq: NONE },
             cseq_number: 0,
@@ -136,16 +137,18 @@ pub(super) fn scan(raw: &[u8], limits: &Limits, strictness: Strictness) -> Resul
         method: start.method,
         status: start.status,
         start: start.rest,
+        entries: Vec::with_capacity(ENTRIES_USUAL),
         headers_start: Span::new(next, next).from,
         ..Index::empty()
     };
     let body_start = scanner.headers(next, &mut index)?;
-    if scanner.strict && std::str::from_utf8(raw.get(..body_start).unwrap_or_default()).is_err() {
+    let head = Head { raw, text: std::str::from_utf8(raw.get(..body_start).unwrap_or_default()).ok() };
+    if scanner.strict && head.text.is_none() {
         return Err(ParseError::Malformed("header section is not UTF-8"));
     }
-    index.body = scanner.body(body_start, &index)?;
+    index.body = scanner.body(body_start, &head, &index)?;
     if scanner.strict {
-        check_required(raw, &mut index)?;
+        check_required(&head, &mut index)?;
     } else {
         fill_cseq(raw, &mut index);
     }
@@ -209,6 +212,24 @@ fn status_line(line: &[u8]) -> Result<StartLine, ParseError> {
             rest: Span::new((version_end + 5).min(line.len()), line.len()),
         }),
         _ => Err(ParseError::Malformed("status code is not 100 to 699")),
+    }
+}
+
+/// Start line and header section, looked through for UTF-8 once and not at every value.
+struct Head<'a> {
+    raw: &'a [u8],
+    /// `None` where it is not UTF-8 throughout.
+    text: Option<&'a str>,
+}
+
+impl<'a> Head<'a> {
+    fn value(&self, index: &'a Index, entry: &Entry) -> &'a str {
+        match self.text {
+            Some(text) if entry.unfolded == NONE => {
+                text.get(entry.value.from as usize..entry.value.to as usize).unwrap_or_default()
+            }
+            _ => index.value(self.raw, entry),
+        }
     }
 }
 
@@ -303,9 +324,9 @@ impl Scanner<'_> {
             };
         }
         let name = line.get(..name_len).unwrap_or_default();
-        let value = rest.get(white + 1..).unwrap_or_default();
-        let value_start = end - value.trim_ascii_start().len();
-        let value_end = value_start + value.trim_ascii().len();
+        let value = rest.get(white + 1..).unwrap_or_default().trim_ascii_start();
+        let value_start = end - value.len();
+        let value_end = value_start + value.trim_ascii_end().len();
         let id = name::id_of(name);
         let mut entry = Entry {
             name: Span::new(from, from + name_len),
@@ -337,14 +358,14 @@ impl Scanner<'_> {
     }
 
     /// The body by Content-Length, or the rest (RFC 3261 §18.3).
-    fn body(&self, start: usize, index: &Index) -> Result<Span, ParseError> {
+    fn body(&self, start: usize, head: &Head<'_>, index: &Index) -> Result<Span, ParseError> {
         let there = self.raw.len().saturating_sub(start);
         let mut length = None;
         let mut forwards = 0;
         for entry in &index.entries {
             match entry.id {
                 id::ContentLength => {
-                    let said = syntax::number(index.value(self.raw, entry)).and_then(|said| usize::try_from(said).ok());
+                    let said = syntax::number(head.value(index, entry)).and_then(|said| usize::try_from(said).ok());
                     if said.is_none() && self.strict {
                         return Err(ParseError::Malformed("Content-Length is no number"));
                     }
@@ -358,7 +379,7 @@ impl Scanner<'_> {
                     if forwards > 1 {
                         return Err(ParseError::Malformed("two Max-Forwards headers"));
                     }
-                    if syntax::number(index.value(self.raw, entry)).is_none_or(|hops| hops > 255) {
+                    if syntax::number(head.value(index, entry)).is_none_or(|hops| hops > 255) {
                         return Err(ParseError::Malformed("Max-Forwards is not 0 to 255"));
                     }
                 }
@@ -390,9 +411,13 @@ fn unfold(value: &[u8]) -> Box<str> {
 }
 
 /// The five headers without which there is no transaction (RFC 3261 §8.1.1).
-fn check_required(raw: &[u8], index: &mut Index) -> Result<(), ParseError> {
+fn check_required(head: &Head<'_>, index: &mut Index) -> Result<(), ParseError> {
     let value = |place: u16, missing| {
-        index.entries.get(usize::from(place)).map(|entry| index.value(raw, entry)).ok_or(ParseError::Malformed(missing))
+        index
+            .entries
+            .get(usize::from(place))
+            .map(|entry| head.value(index, entry))
+            .ok_or(ParseError::Malformed(missing))
     };
     let via = value(index.first.via, "no Via")?;
     if Via::parse(first_of_list(via)).is_none_or(|via| via.params.has_gaps()) {
@@ -437,8 +462,9 @@ pub(super) fn first_of_list(line: &str) -> &str {
 }
 
 /// What of `raw` belongs to the message: bytes behind the body do not.
-pub(super) fn cut(raw: &Bytes, index: &Index) -> Bytes {
-    raw.slice(..(index.body.to as usize).min(raw.len()))
+pub(super) fn cut(mut raw: Bytes, index: &Index) -> Bytes {
+    raw.truncate(index.body.to as usize);
+    raw
 }
 
 /// Is the name of this entry, known or not, the wanted one?

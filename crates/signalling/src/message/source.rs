@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
 
 use super::scan::{NONE, Span};
-use super::{Message, Via, syntax, uri};
+use super::{Indexed, Message, Via, syntax, uri};
 
 impl Message {
     /// The request with `received` in its topmost Via where sent-by does not name the source, and `received` and the
@@ -66,7 +67,7 @@ impl Message {
         }
         index.headers_end = shift(index.headers_end);
         index.body = moved(index.body);
-        Message { raw: raw.freeze(), index: super::known(index) }
+        Message { raw: raw.freeze(), index: Indexed::Parsed(Arc::new(index)) }
     }
 }
 

@@ -23,6 +23,22 @@ pub(super) fn is_white(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
+/// Is there a byte below `LIMIT` (at most 128), or a DEL? Eight bytes at a time, as most texts are asked in vain.
+pub(super) fn any_below_or_del<const LIMIT: u8>(text: &[u8]) -> bool {
+    const ONES: u64 = u64::MAX / 255;
+    // Borrows of the subtraction set the high bit of a byte that is below; `!word` takes out those that had it already.
+    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word & (ONES << 7);
+    let found = |bytes: &[u8; 8]| {
+        let word = u64::from_le_bytes(*bytes);
+        below(word, u64::from(LIMIT)) | below(word ^ (ONES * 0x7f), 1)
+    };
+    match text.last_chunk() {
+        // The last eight may overlap with those before.
+        Some(last) => text.as_chunks().0.iter().fold(found(last), |all, word| all | found(word)) != 0,
+        None => text.iter().any(|&byte| byte < LIMIT || byte == 0x7f),
+    }
+}
+
 /// Without surrounding white space, line ends included.
 pub(crate) fn trim(text: &str) -> &str {
     text.trim_ascii()
@@ -189,5 +205,30 @@ pub(super) fn host_port(text: &str) -> Option<(&str, Option<u16>)> {
     match trim(rest) {
         "" => Some((host, None)),
         rest => Some((host, Some(u16::try_from(number(trim(rest.strip_prefix(':')?))?).ok()?))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_in_every_place_is_seen() {
+        for length in 1..=25 {
+            for (place, byte) in (0..length).flat_map(|place| (0..=u8::MAX).map(move |byte| (place, byte))) {
+                let mut text = vec![0xe3; length];
+                text[place] = byte;
+                assert_eq!(
+                    any_below_or_del::<b' '>(&text),
+                    byte < b' ' || byte == 0x7f,
+                    "{byte} at {place} of {length}"
+                );
+                assert_eq!(
+                    any_below_or_del::<b'!'>(&text),
+                    byte <= b' ' || byte == 0x7f,
+                    "{byte} at {place} of {length}"
+                );
+            }
+        }
     }
 }
