@@ -297,8 +297,17 @@ impl World {
     /// Holds with a direction; must be accepted.
     #[track_caller]
     pub fn hold(&mut self, leg: Leg, direction: Direction) {
-        let cseq = self.act(leg, |p, now, call, out| p.hold(now, call, direction, out));
-        assert_eq!(self.answer_to(leg, cseq).status, 200, "hold {direction:?}");
+        let mut status = 491;
+        // 491: something else is open, on a bad network an ACK of the other side; tried again later (RFC 3261 §14.1)
+        for _ in 0..5 {
+            let cseq = self.act(leg, |p, now, call, out| p.hold(now, call, direction, out));
+            status = self.answer_to(leg, cseq).status;
+            if status != 491 {
+                break;
+            }
+            self.run_for(Duration::from_secs(3));
+        }
+        assert_eq!(status, 200, "hold {direction:?}");
     }
 
     /// Holds with c=0.0.0.0; must be accepted.
