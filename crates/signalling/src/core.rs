@@ -211,7 +211,7 @@ impl Core {
             Timer::Ring(leg) => self.rang_out(leg),
             Timer::Media(leg) => self.ua.media_failed(leg),
             Timer::Change(client) => self.ua.cancel_change(client),
-            Timer::Info(client) => self.ua.info_overdue(client),
+            Timer::Passed(client) => self.ua.passed_overdue(client),
             Timer::Ack(leg) => self.ua.record_overdue(leg),
             Timer::Receipt(receipt) => self.ua.registration_overdue(receipt),
             other => self.transfers.timer(&mut self.ua, other),

@@ -231,8 +231,8 @@ pub(crate) enum Timer {
     Ring(LegId),
     /// A re-INVITE of ours has waited for its final answer long enough.
     Change(ClientId),
-    /// An INFO that was passed on has waited for its answer long enough.
-    Info(ClientId),
+    /// An INFO or UPDATE that was passed on has waited for its answer long enough.
+    Passed(ClientId),
     /// A 2xx waited for its media plan long enough.
     Media(LegId),
     /// The ACK of a listener's 2xx has waited for the store long enough.

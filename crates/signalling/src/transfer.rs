@@ -417,7 +417,7 @@ impl Transfers {
             Timer::JoinRetry(id) => self.join_again(ua, id),
             Timer::Ring(_)
             | Timer::Change(_)
-            | Timer::Info(_)
+            | Timer::Passed(_)
             | Timer::Media(_)
             | Timer::Ack(_)
             | Timer::Receipt(_) => {}

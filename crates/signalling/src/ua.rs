@@ -22,6 +22,9 @@ use crate::transaction::{ClientId, ServerId, Step, Timing, Transactions};
 use crate::transport::connections::Connections;
 use crate::transport::{Flow, sent_by};
 
+/// Times T1: so long a request that is no INVITE waits for the other party's answer. Who sent it gives up after 64 (Timer F),
+/// as we do: an answer then would come too late.
+pub(crate) const PASSED_WAITS: u32 = 58;
 /// What we serve; announced everywhere and never copied from another leg.
 pub(crate) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, REFER, NOTIFY, REGISTER";
 /// The extensions that we serve.

@@ -139,6 +139,19 @@ fn update_passes_as_update_or_as_re_invite() {
 }
 
 #[test]
+fn an_update_that_nobody_answers_is_answered_in_time() {
+    let mut net = Net::new();
+    let (_, mut agent, ..) = call_up(&mut net);
+    agent.request(&mut net, "UPDATE", "", Some(sdp(5000, "0", "sendonly")));
+    net.expect(TRUNK, "UPDATE");
+    net.seconds(28);
+    net.nothing(ANNA);
+    net.seconds(2);
+    net.expect(ANNA, "504"); // its Timer F is at 32 s
+    net.expect(ANNA, "BYE"); // a dialog whose other side is silent is over (RFC 3261 §12.2.1.2)
+}
+
+#[test]
 fn bye_while_a_change_is_pending() {
     let mut net = Net::new();
     let (caller, mut agent, ..) = call_up(&mut net);

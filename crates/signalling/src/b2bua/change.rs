@@ -161,7 +161,10 @@ impl Ua {
         self.drop_offer(id);
         let status = refusal.map_or(408, Message::status);
         let kept = refusal.map(kept_headers).unwrap_or_default();
-        self.refuse_change(from, server, passed_status(status), kept);
+        let update = self.transactions.server_request(server).is_some_and(|asked| asked.method() == Method::Update);
+        // RFC 4320 §4.2 forbids 408 to what is no INVITE
+        let passed = if refusal.is_none() && update { 504 } else { passed_status(status) };
+        self.refuse_change(from, server, passed, kept);
         // RFC 3261 §12.2.1.2, §14.1: the dialog is gone on the other side.
         if matches!(status, 408 | 481) {
             let text = if refusal.is_some() { "Call does not exist there" } else { "No answer" };

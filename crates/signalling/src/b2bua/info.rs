@@ -5,10 +5,7 @@ use crate::interface::{Event, LegId};
 use crate::leg::{Kind, Purpose, Timer};
 use crate::message::{HeaderName, Message, Method};
 use crate::transaction::{ClientId, ServerId};
-use crate::ua::Ua;
-
-/// Times T1. Who sent it gives up after 64 (Timer F), as we do: an answer then would come too late.
-const INFO_WAITS: u32 = 58;
+use crate::ua::{PASSED_WAITS, Ua};
 
 impl Ua {
     /// An INFO came on a leg. A listener's is answered and goes nowhere.
@@ -31,19 +28,24 @@ impl Ua {
         });
         match sent {
             Some(client) => {
-                let at = self.now() + self.settings.t1 * INFO_WAITS;
-                self.set_timer(at, Timer::Info(client));
+                let at = self.now() + self.settings.t1 * PASSED_WAITS;
+                self.set_timer(at, Timer::Passed(client));
             }
             None => self.info_answered(server, None),
         }
     }
 
-    /// The other party is silent: who asked is told while it still listens.
-    pub(crate) fn info_overdue(&mut self, client: ClientId) {
-        let Some(Purpose::Info { leg, server }) = self.clients.get(&client).cloned() else { return };
-        self.close_request(client);
-        self.info_answered(server, None);
-        self.settle(leg);
+    /// The other party is silent on an INFO or UPDATE: who asked is told while it still listens.
+    pub(crate) fn passed_overdue(&mut self, client: ClientId) {
+        match self.clients.get(&client).cloned() {
+            Some(Purpose::Info { leg, server }) => {
+                self.close_request(client);
+                self.info_answered(server, None);
+                self.settle(leg);
+            }
+            Some(Purpose::Change { leg, from, server }) => self.change_answered(client, leg, from, server, None),
+            _ => {}
+        }
     }
 
     /// The other party's answer; `None`: none came.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{ALLOW, SDP, SUPPORTED, Ua};
+use super::{ALLOW, PASSED_WAITS, SDP, SUPPORTED, Ua};
 use crate::interface::LegId;
 use crate::leg::{Purpose, Timer};
 use crate::message::{HeaderName, Message, Method, RequestBuilder, ResponseBuilder};
@@ -83,8 +83,10 @@ impl Ua {
             }
         })?;
         self.leg_mut(id)?.outbound = Some(client);
-        let at = self.now() + self.settings.invite_timeout;
-        self.set_timer(at, Timer::Change(client));
+        match method {
+            Method::Update => self.set_timer(self.now() + self.settings.t1 * PASSED_WAITS, Timer::Passed(client)),
+            _ => self.set_timer(self.now() + self.settings.invite_timeout, Timer::Change(client)),
+        }
         Some(client)
     }
 
