@@ -65,7 +65,7 @@ impl<'a> NameAddr<'a> {
 }
 
 fn has_scheme(uri: &str) -> bool {
-    syntax::cut(uri, b':').is_some_and(|(scheme, rest)| {
+    syntax::cut_near(uri, b':').is_some_and(|(scheme, rest)| {
         !scheme.is_empty()
             && !rest.is_empty()
             && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
@@ -166,8 +166,8 @@ impl<'a> Via<'a> {
     /// Parses one value.
     pub fn parse(text: &'a str) -> Option<Self> {
         let text = syntax::trim(text);
-        let (protocol, rest) = syntax::cut(text, b'/')?;
-        let (version, rest) = syntax::cut(rest, b'/')?;
+        let (protocol, rest) = syntax::cut_near(text, b'/')?;
+        let (version, rest) = syntax::cut_near(rest, b'/')?;
         let token = |word: &str| !word.is_empty() && word.bytes().all(syntax::is_token);
         // Any version is good grammar; an answer to SIP/3.0 goes back by its Via too.
         if !syntax::trim(protocol).eq_ignore_ascii_case("SIP") || !token(syntax::trim(version)) {

@@ -156,11 +156,11 @@ pub(super) struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     pub(super) fn of(text: &'a str) -> Option<Self> {
-        let broken = |byte: u8| byte <= b' ' || matches!(byte, b'<' | b'>' | b'"' | 0x7f);
-        if text.bytes().any(broken) {
+        let bytes = text.as_bytes();
+        if syntax::any_below_or_del::<b'!'>(bytes) || memchr::memchr3(b'<', b'>', b'"', bytes).is_some() {
             return None;
         }
-        let (scheme, rest) = syntax::cut(text, b':')?;
+        let (scheme, rest) = syntax::cut_near(text, b':')?;
         let mut letters = scheme.bytes();
         if !letters.next()?.is_ascii_alphabetic()
             || !letters.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
