@@ -88,7 +88,9 @@ impl Ua {
     /// What a stranger asked otherwise was answered; if it asks again it is answered again. A phone that has just
     /// registered is no stranger any more.
     pub(crate) fn forget_stranger(&mut self, server: ServerId, flow: Flow, request: &Message) {
-        if !self.door.knows(flow, request) {
+        // a party of a dialog is none, wherever it speaks from: its CSeq is kept, and so is what it was answered
+        let party = self.by_dialog(request.call_id(), request.to_tag(), request.from_tag());
+        if !self.door.knows(flow, request) && !party.is_some_and(|leg| self.is_its_flow(leg, flow)) {
             let now = self.now();
             let keeps_ok = request.method() != Method::Options;
             self.transactions.forget_answered(now, server, keeps_ok, &mut self.steps);
