@@ -136,7 +136,7 @@ fn stands_as_left(order: &mut Order, request: &Value) {
     assert!(limit.is_none_or(|limit| used <= limit), "N is overrun: {request}");
     let state = request["state"].as_str().expect("a state");
     let may_be: &[&str] = if order.deleted {
-        &["deleted"]
+        &["deleted", "fulfilled", "expired"] // 204 says that it is over, whichever way it ended first
     } else if limit == Some(used) {
         &["fulfilled", "expired"]
     } else if end + EXPIRY_SEEN_WITHIN <= jiff::Timestamp::now() {

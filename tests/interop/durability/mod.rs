@@ -48,7 +48,9 @@ fn what_was_acknowledged_survives_kill_9() {
     }
     println!("{rounds} rounds in {:.0?}: {tally:?}", since.elapsed());
     assert!(tally.orders > rounds && tally.listeners_up > 0 && tally.calls_up > 0, "the load was none: {tally:?}");
-    assert!(tally.unanswered > 0 && tally.counted > 0, "no order was under way at a kill, or none counted: {tally:?}");
+    assert!(tally.unanswered > 0, "no order was under way at a kill: {tally:?}");
+    // one in five rounds has one
+    assert!(tally.counted > 0 || rounds < 100, "no listening counted: {tally:?}");
 }
 
 /// What was examined, so that a run that examined nothing shows.
