@@ -364,6 +364,19 @@ impl Ua {
         leg
     }
 
+    /// Hands a message to the transactions.
+    pub(crate) fn admit(&mut self, now: Instant, flow: Flow, message: Message) {
+        let ends_a_leg = message.is_request()
+            && message.method() == Method::Bye
+            && self
+                .by_dialog(message.call_id(), message.to_tag(), message.from_tag())
+                .is_some_and(|leg| leg.is_live() && self.is_its_flow(leg, flow));
+        match ends_a_leg {
+            true => self.transactions.receive_end(now, flow, message, &mut self.steps),
+            false => self.transactions.receive(now, flow, message, &mut self.steps),
+        }
+    }
+
     /// In a dialog its ids and its flow decide: the same host, or the same phone or trunk speaking from elsewhere.
     fn is_its_flow(&self, leg: &Leg, flow: Flow) -> bool {
         let from = flow.remote.ip().to_canonical();

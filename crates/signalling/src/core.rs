@@ -106,7 +106,7 @@ impl Core {
                     return;
                 }
                 self.ua.door.heard_on(flow);
-                self.ua.transactions.receive(now, flow, message, &mut self.ua.steps);
+                self.ua.admit(now, flow, message);
             }
             Err(ParseError::KeepAlive) => self.ua.count("keep_alives"),
             Err(error) => self.ua.refuse_broken(flow, &data, &error),
@@ -147,7 +147,7 @@ impl Core {
                     return;
                 }
                 self.ua.announced(flow, &message);
-                self.ua.transactions.receive(now, flow, message, &mut self.ua.steps);
+                self.ua.admit(now, flow, message);
             }
             Err(error) => self.ua.refuse_broken(flow, &data, &error),
         }

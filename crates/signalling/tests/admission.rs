@@ -256,6 +256,22 @@ fn no_room_for_more_legs() {
 }
 
 #[test]
+fn there_is_always_room_for_a_bye() {
+    let mut net = Net::with(|settings| settings.max_transactions = 4);
+    let (mut caller, agent, ..) = call_up(&mut net);
+    net.seconds(40); // what the call left is forgotten
+    for _ in 0..8 {
+        caller.request(&mut net, "INFO", "", None); // nobody answers: the table fills
+    }
+    while net.next(TRUNK).is_some() {}
+    while net.next(ANNA).is_some() {}
+    assert!(net.counter("transactions_refused") > 0, "the table is full");
+    caller.bye(&mut net);
+    agent.byed(&mut net);
+    net.assert_clean();
+}
+
+#[test]
 fn a_phone_registers_calls_and_is_called() {
     let mut net = Net::new();
     let ok = register(&mut net, REX, "rex", "secret", 300);

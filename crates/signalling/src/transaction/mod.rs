@@ -190,6 +190,16 @@ impl Transactions {
     /// Takes one parsed message. Answers by itself: retransmissions, CANCEL (200 or 481), merged requests (482), too many (503).
     /// Requests are marked with their source (RFC 3261 §18.2.1, RFC 3581 §4) before anything else.
     pub fn receive(&mut self, now: Instant, flow: Flow, message: Message, steps: &mut Vec<Step>) {
+        self.receive_within(now, flow, message, self.timing.max_transactions, steps);
+    }
+
+    /// The same for a BYE that ends one of our dialogs. There is always room for it, one a dialog: who was answered 503 hangs
+    /// up all the same, and the call would be left with us.
+    pub fn receive_end(&mut self, now: Instant, flow: Flow, bye: Message, steps: &mut Vec<Step>) {
+        self.receive_within(now, flow, bye, usize::MAX, steps);
+    }
+
+    fn receive_within(&mut self, now: Instant, flow: Flow, message: Message, most: usize, steps: &mut Vec<Step>) {
         if !message.is_request() {
             return self.receive_response(now, flow, message, steps);
         }
@@ -197,7 +207,7 @@ impl Transactions {
         match message.method() {
             Method::Ack => self.receive_ack(now, flow, message, steps),
             Method::Cancel => self.receive_cancel(now, flow, message, steps),
-            method => self.receive_request(now, flow, message, &method, steps),
+            method => self.receive_request(now, flow, message, &method, most, steps),
         }
     }
 
@@ -456,7 +466,15 @@ impl Transactions {
         }
     }
 
-    fn receive_request(&mut self, now: Instant, flow: Flow, request: Message, method: &Method, steps: &mut Vec<Step>) {
+    fn receive_request(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        request: Message,
+        method: &Method,
+        most: usize,
+        steps: &mut Vec<Step>,
+    ) {
         matching::server(&mut self.scratch, &request, method);
         if let Some(&id) = self.by_key.get(self.scratch.as_str()) {
             return self.receive_repeated(now, flow, id, steps);
@@ -466,11 +484,7 @@ impl Transactions {
             self.count("requests_merged");
             return self.answer(flow, &request, 482, steps); // RFC 3261 §8.2.2.2
         }
-        let limit = self.timing.max_transactions.saturating_add(if outside_dialog {
-            0
-        } else {
-            self.timing.max_transactions / 4
-        });
+        let limit = if outside_dialog { most } else { most.saturating_add(most / 4) };
         if self.entries.len() >= limit.min(INDEX_MASK as usize) {
             self.count("transactions_refused");
             return self.answer(flow, &request, 503, steps);
