@@ -39,6 +39,8 @@ struct Pending {
     at: Instant,
     actor: String,
     command: Command,
+    /// Active requests that the actor may have, as it was asked: a reload may lower that while the store writes.
+    most: Option<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -74,7 +76,8 @@ impl Orders {
                 request.floor = request.floor.max(under_way);
             }
         }
-        let pending = Pending { at: world.now, actor: actor.clone(), command: command.clone() };
+        let most = most_active(world, actor);
+        let pending = Pending { at: world.now, actor: actor.clone(), command: command.clone(), most };
         self.pending.insert(reply.0, pending);
     }
 
@@ -95,7 +98,7 @@ impl Orders {
     }
 
     fn reply(&mut self, world: &World, reply: ReplyId, result: &Result<Reply, Problem>, report: &mut Report<'_>) {
-        let Some(Pending { actor, command, .. }) = self.pending.remove(&reply.0) else {
+        let Some(Pending { actor, command, most, .. }) = self.pending.remove(&reply.0) else {
             report.broken("a command has one answer", format!("{reply:?}: {result:?}"));
             return;
         };
@@ -107,7 +110,7 @@ impl Orders {
             (Command::Order { dry_run: false, .. }, Ok(Reply::Request(view))) => {
                 report.met("order", "taken");
                 self.acknowledged.insert(view.id.clone());
-                self.role_limit(world, &actor, report);
+                role_limit(world, &actor, most, report);
             }
             (Command::DeleteRequest { id }, _) => {
                 self.acknowledged.remove(&id);
@@ -118,21 +121,6 @@ impl Orders {
                 report.met("command", name.split([' ', '{']).next().unwrap_or_default());
             }
         }
-    }
-
-    /// Active requests by role (SEMANTICS, Ordering).
-    fn role_limit(&self, world: &World, actor: &str, report: &mut Report<'_>) {
-        let role = world.model.users.get(actor).map(|user| user.role);
-        let most = match role {
-            Some(Role::Supervisor) => world.limits.supervisor,
-            Some(Role::Admin) => world.limits.admin,
-            // the order was taken, and the user has left the directory since
-            _ => return,
-        };
-        let active = world.model.requests.values().filter(|r| r.ordered_by == actor && r.state.is_active()).count();
-        report.must(most.is_none_or(|most| active <= most), "active requests of a role", || {
-            format!("{actor} has {active} of {most:?}")
-        });
     }
 
     fn request(&mut self, view: &RequestView) {
@@ -255,4 +243,20 @@ fn target(world: &World, listener: &ListenerRef) -> String {
         (ListenerRef { agent: Some(id), .. }, _) => format!("agent {id}"),
         _ => format!("number {number:?}"),
     }
+}
+
+/// Active requests that a user may have by role (SEMANTICS, Ordering).
+fn most_active(world: &World, actor: &str) -> Option<usize> {
+    match world.model.users.get(actor)?.role {
+        Role::Supervisor => world.limits.supervisor,
+        Role::Admin => world.limits.admin,
+        Role::Integrator => None,
+    }
+}
+
+fn role_limit(world: &World, actor: &str, most: Option<usize>, report: &mut Report<'_>) {
+    let active = world.model.requests.values().filter(|r| r.ordered_by == actor && r.state.is_active()).count();
+    report.must(most.is_none_or(|most| active <= most), "active requests of a role", || {
+        format!("{actor} has {active} of {most:?}")
+    });
 }
