@@ -434,6 +434,7 @@ impl Core {
             Timer::Shield(interaction) => self.shield_timeout(interaction),
             Timer::Until => self.judge_until(),
             Timer::Record(call) => self.record_call(call),
+            Timer::Figures(ear) => self.figures_lost(ear),
             Timer::Unsaved => self.save_again(),
             Timer::Unfold => self.unfold(),
             Timer::Orphans => self.end_orphans(),

@@ -22,6 +22,8 @@ pub(crate) enum Timer {
     Until,
     /// Figures of a call's streams did not come: the record is written without.
     Record(CallKey),
+    /// Last figures of an ear did not come: it heard no more than was told.
+    Figures(EarKey),
     /// What nobody waits for is written.
     WriteBehind,
     /// More dialogs of the process before are to be ended.

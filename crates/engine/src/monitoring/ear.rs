@@ -15,6 +15,8 @@ use crate::view::{EndReason, EventName, ListeningState};
 
 /// Signalling gives up on its own a little after the engine should have.
 const RING_BACKSTOP: std::time::Duration = std::time::Duration::from_secs(10);
+/// So long a closed ear's last figures may take: as long as a media plan. A request may wait for them to end.
+const FIGURES_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
 
 impl Core {
     /// Prepares the INVITE: `a=sendonly`, From the access number (SEMANTICS, Calling the listener).
@@ -288,14 +290,22 @@ impl Core {
         self.closed_ears.insert(key, ClosedEar { hears, heard_ms: ear.heard_ms, listenings: Vec::new() });
         while self.closed_ears.len() > self.settings.max_ended_views {
             let Some(oldest) = self.closed_ears.keys().next().copied() else { break };
-            self.counters.count("listener_figures_lost");
-            self.ear_closed(oldest, 0);
+            self.figures_lost(oldest);
         }
+        let at = self.after(FIGURES_WAIT);
+        self.timers.set(Timer::Figures(key), at);
+    }
+
+    /// They come no more, or there is no room to wait for them: what was told before stands.
+    pub(crate) fn figures_lost(&mut self, key: EarKey) {
+        self.counters.count("listener_figures_lost");
+        self.ear_closed(key, 0);
     }
 
     /// The ear's last figures: what it heard since the last report stands in the records too, and counts.
     pub(crate) fn ear_closed(&mut self, key: EarKey, heard_ms: u64) {
         let Some(closed) = self.closed_ears.remove(&key) else { return };
+        self.timers.cancel(&Timer::Figures(key));
         let more = heard_ms.saturating_sub(closed.heard_ms);
         for view in closed.listenings {
             self.heard_last(view, more);

@@ -339,6 +339,23 @@ fn a_deleted_request_ends_with_the_count_of_its_last_figures() {
 }
 
 #[test]
+fn a_request_waits_two_seconds_for_last_figures_and_ends_without() {
+    let (mut b, call, id, _) = listened(2);
+    b.media_listeners_closed = false;
+    b.heard(2_000);
+    let reply = b.next_reply + 1;
+    let command = Command::DeleteRequest { id: id.clone() };
+    b.drive(Input::Command { reply: ReplyId(reply), actor: "admin".into(), command });
+    b.wait(Duration::from_millis(1_900));
+    assert!(!b.replies.contains_key(&reply), "they may still come");
+    b.wait(Duration::from_millis(200));
+    assert!(b.replies.contains_key(&reply));
+    assert_eq!((b.request(&id).state, b.request(&id).calls.used), (RequestState::Deleted, 0));
+    b.bye(call.caller);
+    b.is_quiet();
+}
+
+#[test]
 fn figures_that_are_given_up_keep_no_slot() {
     let mut b = Bench::with(Settings { max_ended_views: 1, ..settings() }, seed(), Restored::default());
     let id = b.order("anna", user("sue"), 2);

@@ -55,6 +55,7 @@ impl Wakes {
             ("requests", world.model.requests.values().filter(|r| r.state.is_active()).count()),
             ("ringing listeners", world.live_listenings(ListeningState::Ringing)),
             ("transfers", sizes.signalling.transfers),
+            ("ears without their last figures", sizes.closed_ears),
         ];
         for (what, number) in waits {
             report.must(number == 0, "what waits has a wake-up time", || format!("{number} {what} and no wake-up"));
