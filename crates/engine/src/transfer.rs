@@ -141,6 +141,8 @@ impl Core {
         }
         if let Some(absorbed) = absorbed {
             let (moved, stayed) = if kept_call == absorbed { (kept, target) } else { (target, kept) };
+            let private = self.calls.get(&absorbed).is_some_and(|call| call.metadata.do_not_monitor);
+            self.keep_private(survivor, private);
             self.move_leg(moved, survivor, absorbed);
             self.absorb(absorbed, moved);
             self.pair(survivor, stayed, moved);
@@ -198,6 +200,22 @@ impl Core {
     }
 
     /// The call whose surviving leg went elsewhere is over; its other leg gets its BYE.
+    /// Whoever said that their call is not to be monitored said it for every call that it becomes part of: who listens to
+    /// that one listens no more.
+    fn keep_private(&mut self, key: CallKey, says_so: bool) {
+        let Some(call) = self.calls.get_mut(&key).filter(|call| says_so && !call.metadata.do_not_monitor) else {
+            return;
+        };
+        call.metadata.do_not_monitor = true;
+        let on_it = call.interactions.iter().filter_map(|interaction| self.interactions.get(interaction));
+        let primary = on_it.filter(|interaction| interaction.primary == key);
+        let listenings: Vec<String> = primary.flat_map(|interaction| &interaction.listenings).cloned().collect();
+        for listening in listenings {
+            self.end_listening(&listening, EndReason::PolicyDenied);
+        }
+        self.mark_desks(key);
+    }
+
     fn absorb(&mut self, key: CallKey, moved: LegId) {
         if let Some(call) = self.calls.get_mut(&key) {
             if let Some(side) = call.side_of(moved) {
@@ -308,6 +326,7 @@ impl Core {
             Some(0) => Role::Caller,
             _ => Role::of_callee(&party),
         };
+        self.keep_private(key, offer.metadata.do_not_monitor);
         self.add_leg(key, offer.leg, party, stream, role);
         self.sip(Command::Replace { new: offer.leg, old, media });
     }

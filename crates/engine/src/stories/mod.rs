@@ -562,7 +562,7 @@ impl Bench {
         self.connected(caller)
     }
 
-    fn connected(&self, leg: LegId) -> Option<Pair> {
+    pub(super) fn connected(&self, leg: LegId) -> Option<Pair> {
         let wire = self.wire.lock().unwrap();
         wire.pairs.get(&leg).map(|callee| Pair { caller: leg, callee: *callee })
     }

@@ -153,6 +153,35 @@ fn an_attended_transfer_disconnects_the_listener_and_the_older_call_keeps_its_id
 }
 
 #[test]
+fn a_call_that_took_a_private_one_in_is_private() {
+    let (mut b, call, _, _) = listened();
+    b.hold(call.callee);
+    let peer = b.peer("anna");
+    let caller = b.offer(Origin::Account(peer), "anna", "1002", &[("X-Do-Not-Monitor", "yes")], None);
+    let consult = b.connected(caller).unwrap();
+    b.answer(consult);
+    b.order("bo", user("sam"), 9);
+    let transfer = b.refer(call.callee, "1002", Some(consult.caller));
+    b.joined(transfer, call.caller, consult.callee, &[call.callee, consult.caller]);
+    assert_eq!(b.reasons(), vec![EndReason::AgentTransferred, EndReason::PolicyDenied]);
+    assert_eq!(b.listeners().len(), 1, "sam is not called");
+    b.bye(consult.callee);
+    b.is_quiet();
+}
+
+#[test]
+fn a_leg_that_takes_a_place_may_make_the_call_private() {
+    let (mut b, call, _, ear) = listened();
+    let peer = b.peer("anna");
+    let new = b.offer(Origin::Account(peer), "anna", "1001", &[("X-Do-Not-Monitor", "yes")], Some(call.callee));
+    b.planned(new, session(true, true));
+    b.says(signalling::Event::Replaced { old: call.callee, new, peer: call.caller });
+    b.bye_alone(call.callee);
+    assert_eq!(b.reasons(), vec![EndReason::PolicyDenied]);
+    assert!(b.ended_by_us(ear).is_some());
+}
+
+#[test]
 fn an_attended_transfer_the_other_way_round_ends_the_same() {
     let (mut b, call, _, _) = listened();
     let name = b.call_view(call).id;
