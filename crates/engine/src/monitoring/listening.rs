@@ -134,7 +134,12 @@ impl Core {
         if matches!(listening.phase, ListeningPhase::OnEar(_)) {
             return;
         }
-        if listening.phase != ListeningPhase::Recording && !self.has_slot(&request_id) {
+        // one that is being recorded has its slot, unless N was lowered meanwhile
+        let has_slot = match listening.phase {
+            ListeningPhase::Recording => self.slots_taken(&request_id) <= self.slots(&request_id),
+            _ => self.has_slot(&request_id),
+        };
+        if !has_slot {
             self.set_phase(id, ListeningPhase::Blocked);
             return;
         }

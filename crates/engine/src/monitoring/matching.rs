@@ -36,16 +36,20 @@ impl Core {
 
     /// N is never overrun: heard ones and those that may yet be heard take a slot each.
     pub(crate) fn has_slot(&self, id: &str) -> bool {
-        let Some(request) = self.requests.get(id) else { return false };
+        self.slots_taken(id) < self.slots(id)
+    }
+
+    /// N, or as many as one likes.
+    pub(crate) fn slots(&self, id: &str) -> usize {
+        let Some(request) = self.requests.get(id) else { return 0 };
+        request.record.view.calls.limit.map_or(usize::MAX, |limit| limit as usize)
+    }
+
+    pub(crate) fn slots_taken(&self, id: &str) -> usize {
+        let Some(request) = self.requests.get(id) else { return 0 };
         let open = request.open.iter().filter_map(|open| self.listenings.get(open));
         let reserved = open.filter(|open| !open.view.counted && open.phase.reserves()).count();
-        let reserved = reserved.saturating_add(request.unsettled as usize);
-        request
-            .record
-            .view
-            .calls
-            .limit
-            .is_none_or(|limit| (request.record.view.calls.used as usize).saturating_add(reserved) < limit as usize)
+        reserved.saturating_add(request.unsettled as usize).saturating_add(request.record.view.calls.used as usize)
     }
 }
 

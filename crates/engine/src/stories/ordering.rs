@@ -335,3 +335,20 @@ fn a_paused_agents_request_stays_armed() {
     b.call("1001");
     assert_eq!(b.listeners().len(), 1);
 }
+
+#[test]
+fn n_lowered_while_listenings_are_recorded_is_not_overrun() {
+    let mut b = Bench::new();
+    let id = b.order("anna", user("sue"), 2);
+    b.hold_store = true;
+    let (one, other) = (b.call("1001"), b.call("1001"));
+    let calls = Some(1);
+    let command = Command::ChangeRequest { id, calls, until: None };
+    b.drive(Input::Command { reply: ReplyId(99), actor: "admin".into(), command });
+    b.hold_store = false;
+    b.answer_store(true);
+    let under_way = b.listenings.values().filter(|l| l.state == ListeningState::Ringing).count();
+    assert_eq!(under_way, 1, "the other waits for a slot");
+    b.bye(one.caller);
+    b.bye(other.caller);
+}
