@@ -152,6 +152,21 @@ fn a_shield_that_does_not_reach_the_media_plane_is_seen() {
 }
 
 #[test]
+fn a_held_caller_who_is_heard_is_seen() {
+    let (mut w, _, agent) = listened_to();
+    w.habits("trunk", |h| h.keep_sending = true);
+    sabotage(&mut w, |outputs| {
+        outputs.retain(|output| !matches!(output, Output::Media(media::Command::Describe { .. })));
+    });
+    w.hold(agent, signalling::sdp::Direction::SendOnly);
+    for _ in 0..10 {
+        w.run_for(S / 5);
+        w.watched(|watch, world| watch.step(world));
+    }
+    breaks(&w, "a held caller is not heard");
+}
+
+#[test]
 fn a_tap_on_an_agent_who_may_not_be_heard_is_seen() {
     let (mut w, _, _) = listened_to();
     sabotage(&mut w, |outputs| {

@@ -128,7 +128,8 @@ impl Ears {
             if !holds {
                 self.holds.remove(&listening.id);
             } else {
-                self.holds.entry(listening.id.clone()).or_insert(world.now);
+                // the media plane may hear of it late
+                self.holds.entry(listening.id.clone()).or_insert(world.now + world.shard_delay);
             }
         }
         self.holds.retain(|id, _| world.model.listenings.get(id).is_some_and(|l| l.ended_at.is_none()));
