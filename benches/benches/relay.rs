@@ -39,6 +39,8 @@ fn shard(now: Instant, listeners: u64, sink: &mut Null) -> Shard {
         decodable: vec![(8, Codec::Pcma)],
         telephone_event: None,
         latch: None,
+        mux: false,
+        keys: None,
     };
     for (stream, port, theirs) in [(1, 20_000, 40_000), (2, 20_002, 40_002)] {
         shard.command(now, Command::Open { stream: StreamId(stream), port: Port(port) }, sink);
@@ -54,6 +56,8 @@ fn shard(now: Instant, listeners: u64, sink: &mut Null) -> Shard {
             codec: Codec::Pcma,
             payload_type: 8,
             latch: None,
+            mux: false,
+            keys: None,
         };
         shard.command(now, Command::OpenListener { listener, port: Port(port) }, sink);
         shard.command(now, Command::Focus { listener, taps }, sink);

@@ -247,6 +247,8 @@ pub(crate) fn remote(session: &Session) -> Remote {
         decodable: session.payloads.iter().filter_map(|payload| Some((payload.pt, decodable(payload)?))).collect(),
         telephone_event: session.telephone_event,
         latch: session.nat.then(|| SocketAddr::ip(&session.signalling)),
+        mux: false,
+        keys: None,
     }
 }
 

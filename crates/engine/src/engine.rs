@@ -397,7 +397,8 @@ impl Core {
     fn media(&mut self, event: media::Event) {
         use media::Event as E;
         match event {
-            E::PortReady { port, addr } => self.ports.push_back((port, addr)),
+            E::Load { .. } => {}
+            E::PortReady { port, addr, addr6: _ } => self.ports.push_back((port, addr)),
             E::Done { batch, ok } => match monitoring::ear_of(batch) {
                 Some(ear) if !ok => self.ear_refused(ear),
                 Some(_) => {}

@@ -288,7 +288,7 @@ impl Life {
     fn port(&mut self, n: u16) {
         let port = Port(20_000 + n * 2);
         let addr = SocketAddr::new(addr(US).ip(), port.0);
-        self.drive(Input::Media(media::Event::PortReady { port, addr }));
+        self.drive(Input::Media(media::Event::PortReady { port, addr, addr6: None }));
     }
 
     fn drive(&mut self, input: Input) {

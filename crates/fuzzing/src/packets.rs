@@ -119,6 +119,8 @@ fn call(now: Instant) -> Shard {
             decodable: vec![(0, Codec::Pcmu), (8, Codec::Pcma)],
             telephone_event: Some(101),
             latch: None,
+            mux: false,
+            keys: None,
         };
         shard.command(now, Command::Open { stream, port }, &mut sent);
         shard.command(now, Command::Describe { stream, remote }, &mut sent);
@@ -131,6 +133,8 @@ fn call(now: Instant) -> Shard {
         codec: Codec::Pcmu,
         payload_type: 0,
         latch: None,
+        mux: false,
+        keys: None,
     };
     shard.command(now, Command::OpenListener { listener, port: LISTENER.0 }, &mut sent);
     shard.command(now, Command::Focus { listener, taps: Some(Taps { agent: AGENT.0 }) }, &mut sent);

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub use crate::srtp::{Key, SrtpKeys, Suite};
+
 /// The media of one leg (of a call or of a listener): one RTP and one RTCP socket. Ids are never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId(pub u64);
@@ -153,6 +155,10 @@ pub struct Remote {
     pub telephone_event: Option<u8>,
     /// Latch once to this IP (any port) on the first valid packet (SEMANTICS, NAT). Each `Describe` arms it again.
     pub latch: Option<std::net::IpAddr>,
+    /// RTCP comes and goes on the RTP port (RFC 5761); `rtcp` is then the same address as `rtp`.
+    pub mux: bool,
+    /// The leg is encrypted with these; `None`: plain.
+    pub keys: Option<Box<SrtpKeys>>,
 }
 
 /// Codecs that the fork reads and a listener gets.
@@ -177,6 +183,10 @@ pub struct ListenerRemote {
     pub payload_type: u8,
     /// Send to where its packets come from (NAT), latched once like a call's.
     pub latch: Option<std::net::IpAddr>,
+    /// RTCP comes and goes on the RTP port (RFC 5761).
+    pub mux: bool,
+    /// The leg is encrypted with these; `None`: plain.
+    pub keys: Option<Box<SrtpKeys>>,
 }
 
 /// What is tapped: one stream's two directions. What its party sends (uplink) and what it is sent (downlink), each gated
@@ -196,6 +206,8 @@ pub enum Event {
         port: Port,
         /// Address that peers send to.
         addr: SocketAddr,
+        /// The same port's IPv6 address, where `addr` is IPv4 and the socket takes both.
+        addr6: Option<SocketAddr>,
     },
     /// Every command up to [`Command::Done`] is carried out. `ok` is false if an `Open`, `Describe`, `Bridge` or
     /// `OpenListener` was refused (limit, unknown port).
@@ -253,6 +265,14 @@ pub enum Event {
         /// Packets that it sent and that were dropped.
         dropped: u64,
     },
+    /// How late a shard's thread is: the longest that a packet or a tick waited within the last interval. Told when it
+    /// passes a limit of admission either way.
+    Load {
+        /// Which, from 0.
+        shard: usize,
+        /// Its loop lag.
+        lag: Duration,
+    },
     /// Figures of live streams, every 5 s while they change (for views).
     Progress {
         /// Each stream's.
@@ -283,6 +303,11 @@ pub struct Figures {
 pub trait Sink {
     /// Sends one packet from a port's socket. The slice is only lent.
     fn send(&mut self, port: Port, kind: Kind, to: SocketAddr, data: &[u8]);
+    /// The only source that a socket accepts from now on; `None`: it is still learning, or hears several. The shell may
+    /// connect the socket; the shard goes on checking sources itself.
+    fn connect(&mut self, port: Port, kind: Kind, only: Option<SocketAddr>) {
+        let _ = (port, kind, only);
+    }
     /// Tells the engine.
     fn event(&mut self, event: Event);
     /// The sockets of this port are no longer used: close them and quarantine the numbers.

@@ -28,7 +28,8 @@
 //! for (stream, port, phone) in [(caller, 20_000, "192.0.2.1:4000"), (agent, 20_002, "192.0.2.2:4000")] {
 //!     let rtp = phone.parse().ok();
 //!     let (sends, receives) = (true, true);
-//!     let remote = Remote { rtp, rtcp: None, sends, receives, decodable: vec![], telephone_event: None, latch: None };
+//!     let (rtcp, telephone_event, latch, keys) = (None, None, None, None);
+//!     let remote = Remote { rtp, rtcp, sends, receives, decodable: vec![], telephone_event, latch, mux: false, keys };
 //!     shard.command(now, Command::Open { stream, port: Port(port) }, &mut sent);
 //!     shard.command(now, Command::Describe { stream, remote }, &mut sent);
 //! }
@@ -51,6 +52,7 @@ pub mod ports;
 pub mod relay;
 pub mod rtcp;
 pub mod rtp;
+pub mod srtp;
 
 mod interface;
 mod reception;

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use crate::interface::Port;
+
 /// A released number rests so long by default: late packets of the old call must not reach a new one.
 pub const QUARANTINE: Duration = Duration::from_secs(5);
 
@@ -14,6 +16,23 @@ const BUSY_REST: Duration = Duration::from_secs(30);
 
 /// Neighbours that are looked at when a number was busy.
 const NEIGHBOURS: usize = 8;
+
+/// Which shard a port belongs to, by arithmetic: pairs of the range go to the shards by turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// First port of the range, even.
+    pub first: u16,
+    /// Shards, at least 1.
+    pub shards: usize,
+}
+
+impl Layout {
+    /// The shard of a port.
+    #[must_use]
+    pub fn shard_of(self, port: Port) -> usize {
+        usize::from(port.0.saturating_sub(self.first) / 2) % self.shards.max(1)
+    }
+}
 
 /// The range and what of it is in use, pure.
 #[derive(Debug)]

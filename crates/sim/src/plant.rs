@@ -93,7 +93,7 @@ impl World {
             let port = self.plant.draw();
             let addr = SocketAddr::new(ENGINE.ip(), port.0);
             let mut outputs = Vec::new();
-            let event = media::Event::PortReady { port, addr };
+            let event = media::Event::PortReady { port, addr, addr6: None };
             self.plant.engine.drive(now, Input::Media(event), &mut outputs);
             self.take_engine_outputs(outputs);
         }

@@ -95,7 +95,7 @@ impl Sockets {
                 Ok(()) => {
                     self.ready += 1;
                     let addr = SocketAddr::new(self.announced, number);
-                    self.events.push_back(Event::PortReady { port: Port(number), addr });
+                    self.events.push_back(Event::PortReady { port: Port(number), addr, addr6: None });
                     continue;
                 }
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => {

@@ -41,7 +41,7 @@ impl Stage {
 
     fn ready(&mut self) -> (Port, SocketAddr) {
         match self.next() {
-            Event::PortReady { port, addr } => (port, addr),
+            Event::PortReady { port, addr, .. } => (port, addr),
             other => panic!("{other:?} instead of a port"),
         }
     }
@@ -71,6 +71,8 @@ fn remote(phone: &UdpSocket) -> Remote {
         decodable: vec![(8, Codec::Pcma)],
         telephone_event: None,
         latch: None,
+        mux: false,
+        keys: None,
     }
 }
 

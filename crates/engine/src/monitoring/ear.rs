@@ -188,6 +188,8 @@ impl Core {
             codec,
             payload_type,
             latch: session.nat.then(|| session.signalling.ip()),
+            mux: false,
+            keys: None,
         };
         self.out.media(media::Command::Listen { listener: ListenerId(key), remote });
     }

@@ -357,6 +357,7 @@ impl Bench {
         self.drive(Input::Media(media::Event::PortReady {
             port: Port(port),
             addr: SocketAddr::from(([127, 0, 0, 1], port)),
+            addr6: None,
         }));
     }
 

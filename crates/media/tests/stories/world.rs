@@ -142,13 +142,15 @@ pub fn remote(stream: StreamId) -> Remote {
         decodable: vec![(0, Codec::Pcmu), (8, Codec::Pcma)],
         telephone_event: Some(101),
         latch: None,
+        mux: false,
+        keys: None,
     }
 }
 
 pub fn listener_remote(n: u64) -> ListenerRemote {
     let rtp = ear(n);
     let rtcp = Some(SocketAddr::new(rtp.ip(), rtp.port() + 1));
-    ListenerRemote { rtp: Some(rtp), rtcp, codec: Codec::Pcmu, payload_type: 0, latch: None }
+    ListenerRemote { rtp: Some(rtp), rtcp, codec: Codec::Pcmu, payload_type: 0, latch: None, mux: false, keys: None }
 }
 
 impl World {

@@ -107,6 +107,8 @@ impl World {
             decodable: vec![(0, Codec::Pcmu), (8, Codec::Pcma)],
             telephone_event: Some(101),
             latch: None,
+            mux: false,
+            keys: None,
         };
         change(&mut remote);
         self.order(Command::Describe { stream, remote });
@@ -121,6 +123,8 @@ impl World {
             codec: Codec::Pcma,
             payload_type: 8,
             latch: None,
+            mux: false,
+            keys: None,
         };
         self.order(Command::Listen { listener, remote });
         listener
