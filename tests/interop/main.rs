@@ -11,6 +11,7 @@ mod durability;
 mod flood;
 mod hostile;
 mod load;
+mod no_way_in;
 mod phones;
 mod streams;
 mod tcp;

@@ -13,4 +13,5 @@ pub mod lines;
 pub mod noise;
 pub mod scene;
 pub mod sipp;
+pub mod strangers;
 pub mod tone;
