@@ -43,6 +43,7 @@ fn anna<'a>(engine: &'a Engine) -> Account<'a> {
         transport: "udp",
         ip: "127.0.0.1",
         hz: 440.0,
+        mediaenc: "",
     }
 }
 
@@ -85,6 +86,7 @@ fn baresip_as_listener_hears_both_and_is_never_heard() {
             transport: "udp",
             ip: "127.0.0.1",
             hz: 1500.0,
+            mediaenc: "",
         },
     );
     engine.order("anna", &json!({"user": "sue"}));

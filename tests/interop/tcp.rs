@@ -62,6 +62,7 @@ fn baresip_over_tcp_is_called_and_heard() {
         transport: "tcp",
         ip: "127.0.0.1",
         hz: 440.0,
+        mediaenc: "",
     };
     let agent = Baresip::start(&folder, &account);
     engine.order("anna", &json!({"user": "sam"}));

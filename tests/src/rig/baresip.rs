@@ -25,6 +25,9 @@ pub struct Account<'a> {
     pub ip: &'a str,
     /// What it says.
     pub hz: f64,
+    /// Its media encryption: empty for none, `srtp` (RTP/AVP with keys, taken where the other side has it), `srtp-mand`
+    /// (RTP/SAVP).
+    pub mediaenc: &'a str,
 }
 
 impl Baresip {
@@ -36,7 +39,7 @@ impl Baresip {
         let (port, rtp) = (free_port(account.ip), free_port(account.ip) & !1);
         let config = format!(
             "module_path /usr/lib/baresip/modules\nsip_listen {ip}:{port}\nnet_interface {ip}\naudio_source aufile,{wav}\naudio_alert none\n\
-             snd_path {dir}\nrtp_ports {rtp}-{}\nmodule g711.so\nmodule aufile.so\nmodule sndfile.so\nmodule_app account.so\nmodule_app menu.so\n",
+             snd_path {dir}\nrtp_ports {rtp}-{}\nmodule g711.so\nmodule srtp.so\nmodule aufile.so\nmodule sndfile.so\nmodule_app account.so\nmodule_app menu.so\n",
             rtp.saturating_add(100),
             ip = account.ip,
             wav = wav.display(),
@@ -44,11 +47,15 @@ impl Baresip {
         );
         std::fs::write(folder.join("config"), config).unwrap();
         let line = format!(
-            "<sip:{}@medlytt.test;transport={transport}>;auth_pass={};answermode=auto;regint=60;outbound=\"sip:{};transport={transport}\"\n",
+            "<sip:{}@medlytt.test;transport={transport}>;auth_pass={};answermode=auto;regint=60;outbound=\"sip:{};transport={transport}\"{mediaenc}\n",
             account.user,
             account.password,
             account.registrar,
             transport = account.transport,
+            mediaenc = match account.mediaenc {
+                "" => String::new(),
+                menc => format!(";mediaenc={menc}"),
+            },
         );
         std::fs::write(folder.join("accounts"), line).unwrap();
         std::fs::write(folder.join("contacts"), "").unwrap();
