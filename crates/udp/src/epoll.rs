@@ -44,6 +44,8 @@ struct Bound {
 }
 
 impl Io for Epoll {
+    const NAME: &'static str = "epoll";
+
     fn new() -> io::Result<Self> {
         let (epoll, waker) = (epoll::create(epoll::CreateFlags::CLOEXEC)?, Waker::new()?);
         let data = epoll::EventData::new_u64(WAKE);
@@ -123,6 +125,10 @@ impl Io for Epoll {
                 _ => &mut self.counters.send_failed,
             },
         } += 1;
+    }
+
+    fn send_later(&mut self, key: Key, to: SocketAddr, data: &[u8]) {
+        self.send(key, to, data);
     }
 
     fn flush(&mut self) {}

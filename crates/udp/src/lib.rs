@@ -6,8 +6,10 @@
 //!
 //! A socket that is connected takes datagrams from that peer alone: the kernel drops what others send. Errors of the
 //! network (port unreachable and the like) are counted, never returned, and never end anything.
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a shell: its tests have threads"))]
 
 mod epoll;
+mod machine;
 mod waker;
 
 use std::io;
@@ -15,6 +17,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use epoll::Epoll;
+pub use machine::{allowed_cpus, descriptor_limit, pin_to};
 pub use waker::Waker;
 
 /// What a thread calls one of its sockets. Tables are indexed by it, so keys are small; a port number is one.
@@ -66,10 +69,15 @@ pub struct Counters {
     pub receive_failed: u64,
     /// Datagrams that were longer than the buffer: dropped.
     pub truncated: u64,
+    /// Sockets that had to wait because all receive buffers were in use; nothing is lost by that alone.
+    pub starved: u64,
 }
 
-/// One thread's sockets.
+/// One thread's sockets: made, used and dropped on that thread.
 pub trait Io: Sized {
+    /// What logs and metrics call it.
+    const NAME: &'static str;
+
     /// Without sockets.
     ///
     /// # Errors
@@ -80,34 +88,38 @@ pub trait Io: Sized {
     /// # Errors
     /// The address is in use, or descriptors are used up.
     fn bind(&mut self, key: Key, addr: SocketAddr, options: &Options) -> io::Result<SocketAddr>;
-    /// From now on this peer alone is heard; `None`: everybody. What already waits in the socket is not affected, so
-    /// callers go on checking sources. Returns the local address that the kernel now uses.
+    /// From now on this peer alone is heard; `None`: everybody. What already waits in the socket is not affected and
+    /// comes with its true source, so callers go on checking sources. Returns the local address that the kernel now
+    /// uses; the port never changes.
     ///
     /// # Errors
     /// No route, or no such socket; the socket then hears everybody.
     fn connect(&mut self, key: Key, to: Option<SocketAddr>) -> io::Result<SocketAddr>;
-    /// Closes a socket; its key is free.
+    /// Closes a socket: its key and its address are free when this returns.
     fn close(&mut self, key: Key);
     /// Gives a socket away; its key is free.
     fn detach(&mut self, key: Key) -> Option<Detached>;
     /// Takes a socket of another [`Io`] under a key that is not in use; what waits in it is reported.
     ///
     /// # Errors
-    /// The key is in use, or the system has no room.
+    /// The key is in use, or the system has no room; the socket is then closed.
     fn attach(&mut self, key: Key, socket: Detached) -> io::Result<()>;
     /// Throws away what waits in a socket. Returns how many datagrams that were.
     fn drain(&mut self, key: Key) -> usize;
-    /// Sends one datagram, now or with the next [`Io::flush`]. The slice is only lent.
+    /// Sends one datagram at once, or as soon as the kernel is entered next: what is relayed. The slice is only lent.
     fn send(&mut self, key: Key, to: SocketAddr, data: &[u8]);
-    /// Sends what waits.
+    /// Sends one datagram with the next [`Io::flush`] or [`Io::wait`]: what can wait for the end of the turn, such as
+    /// listeners' copies. Those of one socket keep their order among themselves, but not with [`Io::send`].
+    fn send_later(&mut self, key: Key, to: SocketAddr, data: &[u8]);
+    /// Sends what waits. [`Io::wait`] does so by itself: only a turn that goes on for long calls this.
     fn flush(&mut self);
-    /// Waits until something can be read, somebody wakes, or the time is over.
+    /// Sends what waits, then waits until something can be read, somebody wakes, or the time is over.
     ///
     /// # Errors
     /// The system cannot wait: nothing can be done about it. Interruptions are not errors.
     fn wait(&mut self, timeout: Duration) -> io::Result<()>;
     /// The next datagram of this turn; `None`: everything is dry, or has had its share of this turn and wants
-    /// [`Io::wait`] called again, which then returns at once. Never waits.
+    /// [`Io::wait`] called again, which then returns at once. Never waits. A turn takes until `None`.
     fn receive(&mut self, buffer: &mut [u8]) -> Option<Received>;
     /// Ends a [`Io::wait`], now or the next.
     fn waker(&self) -> Waker;
