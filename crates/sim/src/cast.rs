@@ -36,8 +36,10 @@ pub struct Setup {
     pub directory: Seed,
     /// What the store kept of an earlier life.
     pub restored: engine::persist::Restored,
-    /// Media plane.
+    /// Media plane, each shard of it.
     pub media: media::Settings,
+    /// Media shards.
+    pub shards: usize,
     /// How SIP is carried.
     pub sip: Quality,
     /// How RTP and RTCP are carried.
@@ -63,6 +65,7 @@ impl Default for Setup {
             directory: directory(),
             restored: engine::persist::Restored::default(),
             media: media::Settings::default(),
+            shards: 1,
             sip: Quality::default(),
             rtp: Quality::default(),
             store_delay: Duration::from_millis(2),

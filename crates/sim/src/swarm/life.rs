@@ -105,7 +105,9 @@ impl Stage {
 
     pub(crate) fn set_ports(&mut self) {
         if let Some(ports) = self.plan.config.ports {
-            (self.w.plant.ready, self.w.plant.most) = (2, ports.max(self.w.plant.open.len()));
+            // with several shards a call's two ports are of two of them: it begins with a move
+            let ready = if self.plan.config.shards > 1 { 1 } else { 2 };
+            (self.w.plant.ready, self.w.plant.most) = (ready, ports.max(self.w.plant.open.len()));
         }
     }
 
