@@ -15,8 +15,6 @@ use signalling::transport::{Flow, Transport};
 use crate::cast::ENGINE;
 use crate::world::{Happening, Way, World};
 
-/// Bound pairs of sockets of each shard that the engine is kept supplied with, unless a world says otherwise.
-pub(crate) const READY: usize = 16;
 /// The engine's first RTP port.
 const FIRST_PORT: u16 = 20_000;
 
@@ -70,7 +68,7 @@ impl Sink for Collected {
 }
 
 impl Plant {
-    pub(crate) fn new(engine: Engine, shards: Vec<Shard>) -> Self {
+    pub(crate) fn new(engine: Engine, shards: Vec<Shard>, ready: usize) -> Self {
         let layout = layout(shards.len());
         let first = |shard: usize| FIRST_PORT + 2 * shard as u16;
         Self {
@@ -83,7 +81,7 @@ impl Plant {
             sockets: BTreeMap::new(),
             in_transit: BTreeMap::new(),
             layout,
-            ready: READY,
+            ready,
             most: usize::MAX,
         }
     }

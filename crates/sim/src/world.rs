@@ -194,7 +194,7 @@ impl World {
             wall_jump: SignedDuration::ZERO,
             queue: Queue::new(),
             air: Air::new(setup.sip, setup.rtp, setup.seed),
-            plant: Plant::new(engine, shards),
+            plant: Plant::new(engine, shards, setup.ports_ready),
             shard_delay: setup.shard_delay,
             event_delay: setup.shard_delay,
             last_arrivals: [start; 3],

@@ -19,6 +19,8 @@ pub struct Config {
     pub(crate) ports: Option<usize>,
     /// Media shards.
     pub(crate) shards: usize,
+    /// A call's ports are of two shards: it begins with a move.
+    pub(crate) scattered: bool,
     pub(crate) settings: engine::Settings,
     pub(crate) media: media::Settings,
     /// Phones of agents that register instead of having a fixed contact.
@@ -64,6 +66,7 @@ impl Config {
             store_delay: setup.store_delay,
             ports: None,
             shards: 1,
+            scattered: false,
             settings: setup.settings,
             media: setup.media,
             registered: vec!["anna"],
@@ -130,6 +133,7 @@ impl Config {
         setup.settings = self.settings.clone();
         setup.media = self.media.clone();
         setup.shards = self.shards;
+        setup.ports_ready = if self.scattered { 1 } else { setup.ports_ready.div_ceil(self.shards) };
         setup.store_delay = self.store_delay;
         self.directory(&mut setup.directory);
         for (name, secret) in [("bo", "bo-secret"), ("cia", "cia-secret")] {

@@ -105,8 +105,7 @@ impl Stage {
 
     pub(crate) fn set_ports(&mut self) {
         if let Some(ports) = self.plan.config.ports {
-            // with several shards a call's two ports are of two of them: it begins with a move
-            let ready = if self.plan.config.shards > 1 { 1 } else { 2 };
+            let ready = if self.plan.config.scattered { 1 } else { 2 };
             (self.w.plant.ready, self.w.plant.most) = (ready, ports.max(self.w.plant.open.len()));
         }
     }

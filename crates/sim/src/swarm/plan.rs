@@ -47,7 +47,9 @@ impl Plan {
             Kind::Wild => Config::wild(&mut rng),
             Kind::Equal => Config::roomy(&mut rng),
         };
-        config.shards = 1 + (Fate::new(&[seed, SHARDS]).next() % 3) as usize;
+        let mut fate = Fate::new(&[seed, SHARDS]);
+        config.shards = 1 + (fate.next() % 3) as usize;
+        config.scattered = config.shards > 1 && fate.happens(0.4);
         if kind == Kind::Equal {
             actions.push(Action::Listeners);
         }
