@@ -107,7 +107,7 @@ fn shell_counters(from: &Sources) -> [(&'static str, u64); 17] {
     ]
 }
 
-fn gauges(from: &Sources) -> [(&'static str, f64); 16] {
+fn gauges(from: &Sources) -> [(&'static str, f64); 19] {
     let (sizes, media) = (&from.sizes, &from.media);
     [
         ("calls", gauge(sizes.calls)),
@@ -115,6 +115,9 @@ fn gauges(from: &Sources) -> [(&'static str, f64); 16] {
         ("requests", gauge(sizes.requests)),
         ("listenings", gauge(sizes.listenings)),
         ("media_ports_ready", gauge(sizes.ports_ready)),
+        ("media_shards", gauge(sizes.shards)),
+        ("media_shards_over_fork_lag", gauge(sizes.shards_over_fork_lag)),
+        ("media_shards_over_call_lag", gauge(sizes.shards_over_call_lag)),
         ("sip_legs", gauge(sizes.signalling.legs)),
         ("sip_transactions", gauge(sizes.signalling.transactions)),
         ("sip_transfers", gauge(sizes.signalling.transfers)),

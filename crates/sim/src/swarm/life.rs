@@ -105,7 +105,8 @@ impl Stage {
 
     pub(crate) fn set_ports(&mut self) {
         if let Some(ports) = self.plan.config.ports {
-            (self.w.plant.ready, self.w.plant.most) = (2, ports.max(self.w.plant.open.len()));
+            let ready = if self.plan.config.scattered { 1 } else { 2 };
+            (self.w.plant.ready, self.w.plant.most) = (ready, ports.max(self.w.plant.open.len()));
         }
     }
 
