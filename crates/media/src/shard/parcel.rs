@@ -62,7 +62,7 @@ impl Shard {
         let later_us = micros(epoch.saturating_duration_since(parcel.epoch))
             - micros(parcel.epoch.saturating_duration_since(epoch));
         let partners: Vec<_> = parcel.streams.into_iter().map(|(stream, partner)| self.put(stream, partner)).collect();
-        for (key, partner) in partners {
+        for (key, partner) in partners.iter().copied() {
             let partner = partner.and_then(|partner| self.stream_ids.get(&partner).copied());
             if let Some(stream) = self.streams.get_mut(key) {
                 stream.partner = partner;
@@ -71,6 +71,10 @@ impl Shard {
         let mut taps = parcel.taps;
         for leg in parcel.listeners {
             self.put_listener(leg, later_us, &mut taps);
+        }
+        // Partners and taps have other places here.
+        for (key, _) in partners {
+            self.reroute(key);
         }
         self.sweep.arm(now, true);
     }
@@ -125,7 +129,7 @@ impl Shard {
         let (id, port) = (stream.id, stream.port);
         let key = self.streams.insert(stream);
         self.stream_ids.insert(id, key);
-        self.own(port, Owner::Stream(u32::try_from(key).unwrap_or(u32::MAX)));
+        self.own(port, Owner::stream(key, id));
         (key, partner)
     }
 
@@ -135,7 +139,7 @@ impl Shard {
         let (id, port, focus, is_listening) = (leg.id(), leg.port(), leg.focus(), leg.is_listening());
         let key = self.listeners.insert(Seat { leg, tap: None, phase });
         self.listener_ids.insert(id, key);
-        self.own(port, Owner::Listener(u32::try_from(key).unwrap_or(u32::MAX)));
+        self.own(port, Owner::listener(key, id));
         if !is_listening {
             return;
         }

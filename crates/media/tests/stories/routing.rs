@@ -41,7 +41,7 @@ struct Plane {
 }
 
 fn recorder(now: Instant) -> Recorder {
-    Recorder { now, sent: Vec::new(), events: Vec::new(), released: Vec::new() }
+    Recorder { now, sent: Vec::new(), events: Vec::new(), released: Vec::new(), sources: Default::default() }
 }
 
 impl Plane {
