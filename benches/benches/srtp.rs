@@ -13,7 +13,7 @@ use rtc_srtp::protection_profile::ProtectionProfile;
 
 const LENGTH: usize = 172;
 /// Packets between two readings of the clock.
-const BATCH: u64 = 1_024;
+const BATCH: u64 = 64;
 
 const SUITES: [(&str, Suite, ProtectionProfile); 6] = [
     ("AES_CM_128_HMAC_SHA1_80", Suite::AesCm128HmacSha1_80, ProtectionProfile::Aes128CmHmacSha1_80),

@@ -50,8 +50,9 @@ impl HmacSha1 {
         let mut last = [[0; BLOCK]; 2];
         let text = rest.len() + trailer.len();
         let bytes = last.as_flattened_mut();
-        let ended = rest.iter().chain(trailer).chain(&[0x80]);
-        bytes.iter_mut().zip(ended).for_each(|(to, from)| *to = *from);
+        bytes[..rest.len()].copy_from_slice(rest);
+        bytes[rest.len()..text].copy_from_slice(trailer);
+        bytes[text] = 0x80;
         let bits = (BLOCK + data.len() + trailer.len()) as u64 * 8;
         let used = if text + 1 + 8 <= BLOCK { &mut last[..1] } else { &mut last[..] };
         if let Some(end) = used.as_flattened_mut().last_chunk_mut::<8>() {
