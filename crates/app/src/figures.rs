@@ -27,18 +27,27 @@ pub(crate) fn figures(from: &Sources) -> api::Figures {
     api::Figures { counters, gauges: gauges(from).into_iter().map(|(name, n)| (name.to_owned(), n)).collect() }
 }
 
-fn media_counters(from: &Sources) -> [(&'static str, u64); 28] {
+fn media_counters(from: &Sources) -> [(&'static str, u64); 37] {
+    let rtp_not_rtp = from.media.shard.not_rtp();
     // Taken apart, so that a counter which is added cannot be forgotten here.
     let media::Counters {
         relayed_rtp,
         relayed_rtcp,
         rtp_malformed,
         rtp_foreign,
-        rtp_not_rtp,
         rtp_unbridged,
         rtcp_malformed,
         rtcp_foreign,
         rtcp_unbridged,
+        rtcp_on_rtp_port,
+        media_early,
+        media_stun,
+        media_dtls,
+        media_zrtp,
+        media_turn,
+        media_unknown,
+        media_target_refused,
+        srtp_dropped,
         listener_rtp_dropped,
         listener_rtcp_received,
         listener_rtcp_dropped,
@@ -62,6 +71,15 @@ fn media_counters(from: &Sources) -> [(&'static str, u64); 28] {
         ("rtcp_malformed", rtcp_malformed),
         ("rtcp_foreign", rtcp_foreign),
         ("rtcp_unbridged", rtcp_unbridged),
+        ("rtcp_on_rtp_port", rtcp_on_rtp_port),
+        ("media_early", media_early),
+        ("media_stun", media_stun),
+        ("media_dtls", media_dtls),
+        ("media_zrtp", media_zrtp),
+        ("media_turn", media_turn),
+        ("media_unknown", media_unknown),
+        ("media_target_refused", media_target_refused),
+        ("srtp_dropped", srtp_dropped),
         ("listener_rtp_dropped", listener_rtp_dropped),
         ("listener_rtcp_received", listener_rtcp_received),
         ("listener_rtcp_dropped", listener_rtcp_dropped),

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -231,8 +231,12 @@ fn announced(config: &Config) -> IpAddr {
 }
 
 fn media_setup(config: &Config, announced: IpAddr) -> Result<Setup, StartError> {
+    let mut shard = config.shard();
+    let any = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+    let any = any.into_iter().filter(|_| config.media.address.is_unspecified());
+    shard.own.addresses = [announced, config.media.address].into_iter().chain(any).collect();
     Ok(Setup {
-        shard: config.shard(),
+        shard,
         address: config.media.address,
         announced,
         ports: config.media.ports,

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::source::OwnMedia;
 pub use crate::srtp::{Key, SrtpKeys, Suite};
 
 /// The media of one leg (of a call or of a listener): one RTP and one RTCP socket. Ids are never used again.
@@ -49,6 +50,8 @@ pub struct Settings {
     pub max_listeners: usize,
     /// Jitter ring: packets a direction at most.
     pub max_ring: usize,
+    /// The relay's own sockets, which are no party's address. Default: none known.
+    pub own: OwnMedia,
 }
 
 impl Default for Settings {
@@ -62,6 +65,7 @@ impl Default for Settings {
             max_streams: 20_000,
             max_listeners: 5_000,
             max_ring: 32,
+            own: OwnMedia::default(),
         }
     }
 }
@@ -322,11 +326,24 @@ pub struct Counters {
     pub relayed_rtcp: u64,
     pub rtp_malformed: u64,
     pub rtp_foreign: u64,
-    pub rtp_not_rtp: u64,
     pub rtp_unbridged: u64,
     pub rtcp_malformed: u64,
     pub rtcp_foreign: u64,
     pub rtcp_unbridged: u64,
+    /// RTCP on the RTP port of a leg that does not multiplex.
+    pub rtcp_on_rtp_port: u64,
+    /// Of either kind, before the leg's first description.
+    pub media_early: u64,
+    /// No RTP and no RTCP by its first byte, on either socket (RFC 7983).
+    pub media_stun: u64,
+    pub media_dtls: u64,
+    pub media_zrtp: u64,
+    pub media_turn: u64,
+    pub media_unknown: u64,
+    /// Not sent: the other party described an address that is refused (our own ports, a group, the link).
+    pub media_target_refused: u64,
+    /// Plain to an encrypted leg, encrypted without a key that fits, or not sent because it could not be encrypted.
+    pub srtp_dropped: u64,
     pub listener_rtp_dropped: u64,
     pub listener_rtcp_received: u64,
     pub listener_rtcp_dropped: u64,
@@ -338,4 +355,12 @@ pub struct Counters {
     pub ticks_skipped: u64,
     pub unknown_port: u64,
     pub commands_refused: u64,
+}
+
+impl Counters {
+    /// Everything that was neither RTP nor RTCP by its first byte.
+    #[must_use]
+    pub fn not_rtp(&self) -> u64 {
+        self.media_stun + self.media_dtls + self.media_zrtp + self.media_turn + self.media_unknown
+    }
 }

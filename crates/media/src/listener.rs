@@ -15,9 +15,9 @@ use rand::rngs::StdRng;
 use crate::codec::FRAME;
 use crate::interface::{Codec, Counters, Event, Kind, ListenerId, ListenerRemote, Port, Sink, StreamId};
 use crate::mixer::Outgoing;
-use crate::relay::Source;
 use crate::rtcp::{self, Cname, SenderReport};
 use crate::rtp;
+use crate::source::{Admission, OwnMedia, Source};
 
 /// Sender reports are so far apart on average (RFC 3550 §6.2); each is drawn from half to one and a half of it.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
@@ -67,6 +67,8 @@ struct Outbound {
     from: Option<IpAddr>,
     codec: Codec,
     payload_type: u8,
+    mux: bool,
+    is_protected: bool,
     marker: bool,
     is_live: bool,
     packets: u32,
@@ -77,6 +79,9 @@ struct Outbound {
     owed_ms: i64,
     report_due: Instant,
     silent_since: Instant,
+    /// A packet was accepted since the last description.
+    has_sent_rtp: bool,
+    has_sent_rtcp: bool,
 }
 
 /// What a tick brings for one listener.
@@ -155,13 +160,15 @@ impl ListenerLeg {
     }
 
     /// It answered, or changed its description: SSRC, sequence and clock stay.
-    pub fn listen(&mut self, now: Instant, remote: &ListenerRemote) {
+    pub(crate) fn listen(&mut self, now: Instant, remote: &ListenerRemote, own: &OwnMedia) {
         let stream = self.stream.get_or_insert_with(|| Outbound {
             rtp: Source::default(),
             rtcp: Source::default(),
             from: None,
             codec: remote.codec,
             payload_type: remote.payload_type,
+            mux: remote.mux,
+            is_protected: false,
             marker: true,
             is_live: false,
             packets: 0,
@@ -170,40 +177,69 @@ impl ListenerLeg {
             owed_ms: 0,
             report_due: now + REPORT_INTERVAL / 2,
             silent_since: now,
+            has_sent_rtp: false,
+            has_sent_rtcp: false,
         });
-        stream.rtp.describe(remote.rtp, remote.latch);
-        stream.rtcp.describe(remote.rtcp, remote.latch);
-        stream.from = remote.latch.or(remote.rtp.map(|rtp| rtp.ip())).or(stream.from);
+        stream.rtp.describe(remote.rtp, remote.latch, own);
+        if remote.mux {
+            stream.rtcp.shut();
+        } else {
+            stream.rtcp.describe(remote.rtcp, remote.latch, own);
+        }
+        stream.from = remote.latch.or(remote.rtp.map(|rtp| rtp.ip())).map(|ip| ip.to_canonical()).or(stream.from);
         stream.codec = remote.codec;
         stream.payload_type = remote.payload_type;
+        stream.mux = remote.mux;
+        (stream.has_sent_rtp, stream.has_sent_rtcp) = (false, false);
+        stream.is_protected = remote.keys.is_some();
     }
 
-    /// RTP from the listener: it lives, that is all.
+    /// What came on its RTP socket: it lives, that is all.
     pub fn drop_rtp(&mut self, now: Instant, source: SocketAddr, data: &[u8], counters: &mut Counters) {
+        if self.stream.as_ref().is_some_and(|stream| stream.mux) && rtp::demux(data) == rtp::Demux::Rtcp {
+            self.drop_reports(now, Kind::Rtp, source, data, counters);
+            return;
+        }
         self.dropped += 1;
         counters.listener_rtp_dropped += 1;
         let is_rtp = rtp::demux(data) == rtp::Demux::Rtp && rtp::Packet::parse(data).is_ok();
         if let Some(stream) = self.stream.as_mut().filter(|_| is_rtp) {
-            let latched = stream.rtp.accept(source);
-            stream.note_alive(now, source, latched);
+            stream.note_alive(now, Kind::Rtp, source);
         }
     }
 
-    /// RTCP from the listener: it lives, that is all. Anything but reports is dropped.
+    /// What came on its RTCP socket: it lives, that is all. Anything but reports is dropped.
     pub fn drop_rtcp(&mut self, now: Instant, source: SocketAddr, data: &[u8], counters: &mut Counters) {
+        self.drop_reports(now, Kind::Rtcp, source, data, counters);
+    }
+
+    /// What came from one of the relay's own sockets: nothing is learnt from it.
+    pub(crate) fn drop_own(&mut self, counters: &mut Counters) {
+        self.dropped += 1;
+        counters.listener_rtp_dropped += 1;
+    }
+
+    fn drop_reports(&mut self, now: Instant, socket: Kind, source: SocketAddr, data: &[u8], counters: &mut Counters) {
         let has_app = |mut packets: rtcp::Compound<'_>| packets.any(|packet| packet.kind == rtcp::Kind::App);
         let compound = rtcp::compound(data);
         let is_ours = match &mut self.stream {
-            Some(stream) if compound.is_some() => {
-                let latched = stream.rtcp.accept(source);
-                stream.note_alive(now, source, latched)
-            }
+            Some(stream) if compound.is_some() => stream.note_alive(now, socket, source),
             _ => false,
         };
         counters.listener_rtcp_received += u64::from(is_ours);
         if !is_ours || compound.is_some_and(has_app) {
             self.dropped += 1;
             counters.listener_rtcp_dropped += 1;
+        }
+    }
+
+    /// Tells the shell whom a socket hears, where that has changed. A listener may send from all its address: one source
+    /// is the only one when it has sent.
+    pub(crate) fn tell_source(&mut self, socket: Kind, sink: &mut impl Sink) {
+        let Some(stream) = &mut self.stream else { return };
+        let has_sent = if socket == Kind::Rtp { stream.has_sent_rtp } else { stream.has_sent_rtcp };
+        if let Some(only) = stream.source_mut(socket).news(has_sent) {
+            sink.connect(self.port, socket, only);
         }
     }
 
@@ -221,6 +257,11 @@ impl ListenerLeg {
             stream.marker = true;
             return;
         };
+        if stream.is_protected {
+            counters.srtp_dropped += 1;
+            stream.marker = true;
+            return;
+        }
         let header = rtp::header(stream.marker, stream.payload_type, identity.sequence, timestamp, identity.ssrc);
         if let Some(place) = tick.packet.first_chunk_mut::<{ rtp::HEADER }>() {
             *place = header;
@@ -242,9 +283,9 @@ impl ListenerLeg {
         }
         if tick.at >= stream.report_due {
             stream.report_due = tick.at + REPORT_INTERVAL.mul_f32(0.5 + tick.rng.random::<f32>());
-            if let Some(to) = stream.rtcp.to() {
+            if let Some((socket, to)) = stream.reports_to() {
                 let report = stream.report(identity.ssrc, timestamp, tick.elapsed);
-                sink.send(self.port, Kind::Rtcp, to, &rtcp::sender_report(&report, &identity.cname));
+                sink.send(self.port, socket, to, &rtcp::sender_report(&report, &identity.cname));
             }
         }
     }
@@ -262,10 +303,10 @@ impl ListenerLeg {
     /// The end: RTCP BYE, if anything was sent.
     pub(crate) fn close(self, elapsed: Duration, sink: &mut impl Sink) {
         if let Some(stream) = self.stream.filter(|stream| stream.packets > 0)
-            && let Some(to) = stream.rtcp.to()
+            && let Some((socket, to)) = stream.reports_to()
         {
             let report = stream.report(self.identity.ssrc, self.identity.timestamp, elapsed);
-            sink.send(self.port, Kind::Rtcp, to, &rtcp::farewell(&report, &self.identity.cname));
+            sink.send(self.port, socket, to, &rtcp::farewell(&report, &self.identity.cname));
         }
         sink.event(Event::ListenerClosed { listener: self.id, heard_ms: self.heard_ms, dropped: self.dropped });
         sink.release(self.port);
@@ -289,9 +330,39 @@ impl Outbound {
         Some(u32::try_from(frames).unwrap_or(u32::MAX))
     }
 
-    /// A packet came from there; false: from somebody else.
-    fn note_alive(&mut self, now: Instant, source: SocketAddr, is_accepted: bool) -> bool {
-        let is_ours = is_accepted || self.from == Some(source.ip());
+    /// Where its reports go, and by which socket; nowhere plain if the leg is encrypted.
+    fn reports_to(&self) -> Option<(Kind, SocketAddr)> {
+        let socket = if self.mux { Kind::Rtp } else { Kind::Rtcp };
+        self.source(socket).to().filter(|_| !self.is_protected).map(|to| (socket, to))
+    }
+
+    fn source(&self, socket: Kind) -> &Source {
+        match socket {
+            Kind::Rtp => &self.rtp,
+            Kind::Rtcp => &self.rtcp,
+        }
+    }
+
+    fn source_mut(&mut self, socket: Kind) -> &mut Source {
+        match socket {
+            Kind::Rtp => &mut self.rtp,
+            Kind::Rtcp => &mut self.rtcp,
+        }
+    }
+
+    /// A valid packet came from there; false: from somebody else. It may latch.
+    fn note_alive(&mut self, now: Instant, socket: Kind, source: SocketAddr) -> bool {
+        // What could not be opened is no sign of anything.
+        if self.is_protected {
+            return false;
+        }
+        let admission = self.source(socket).admits(source);
+        if admission == Admission::Learns {
+            self.source_mut(socket).latch(source);
+        }
+        let has_sent = if socket == Kind::Rtp { &mut self.has_sent_rtp } else { &mut self.has_sent_rtcp };
+        *has_sent |= admission != Admission::Foreign;
+        let is_ours = admission != Admission::Foreign || self.from == Some(source.ip().to_canonical());
         if is_ours {
             self.silent_since = now;
         }

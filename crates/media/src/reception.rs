@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use crate::interface::{Figures, Remote};
+use crate::interface::Figures;
+use crate::relay::Payloads;
 use crate::rtp::{Packet, static_clock_hz};
 
 /// Within such a step ahead, packets between are lost; beyond, the sender has started anew (RFC 3550 A.1).
@@ -41,7 +42,7 @@ struct Transit {
 impl Reception {
     /// One accepted packet. Payload types without a known clock do not count for jitter, nor do events, whose time
     /// stamp stands still.
-    pub(crate) fn note(&mut self, now: Instant, packet: &Packet<'_>, remote: &Remote) {
+    pub(crate) fn note(&mut self, now: Instant, packet: &Packet<'_>, payloads: &Payloads) {
         self.figures.packets += 1;
         self.figures.bytes += packet.payload.len() as u64;
         self.figures.payload_type = Some(packet.payload_type);
@@ -52,8 +53,8 @@ impl Reception {
             self.source = Some(Sequence::new(packet));
             self.transit = None;
         }
-        let is_event = remote.telephone_event == Some(packet.payload_type);
-        if let Some(clock_hz) = clock_hz(packet.payload_type, remote).filter(|_| !is_event) {
+        let is_event = payloads.is_event(packet.payload_type);
+        if let Some(clock_hz) = clock_hz(packet.payload_type, payloads).filter(|_| !is_event) {
             self.note_transit(Transit { arrived: now, timestamp: packet.timestamp, clock_hz });
         }
     }
@@ -104,9 +105,8 @@ impl Sequence {
     }
 }
 
-fn clock_hz(payload_type: u8, remote: &Remote) -> Option<u32> {
-    let is_decodable = remote.decodable.iter().any(|(known, _)| *known == payload_type);
-    if is_decodable { Some(crate::codec::SAMPLE_RATE) } else { static_clock_hz(payload_type) }
+fn clock_hz(payload_type: u8, payloads: &Payloads) -> Option<u32> {
+    if payloads.is_decodable(payload_type) { Some(crate::codec::SAMPLE_RATE) } else { static_clock_hz(payload_type) }
 }
 
 #[cfg(test)]
@@ -114,7 +114,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::relay::undescribed;
 
     fn figures(packets: &[(u64, u32, u16, u32)]) -> Figures {
         #[expect(clippy::disallowed_methods, reason = "any instant serves as the origin")]
@@ -123,7 +122,7 @@ mod tests {
         for (ms, ssrc, sequence, timestamp) in packets {
             let (ssrc, sequence, timestamp) = (*ssrc, *sequence, *timestamp);
             let packet = Packet { marker: false, payload_type: 0, sequence, timestamp, ssrc, payload: &[0; 160] };
-            reception.note(origin + Duration::from_millis(*ms), &packet, &undescribed());
+            reception.note(origin + Duration::from_millis(*ms), &packet, &Payloads::default());
         }
         reception.figures()
     }

@@ -9,23 +9,39 @@ pub const HEADER: usize = 12;
 /// Payload type of comfort noise (RFC 3389).
 pub const COMFORT_NOISE: u8 = 13;
 
-/// What a datagram on an RTP port is, by its first two bytes (RFC 7983 §7, RFC 9443 §3, RFC 5761 §4).
+/// What a datagram on a media port is, by its first two bytes (RFC 7983 §7, RFC 9443 §3, RFC 5761 §4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Demux {
     /// RTP, as far as two bytes can tell.
     Rtp,
     /// RTCP: its packet types are RTP's payload types 64–95.
     Rtcp,
-    /// STUN, ZRTP, DTLS, TURN, QUIC or nothing known.
+    /// STUN: 0–3.
+    Stun,
+    /// ZRTP: 16–19, with its magic cookie.
+    Zrtp,
+    /// DTLS: 20–63.
+    Dtls,
+    /// TURN channels: 64–79.
+    Turn,
+    /// QUIC, or nothing known.
     Other,
 }
 
+/// "ZRTP" (RFC 6189 §5).
+const ZRTP_COOKIE: [u8; 4] = 0x5a52_5450_u32.to_be_bytes();
+
 /// Sorts a datagram by its first two bytes.
 #[must_use]
+#[inline]
 pub fn demux(data: &[u8]) -> Demux {
     match data {
         [128..=191, second, ..] if (64..=95).contains(&(second & 0x7f)) => Demux::Rtcp,
         [128..=191, ..] => Demux::Rtp,
+        [0..=3, ..] => Demux::Stun,
+        [16..=19, ..] if data.get(4..8) == Some(&ZRTP_COOKIE) => Demux::Zrtp,
+        [20..=63, ..] => Demux::Dtls,
+        [64..=79, ..] => Demux::Turn,
         _ => Demux::Other,
     }
 }
@@ -182,9 +198,18 @@ mod tests {
     #[test]
     fn the_first_bytes_decide() {
         for first in 0..=255u8 {
-            let expected = if (128..192).contains(&first) { Demux::Rtp } else { Demux::Other };
+            let expected = match first {
+                0..=3 => Demux::Stun,
+                20..=63 => Demux::Dtls,
+                64..=79 => Demux::Turn,
+                128..=191 => Demux::Rtp,
+                _ => Demux::Other,
+            };
             assert_eq!(demux(&[first, 0]), expected, "{first}");
         }
+        assert_eq!(demux(b"\x10\0\0\x01ZRTP"), Demux::Zrtp);
+        assert_eq!(demux(b"\x10\0\0\x01ZRT"), Demux::Other);
+        assert_eq!(demux(b"\x10\0\0\x01ZRTQ"), Demux::Other);
         for second in [64, 72, 76, 95, 192, 200, 204, 223] {
             assert_eq!(demux(&[0x80, second]), Demux::Rtcp, "{second}");
         }

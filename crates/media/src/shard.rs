@@ -2,10 +2,11 @@
 
 mod beat;
 mod commands;
+mod guard;
+mod packets;
 mod sweep;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use rand::SeedableRng;
@@ -15,11 +16,15 @@ use slab::Slab;
 use self::beat::Beat;
 use self::sweep::Sweep;
 use crate::fork::Tap;
-use crate::interface::{Command, Counters, Event, Kind, ListenerId, Port, Settings, Sink, StreamId};
+use crate::interface::{Command, Counters, Event, ListenerId, Port, Settings, Sink, StreamId};
 use crate::listener::{ListenerLeg, Tick};
 use crate::mixer::Mixer;
-use crate::relay::{Sound, Stream};
-use crate::rtp::{Demux, Packet, demux, event_ended};
+use crate::relay::Stream;
+use crate::route::Route;
+use crate::rtp::MAX_PACKET;
+
+/// Room for the longest packet and what encryption adds: a tag, an index and a flag (RFC 3711 §3.4, RFC 7714 §9).
+const SEALED: usize = MAX_PACKET + 64;
 
 /// One thread's share of the media plane. See [`crate`].
 #[derive(Debug)]
@@ -37,6 +42,8 @@ pub struct Shard {
     beat: Beat,
     sweep: Sweep,
     mixer: Mixer,
+    /// Where packets for encrypted legs are made.
+    sealing: Box<[u8; SEALED]>,
     /// A command of the current batch was refused.
     batch_refused: bool,
 }
@@ -45,8 +52,15 @@ pub struct Shard {
 enum Owner {
     #[default]
     Nobody,
-    Stream(u32),
-    Listener(u32),
+    Stream(Handle),
+    Listener(Handle),
+}
+
+/// A place in a slab, and whose it is: a place that somebody else has since taken is not found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Handle {
+    index: u32,
+    generation: u32,
 }
 
 /// A listener leg, and where it sits.
@@ -84,31 +98,8 @@ impl Shard {
             beat: Beat::default(),
             sweep: Sweep::default(),
             mixer: Mixer::default(),
+            sealing: Box::new([0; SEALED]),
             batch_refused: false,
-        }
-    }
-
-    /// One datagram that arrived on a port's socket.
-    pub fn datagram(
-        &mut self,
-        now: Instant,
-        port: Port,
-        kind: Kind,
-        source: SocketAddr,
-        data: &mut [u8],
-        sink: &mut impl Sink,
-    ) {
-        match (self.owner(port), kind) {
-            (Owner::Nobody, _) => self.counters.unknown_port += 1,
-            (Owner::Stream(key), Kind::Rtp) => self.rtp(now, key as usize, source, data, sink),
-            (Owner::Stream(key), Kind::Rtcp) => self.rtcp(now, key as usize, source, data, sink),
-            (Owner::Listener(key), kind) => {
-                let Some(seat) = self.listeners.get_mut(key as usize) else { return };
-                match kind {
-                    Kind::Rtp => seat.leg.drop_rtp(now, source, data, &mut self.counters),
-                    Kind::Rtcp => seat.leg.drop_rtcp(now, source, data, &mut self.counters),
-                }
-            }
         }
     }
 
@@ -151,89 +142,20 @@ impl Shard {
         self.counters
     }
 
+    /// What happens to every leg's RTP and RTCP, as it stands. For who could do the plain part of it elsewhere.
+    pub fn routes(&self) -> impl Iterator<Item = Route> {
+        self.streams.iter().flat_map(|(_, stream)| [stream.rtp, stream.rtcp])
+    }
+
     /// Streams and listeners that are there: both 0 when all is over.
     #[must_use]
     pub fn sizes(&self) -> (usize, usize) {
         (self.streams.len(), self.listeners.len())
     }
 
+    #[inline]
     fn owner(&self, port: Port) -> Owner {
         self.ports.get(usize::from(port.0 / 2)).copied().unwrap_or_default()
-    }
-
-    /// RTP on a leg's port: relay first, taps after.
-    fn rtp(&mut self, now: Instant, key: usize, source: SocketAddr, data: &[u8], sink: &mut impl Sink) {
-        let Some(stream) = self.streams.get_mut(key) else { return };
-        let is_rtp = demux(data) == Demux::Rtp;
-        let Some(packet) = Packet::parse(data).ok().filter(|packet| is_rtp && !stream.is_cut_event(packet)) else {
-            *if is_rtp { &mut self.counters.rtp_malformed } else { &mut self.counters.rtp_not_rtp } += 1;
-            stream.reception.figures.malformed += 1;
-            return;
-        };
-        if !stream.rtp.accept(source) {
-            self.counters.rtp_foreign += 1;
-            stream.reception.figures.foreign += 1;
-            return;
-        }
-        if stream.note_rtp(now, &packet) {
-            sink.event(Event::FirstPacket { stream: stream.id });
-        }
-        let (own_tap, partner) = (stream.tap, stream.partner);
-        let mut partner_tap = None;
-        match partner.and_then(|partner| self.streams.get(partner)).and_then(|to| Some((to, to.rtp.to()?))) {
-            Some((partner, to)) => {
-                sink.send(partner.port, Kind::Rtp, to, data);
-                self.counters.relayed_rtp += 1;
-                partner_tap = partner.tap;
-            }
-            None => self.counters.rtp_unbridged += 1,
-        }
-        if own_tap.is_some() || partner_tap.is_some() {
-            self.feed(now, key, own_tap, partner_tap, &packet);
-        }
-    }
-
-    /// An accepted packet goes to the tap on its own leg (what the agent sends) and on the leg that it was relayed to
-    /// (what the agent hears).
-    fn feed(
-        &mut self,
-        now: Instant,
-        key: usize,
-        own_tap: Option<usize>,
-        partner_tap: Option<usize>,
-        packet: &Packet<'_>,
-    ) {
-        let Some(stream) = self.streams.get(key) else { return };
-        let partner = stream.partner.and_then(|partner| self.streams.get(partner));
-        let sound: Sound = stream.sound(partner.map(|partner| &partner.remote), packet.payload_type);
-        if let Some(tapped) = own_tap.and_then(|tap| self.taps.get_mut(tap)) {
-            tapped.tap.up.feed(now, packet, sound, &self.settings, &mut self.counters);
-        }
-        if let Some(tapped) = partner_tap.and_then(|tap| self.taps.get_mut(tap)) {
-            tapped.tap.down.feed(now, packet, sound, &self.settings, &mut self.counters);
-        }
-    }
-
-    /// RTCP on a leg's port: relayed unchanged if it is a valid compound.
-    fn rtcp(&mut self, now: Instant, key: usize, source: SocketAddr, data: &[u8], sink: &mut impl Sink) {
-        let Some(stream) = self.streams.get_mut(key) else { return };
-        if crate::rtcp::compound(data).is_none() {
-            self.counters.rtcp_malformed += 1;
-            return;
-        }
-        if !stream.rtcp.accept(source) {
-            self.counters.rtcp_foreign += 1;
-            return;
-        }
-        stream.note_rtcp(now);
-        match stream.partner.and_then(|partner| self.streams.get(partner)).and_then(|to| Some((to.port, to.rtcp.to()?)))
-        {
-            Some((port, to)) => {
-                sink.send(port, Kind::Rtcp, to, data);
-                self.counters.relayed_rtcp += 1;
-            }
-            None => self.counters.rtcp_unbridged += 1,
-        }
     }
 
     /// One tick of one phase: each tap's frame is mixed once and goes to all who listen to it.
@@ -269,6 +191,31 @@ fn is_waited_for(command: &Command) -> bool {
     )
 }
 
+impl Owner {
+    fn stream(key: usize, id: StreamId) -> Self {
+        Self::Stream(Handle::new(key, id.0))
+    }
+
+    fn listener(key: usize, id: ListenerId) -> Self {
+        Self::Listener(Handle::new(key, id.0))
+    }
+}
+
+impl Handle {
+    /// Ids are never used again: the low half of one tells generations of a place apart.
+    fn new(key: usize, id: u64) -> Self {
+        Self { index: u32::try_from(key).unwrap_or(u32::MAX), generation: id as u32 }
+    }
+
+    fn index(self) -> usize {
+        self.index as usize
+    }
+
+    fn is_of(self, id: u64) -> bool {
+        self.generation == id as u32
+    }
+}
+
 impl Tapped {
     /// The frame of this tick, after those that were missed.
     fn mix(&mut self, ms: u64, at: Instant, mixer: &mut Mixer, counters: &mut Counters) -> bool {
@@ -276,12 +223,5 @@ impl Tapped {
         let missed = before.map_or(0, |before| (ms.saturating_sub(before) / beat::PHASES as u64).saturating_sub(1));
         self.tap.skip(missed);
         self.tap.mix(at, mixer, counters)
-    }
-}
-
-impl Stream {
-    /// An event without its four bytes (RFC 4733 §2.3) is malformed.
-    fn is_cut_event(&self, packet: &Packet<'_>) -> bool {
-        self.remote.telephone_event == Some(packet.payload_type) && event_ended(packet.payload).is_none()
     }
 }

@@ -14,6 +14,8 @@ pub(super) struct Beat {
     /// The next millisecond to run.
     next_ms: u64,
     phases: [Phase; PHASES],
+    /// Listeners in all phases.
+    seats: usize,
 }
 
 /// Who is due in a phase (slab indices).
@@ -95,18 +97,23 @@ impl Beat {
         u64::try_from(self.elapsed(now).as_millis()).unwrap_or(u64::MAX / 2)
     }
 
+    /// A listener joined a phase.
+    pub(super) fn seated(&mut self, phase: usize) {
+        self.seats += 1;
+        self.phase_mut(phase).load += 1;
+    }
+
+    /// A listener left a phase.
+    pub(super) fn left(&mut self, phase: usize) {
+        self.seats = self.seats.saturating_sub(1);
+        let phase = self.phase_mut(phase);
+        phase.load = phase.load.saturating_sub(1);
+    }
+
     fn next_due(&self) -> Option<u64> {
+        if self.seats == 0 {
+            return None;
+        }
         (self.next_ms..self.next_ms + PHASES as u64).find(|ms| self.phase(*ms).load > 0)
-    }
-}
-
-impl Phase {
-    /// A listener joined or left.
-    pub(super) fn seated(&mut self) {
-        self.load += 1;
-    }
-
-    pub(super) fn left(&mut self) {
-        self.load = self.load.saturating_sub(1);
     }
 }

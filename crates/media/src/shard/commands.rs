@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{Owner, Seat, Shard, Tapped};
 use crate::fork::Tap;
-use crate::interface::{Command, Event, ListenerId, Port, Sink, StreamId};
+use crate::interface::{Command, Event, Kind, ListenerId, Port, Sink, StreamId};
 use crate::listener::{Identity, ListenerLeg};
 use crate::relay::Stream;
 
@@ -14,8 +14,10 @@ impl Shard {
             Command::Open { stream, port } => self.open(now, stream, port, sink),
             Command::Describe { stream, remote } => {
                 let key = self.stream(stream)?;
-                self.streams.get_mut(key)?.describe(now, remote);
+                self.streams.get_mut(key)?.describe(now, remote, &self.settings.own);
                 self.gate(key);
+                self.reroute_pair(key);
+                self.tell_sources(key, sink);
                 Some(())
             }
             Command::Bridge { a, b } => self.bridge(now, a, b),
@@ -30,7 +32,9 @@ impl Shard {
                 let key = self.listener(listener)?;
                 let leg = &mut self.listeners.get_mut(key)?.leg;
                 let is_new = !leg.is_listening();
-                leg.listen(now, &remote);
+                leg.listen(now, &remote, &self.settings.own);
+                leg.tell_source(Kind::Rtp, sink);
+                leg.tell_source(Kind::Rtcp, sink);
                 if is_new {
                     self.seat(key);
                 }
@@ -77,7 +81,7 @@ impl Shard {
         }
         let key = self.streams.insert(Stream::new(now, id, port));
         self.stream_ids.insert(id, key);
-        self.own(port, Owner::Stream(u32::try_from(key).ok()?));
+        self.own(port, Owner::stream(key, id));
         Some(())
     }
 
@@ -90,7 +94,7 @@ impl Shard {
         let leg = ListenerLeg::new(id, port, Identity::draw(&mut self.rng));
         let key = self.listeners.insert(Seat { leg, tap: None, phase: None });
         self.listener_ids.insert(id, key);
-        self.own(port, Owner::Listener(u32::try_from(key).ok()?));
+        self.own(port, Owner::listener(key, id));
         Some(())
     }
 
@@ -106,8 +110,9 @@ impl Shard {
         self.unbridge(b);
         let (one, other) = self.streams.get2_mut(a, b)?;
         (one.partner, other.partner) = (Some(b), Some(a));
-        one.watch.patience(now);
-        other.watch.patience(now);
+        one.cold.watch.patience(now);
+        other.cold.watch.patience(now);
+        self.reroute_pair(a);
         Some(())
     }
 
@@ -124,6 +129,8 @@ impl Shard {
                 tapped.tap.down.start_anew();
             }
         }
+        self.reroute(key);
+        partner.into_iter().for_each(|partner| self.reroute(partner));
     }
 
     fn close(&mut self, id: StreamId, sink: &mut impl Sink) -> Option<()> {
@@ -167,7 +174,7 @@ impl Shard {
             seat.phase = Some(phase);
             seat.tap = tap;
         }
-        self.beat.phase_mut(phase).seated();
+        self.beat.seated(phase);
         match tap.and_then(|tap| self.taps.get_mut(tap)) {
             Some(tapped) => tapped.listeners.push(key),
             None => self.beat.phase_mut(phase).alone.push(key),
@@ -179,8 +186,8 @@ impl Shard {
         let Some(seat) = self.listeners.get_mut(key) else { return };
         let Some(phase) = seat.phase.filter(|_| seat.leg.is_listening()) else { return };
         let tap = seat.tap.take();
+        self.beat.left(phase);
         let phase = self.beat.phase_mut(phase);
-        phase.left();
         phase.alone.retain(|other| *other != key);
         let Some(tap) = tap else { return };
         let is_empty = self.taps.get_mut(tap).is_some_and(|tapped| {
@@ -189,8 +196,9 @@ impl Shard {
         });
         if is_empty {
             phase.taps.retain(|other| *other != tap);
-            let agent = self.taps.try_remove(tap).and_then(|tapped| self.streams.get_mut(tapped.agent));
-            agent.into_iter().for_each(|agent| agent.tap = None);
+            let Some(agent) = self.taps.try_remove(tap).map(|tapped| tapped.agent) else { return };
+            self.streams.get_mut(agent).into_iter().for_each(|agent| agent.tap = None);
+            self.reroute_pair(agent);
         }
     }
 
@@ -206,6 +214,7 @@ impl Shard {
             stream.tap = Some(key);
         }
         self.gate(agent);
+        self.reroute_pair(agent);
         key
     }
 
@@ -213,8 +222,34 @@ impl Shard {
     fn gate(&mut self, key: usize) {
         let Some(stream) = self.streams.get(key) else { return };
         if let Some(tapped) = stream.tap.and_then(|tap| self.taps.get_mut(tap)) {
-            tapped.tap.up.gate(stream.remote.sends);
-            tapped.tap.down.gate(stream.remote.receives);
+            tapped.tap.up.gate(stream.cold.sends);
+            tapped.tap.down.gate(stream.cold.receives);
+        }
+    }
+
+    /// Decides anew what happens to a leg's packets, and to its partner's, which go to it.
+    pub(super) fn reroute_pair(&mut self, key: usize) {
+        self.reroute(key);
+        if let Some(partner) = self.streams.get(key).and_then(|stream| stream.partner) {
+            self.reroute(partner);
+        }
+    }
+
+    /// Decides anew what happens to a leg's packets.
+    fn reroute(&mut self, key: usize) {
+        let Some(stream) = self.streams.get(key) else { return };
+        let partner = stream.partner.and_then(|partner| self.streams.get(partner));
+        let (rtp, rtcp) = (stream.route(Kind::Rtp, partner), stream.route(Kind::Rtcp, partner));
+        if let Some(stream) = self.streams.get_mut(key) {
+            (stream.rtp, stream.rtcp) = (rtp, rtcp);
+        }
+    }
+
+    /// Tells the shell whom a leg's sockets accept, where that has changed.
+    pub(super) fn tell_sources(&mut self, key: usize, sink: &mut impl Sink) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        for socket in [Kind::Rtp, Kind::Rtcp] {
+            stream.cold.tell(stream.port, socket, sink);
         }
     }
 
@@ -228,11 +263,13 @@ impl Shard {
             self.ports.resize(place + 1, Owner::Nobody);
         }
         self.ports[place] = owner;
+        self.settings.own.opened(port);
     }
 
     fn disown(&mut self, port: Port) {
         if let Some(owner) = self.ports.get_mut(usize::from(port.0 / 2)) {
             *owner = Owner::Nobody;
+            self.settings.own.closed(port);
         }
     }
 }

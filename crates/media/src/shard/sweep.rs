@@ -47,7 +47,7 @@ impl Shard {
             let is_due = turn / SLICES % PROGRESS_ROUNDS == key / SLICES % PROGRESS_ROUNDS;
             if let Some(stream) = self.streams.get_mut(key).filter(|_| is_due) {
                 let figures = stream.reception.figures();
-                if std::mem::replace(&mut stream.watch.packets_told, figures.packets) != figures.packets {
+                if std::mem::replace(&mut stream.cold.watch.packets_told, figures.packets) != figures.packets {
                     progress.push((stream.id, figures));
                 }
             }
@@ -66,13 +66,14 @@ impl Shard {
     fn judge_dead(&mut self, now: Instant, key: usize, sink: &mut impl Sink) {
         let Some(partner) = self.streams.get(key).and_then(|stream| stream.partner) else { return };
         let Some((a, b)) = self.streams.get2_mut(key, partner) else { return };
-        let is_held = [&*a, &*b].iter().any(|stream| !stream.remote.sends || !stream.remote.receives);
+        let is_held = [&*a, &*b].iter().any(|stream| !stream.cold.sends || !stream.cold.receives);
         let limit = if is_held { self.settings.rtp_timeout_held } else { self.settings.rtp_timeout };
-        let is_up = a.is_described && b.is_described && (a.watch.rtp.is_some() || b.watch.rtp.is_some());
-        let quiet = now.saturating_duration_since(a.watch.alive.max(b.watch.alive));
-        if is_up && !limit.is_zero() && quiet >= limit && !(a.watch.dead_told && b.watch.dead_told) {
-            a.watch.dead_told = true;
-            b.watch.dead_told = true;
+        let is_described = a.cold.is_described && b.cold.is_described;
+        let is_up = is_described && (a.last.rtp.is_some() || b.last.rtp.is_some());
+        let quiet = now.saturating_duration_since(a.alive().max(b.alive()));
+        if is_up && !limit.is_zero() && quiet >= limit && !(a.is_told_dead() && b.is_told_dead()) {
+            a.cold.watch.dead_told = Some(a.alive());
+            b.cold.watch.dead_told = Some(b.alive());
             sink.event(Event::Dead { stream: a.id });
         }
     }
@@ -83,10 +84,11 @@ impl Shard {
         let Some((stream, partner)) = self.streams.get2_mut(key, partner) else { return };
         let since = |then: Instant| now.saturating_duration_since(then);
         let limit = self.settings.one_way_after;
-        let is_silent = stream.is_described && stream.remote.sends && since(stream.watch.heard) >= limit;
-        let other_sends = partner.is_described && partner.watch.rtp.is_some_and(|at| since(at) <= SENDS_WITHIN);
-        if is_silent && other_sends && !limit.is_zero() && !stream.watch.one_way_told {
-            stream.watch.one_way_told = true;
+        let is_silent = stream.cold.is_described && stream.cold.sends && since(stream.heard()) >= limit;
+        let other_sends = partner.cold.is_described && partner.last.rtp.is_some_and(|at| since(at) <= SENDS_WITHIN);
+        let is_told = stream.cold.watch.one_way_told == Some(stream.last.rtp);
+        if is_silent && other_sends && !limit.is_zero() && !is_told {
+            stream.cold.watch.one_way_told = Some(stream.last.rtp);
             sink.event(Event::OneWay { stream: stream.id });
         }
     }

@@ -95,10 +95,15 @@ fn a_phone_behind_nat_is_latched_once_to_its_signalling_address() {
 #[test]
 fn what_is_not_rtp_is_dropped_by_kind() {
     let mut world = World::call();
-    for data in [&[0x16, 0xfe, 0xfd][..], &[0, 1, 0, 0], &[0xff; 100], &[127; 172], &[], &SR, &[0x80, 76, 0, 0]] {
+    let zrtp = b"\x10\0\0\x01ZRTP\0\0\0\0";
+    let strays = [&[0x16, 0xfe, 0xfd][..], &[0, 1, 0, 0], zrtp, &[0x40, 0, 0, 1], &[0xff; 100], &[127; 172], &[]];
+    for data in strays.into_iter().chain([&SR[..], &[0x80, 76, 0, 0]]) {
         world.from(CALLER, data);
+        world.packet(port(CALLER), Kind::Rtp, addr("203.0.113.5:31000"), data);
     }
-    assert_eq!(world.shard.counters().rtp_not_rtp, 7);
+    let counted = world.shard.counters();
+    assert_eq!((counted.media_dtls, counted.media_stun, counted.media_zrtp, counted.media_turn), (2, 2, 2, 2));
+    assert_eq!((counted.media_unknown, counted.rtcp_on_rtp_port, counted.not_rtp()), (6, 4, 14));
     let good = rtp(0, 1, 1, 1, &[0; 4]);
     for cut in 2..12 {
         world.from(CALLER, &good[..cut]);
