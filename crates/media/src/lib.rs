@@ -54,6 +54,7 @@ pub mod rtp;
 pub mod source;
 pub mod srtp;
 
+mod guard;
 mod interface;
 mod reception;
 mod relay;
