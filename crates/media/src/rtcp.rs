@@ -7,6 +7,7 @@ const RR: u8 = 201;
 const SDES: u8 = 202;
 const BYE: u8 = 203;
 const APP: u8 = 204;
+const XR: u8 = 207;
 
 /// One packet of a compound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,8 +194,18 @@ fn is_complete(kind: Kind, count: u8, body: &[u8]) -> bool {
         Kind::Bye => body.len() >= 4 * count,
         Kind::App => body.len() >= 8,
         Kind::SourceDescription => (0..count).try_fold(body, |rest, _| after_chunk(rest)).is_some(),
+        Kind::Other(XR) => body.get(4..).and_then(after_blocks).is_some(),
         Kind::Other(_) => true,
     }
+}
+
+/// Walks the blocks of an extended report: each says in words how much follows its first (RFC 3611 §3).
+fn after_blocks(mut blocks: &[u8]) -> Option<()> {
+    while !blocks.is_empty() {
+        let (&[_, _, l0, l1], rest) = blocks.split_first_chunk::<4>()?;
+        blocks = rest.get(usize::from(u16::from_be_bytes([l0, l1])) * 4..)?;
+    }
+    Some(())
 }
 
 /// What follows an SDES chunk: SSRC, items, at least one zero byte up to the next word (RFC 3550 §6.5).

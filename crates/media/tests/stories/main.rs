@@ -3,8 +3,13 @@
 #![allow(clippy::disallowed_methods)] // the world's origin is any instant; after that, time is told
 
 mod endings;
+mod families;
 mod listening;
+mod multiplexed;
 mod network;
 mod relaying;
 mod robustness;
+mod sources;
+mod vectors;
 mod world;
+mod zero_impact;

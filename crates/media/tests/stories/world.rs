@@ -30,11 +30,16 @@ pub struct Recorder {
     pub sent: Vec<Sent>,
     pub events: Vec<(Instant, Event)>,
     pub released: Vec<Port>,
+    /// What the shell was told of whom its sockets accept.
+    pub sources: Vec<(Port, Kind, Option<SocketAddr>)>,
 }
 
 impl Sink for Recorder {
     fn send(&mut self, port: Port, kind: Kind, to: SocketAddr, data: &[u8]) {
         self.sent.push(Sent { at: self.now, port, kind, to, data: data.to_vec() });
+    }
+    fn connect(&mut self, port: Port, kind: Kind, only: Option<SocketAddr>) {
+        self.sources.push((port, kind, only));
     }
     fn event(&mut self, event: Event) {
         self.events.push((self.now, event));
@@ -160,7 +165,8 @@ impl World {
 
     pub fn with(settings: Settings) -> Self {
         let now = Instant::now();
-        let recorder = Recorder { now, sent: Vec::new(), events: Vec::new(), released: Vec::new() };
+        let recorder =
+            Recorder { now, sent: Vec::new(), events: Vec::new(), released: Vec::new(), sources: Vec::new() };
         Self { origin: now, shard: Shard::new(settings, [3; 32]), recorder, voices: Vec::new(), batch: 0 }
     }
 
