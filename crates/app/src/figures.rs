@@ -27,7 +27,7 @@ pub(crate) fn figures(from: &Sources) -> api::Figures {
     api::Figures { counters, gauges: gauges(from).into_iter().map(|(name, n)| (name.to_owned(), n)).collect() }
 }
 
-fn media_counters(from: &Sources) -> [(&'static str, u64); 37] {
+fn media_counters(from: &Sources) -> [(&'static str, u64); 42] {
     let rtp_not_rtp = from.media.shard.not_rtp();
     // Taken apart, so that a counter which is added cannot be forgotten here.
     let media::Counters {
@@ -47,7 +47,12 @@ fn media_counters(from: &Sources) -> [(&'static str, u64); 37] {
         media_turn,
         media_unknown,
         media_target_refused,
-        srtp_dropped,
+        srtp_auth_failed,
+        srtp_unknown,
+        srtp_replayed,
+        srtp_malformed,
+        srtp_displaced,
+        srtp_unsent,
         listener_rtp_dropped,
         listener_rtcp_received,
         listener_rtcp_dropped,
@@ -79,7 +84,12 @@ fn media_counters(from: &Sources) -> [(&'static str, u64); 37] {
         ("media_turn", media_turn),
         ("media_unknown", media_unknown),
         ("media_target_refused", media_target_refused),
-        ("srtp_dropped", srtp_dropped),
+        ("srtp_auth_failed", srtp_auth_failed),
+        ("srtp_unknown", srtp_unknown),
+        ("srtp_replayed", srtp_replayed),
+        ("srtp_malformed", srtp_malformed),
+        ("srtp_displaced", srtp_displaced),
+        ("srtp_unsent", srtp_unsent),
         ("listener_rtp_dropped", listener_rtp_dropped),
         ("listener_rtcp_received", listener_rtcp_received),
         ("listener_rtcp_dropped", listener_rtcp_dropped),

@@ -14,6 +14,7 @@ pub mod engine_ops;
 pub mod message;
 pub mod packets;
 pub mod sdp;
+pub mod srtp;
 pub mod store_record;
 pub mod stream;
 
@@ -21,12 +22,13 @@ pub mod stream;
 pub type Body = fn(&[u8]);
 
 /// Every target by its name, which is that of its folder in `corpus/` and of its file in `fuzz/fuzz_targets/`.
-pub const TARGETS: [(&str, Body); 7] = [
+pub const TARGETS: [(&str, Body); 8] = [
     ("message", message::body),
     ("stream", stream::body),
     ("sdp", sdp::body),
     ("rtp", packets::rtp),
     ("rtcp", packets::rtcp),
+    ("srtp", srtp::body),
     ("store_record", store_record::body),
     ("engine_ops", engine_ops::body),
 ];

@@ -110,6 +110,11 @@ fn rtcp() {
 }
 
 #[test]
+fn srtp() {
+    try_target("srtp");
+}
+
+#[test]
 fn store_record() {
     try_target("store_record");
     for suffix in ["", "-wal", "-shm"] {

@@ -342,8 +342,18 @@ pub struct Counters {
     pub media_unknown: u64,
     /// Not sent: the other party described an address that is refused (our own ports, a group, the link).
     pub media_target_refused: u64,
-    /// Plain to an encrypted leg, encrypted without a key that fits, or not sent because it could not be encrypted.
-    pub srtp_dropped: u64,
+    /// To an encrypted leg, from a source that is known, and not authentic.
+    pub srtp_auth_failed: u64,
+    /// The same, from a source that none of its packets has made known: plain packets, or another key.
+    pub srtp_unknown: u64,
+    /// Came before, or is too old to tell.
+    pub srtp_replayed: u64,
+    /// Too short for its tag, or SRTCP that is not encrypted.
+    pub srtp_malformed: u64,
+    /// A new source took another one's place.
+    pub srtp_displaced: u64,
+    /// Not sent to an encrypted leg: its index was used, or its key has served.
+    pub srtp_unsent: u64,
     pub listener_rtp_dropped: u64,
     pub listener_rtcp_received: u64,
     pub listener_rtcp_dropped: u64,

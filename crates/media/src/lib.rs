@@ -55,6 +55,7 @@ pub mod rtp;
 pub mod source;
 pub mod srtp;
 
+mod guard;
 mod interface;
 mod reception;
 mod relay;

@@ -13,11 +13,14 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 
 use crate::codec::FRAME;
+use crate::guard;
 use crate::interface::{Codec, Counters, Event, Kind, ListenerId, ListenerRemote, Port, Sink, StreamId};
 use crate::mixer::Outgoing;
+use crate::relay::describe_keys;
 use crate::rtcp::{self, Cname, SenderReport};
 use crate::rtp;
 use crate::source::{Admission, OwnMedia, Source};
+use crate::srtp::{OVERHEAD, Protection};
 
 /// Sender reports are so far apart on average (RFC 3550 §6.2); each is drawn from half to one and a half of it.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
@@ -25,6 +28,8 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 const HEARD_STEP_MS: u64 = 1_000;
 /// Between two ticks.
 const FRAME_MS: i64 = 20;
+/// Room for the longest packet that a listener gets, sealed.
+const SEALED: usize = size_of::<Outgoing>() + OVERHEAD;
 
 /// One listener's leg.
 #[derive(Debug)]
@@ -70,7 +75,7 @@ struct Outbound {
     codec: Codec,
     payload_type: u8,
     mux: bool,
-    is_protected: bool,
+    protection: Option<Box<Protection>>,
     marker: bool,
     is_live: bool,
     packets: u32,
@@ -86,6 +91,14 @@ struct Outbound {
     /// A packet was accepted since the last description.
     has_sent_rtp: bool,
     has_sent_rtcp: bool,
+}
+
+/// By which socket a packet leaves, and where to.
+#[derive(Clone, Copy)]
+struct Way {
+    port: Port,
+    socket: Kind,
+    to: SocketAddr,
 }
 
 /// What a tick brings for one listener.
@@ -164,7 +177,8 @@ impl ListenerLeg {
     }
 
     /// It answered, or changed its description: SSRC, sequence and clock stay.
-    pub(crate) fn listen(&mut self, now: Instant, remote: &ListenerRemote, own: &OwnMedia) {
+    /// `None`: the keys are refused.
+    pub(crate) fn listen(&mut self, now: Instant, remote: ListenerRemote, own: &OwnMedia) -> Option<()> {
         let stream = self.stream.get_or_insert_with(|| Outbound {
             rtp: Source::default(),
             rtcp: Source::default(),
@@ -172,7 +186,7 @@ impl ListenerLeg {
             codec: remote.codec,
             payload_type: remote.payload_type,
             mux: remote.mux,
-            is_protected: false,
+            protection: None,
             marker: true,
             is_live: false,
             packets: 0,
@@ -185,6 +199,10 @@ impl ListenerLeg {
             has_sent_rtp: false,
             has_sent_rtcp: false,
         });
+        if describe_keys(&mut stream.protection, now, remote.keys).is_none() {
+            self.stream = self.stream.take().filter(|stream| stream.ticked_ms.is_some());
+            return None;
+        }
         stream.rtp.describe(remote.rtp, remote.latch, own);
         if remote.mux {
             stream.rtcp.shut();
@@ -196,25 +214,27 @@ impl ListenerLeg {
         stream.payload_type = remote.payload_type;
         stream.mux = remote.mux;
         (stream.has_sent_rtp, stream.has_sent_rtcp) = (false, false);
-        stream.is_protected = remote.keys.is_some();
+        Some(())
     }
 
     /// What came on its RTP socket: it lives, that is all.
-    pub fn drop_rtp(&mut self, now: Instant, source: SocketAddr, data: &[u8], counters: &mut Counters) {
+    pub fn drop_rtp(&mut self, now: Instant, source: SocketAddr, data: &mut [u8], counters: &mut Counters) {
         if self.stream.as_ref().is_some_and(|stream| stream.mux) && rtp::demux(data) == rtp::Demux::Rtcp {
             self.drop_reports(now, Kind::Rtp, source, data, counters);
             return;
         }
         self.dropped += 1;
         counters.listener_rtp_dropped += 1;
-        let is_rtp = rtp::demux(data) == rtp::Demux::Rtp && rtp::Packet::parse(data).is_ok();
-        if let Some(stream) = self.stream.as_mut().filter(|_| is_rtp) {
+        let is_rtp = rtp::demux(data) == rtp::Demux::Rtp;
+        let Some(stream) = self.stream.as_mut().filter(|_| is_rtp) else { return };
+        let opened = stream.open(now, (Kind::Rtp, Kind::Rtp), source, data, counters);
+        if opened.is_some_and(|data| rtp::Packet::parse(data).is_ok()) {
             stream.note_alive(now, Kind::Rtp, source);
         }
     }
 
     /// What came on its RTCP socket: it lives, that is all. Anything but reports is dropped.
-    pub fn drop_rtcp(&mut self, now: Instant, source: SocketAddr, data: &[u8], counters: &mut Counters) {
+    pub fn drop_rtcp(&mut self, now: Instant, source: SocketAddr, data: &mut [u8], counters: &mut Counters) {
         self.drop_reports(now, Kind::Rtcp, source, data, counters);
     }
 
@@ -224,13 +244,20 @@ impl ListenerLeg {
         counters.listener_rtp_dropped += 1;
     }
 
-    fn drop_reports(&mut self, now: Instant, socket: Kind, source: SocketAddr, data: &[u8], counters: &mut Counters) {
+    fn drop_reports(
+        &mut self,
+        now: Instant,
+        socket: Kind,
+        source: SocketAddr,
+        data: &mut [u8],
+        counters: &mut Counters,
+    ) {
         let has_app = |mut packets: rtcp::Compound<'_>| packets.any(|packet| packet.kind == rtcp::Kind::App);
-        let compound = rtcp::compound(data);
-        let is_ours = match &mut self.stream {
-            Some(stream) if compound.is_some() => stream.note_alive(now, socket, source),
-            _ => false,
-        };
+        let mut compound = None;
+        let is_ours = self.stream.as_mut().is_some_and(|stream| {
+            compound = stream.open(now, (socket, Kind::Rtcp), source, data, counters).and_then(rtcp::compound);
+            compound.is_some() && stream.note_alive(now, socket, source)
+        });
         counters.listener_rtcp_received += u64::from(is_ours);
         if !is_ours || compound.is_some_and(has_app) {
             self.dropped += 1;
@@ -262,18 +289,17 @@ impl ListenerLeg {
             stream.marker = true;
             return;
         };
-        if stream.is_protected {
-            counters.srtp_dropped += 1;
-            stream.marker = true;
-            return;
-        }
         let header = rtp::header(stream.marker, stream.payload_type, identity.sequence, timestamp, identity.ssrc);
         if let Some(place) = tick.packet.first_chunk_mut::<{ rtp::HEADER }>() {
             *place = header;
         }
-        sink.send(self.port, Kind::Rtp, to, tick.packet);
-        counters.listener_packets_sent += 1;
+        let way = Way { port: self.port, socket: Kind::Rtp, to };
         identity.sequence = identity.sequence.wrapping_add(1);
+        if !stream.send(way, Kind::Rtp, tick.packet, counters, sink) {
+            stream.marker = true;
+            return;
+        }
+        counters.listener_packets_sent += 1;
         stream.marker = false;
         stream.packets = stream.packets.wrapping_add(1);
         stream.octets = stream.octets.wrapping_add(FRAME as u32);
@@ -290,13 +316,17 @@ impl ListenerLeg {
             stream.report_due = tick.at + REPORT_INTERVAL.mul_f32(0.5 + tick.rng.random::<f32>());
             if let Some((socket, to)) = stream.reports_to() {
                 let report = stream.report(identity.ssrc, timestamp, tick.elapsed);
-                sink.send(self.port, socket, to, &rtcp::sender_report(&report, &identity.cname));
+                let report = rtcp::sender_report(&report, &identity.cname);
+                stream.send(Way { port: self.port, socket, to }, Kind::Rtcp, &report, counters, sink);
             }
         }
     }
 
     /// Reports a listener that sent nothing for `limit`.
     pub(crate) fn watch(&mut self, now: Instant, limit: Duration, sink: &mut impl Sink) {
+        if let Some(protection) = self.stream.as_mut().and_then(|stream| stream.protection.as_mut()) {
+            protection.retire(now);
+        }
         if let Some(stream) = &mut self.stream
             && now.saturating_duration_since(stream.silent_since) >= limit
         {
@@ -319,12 +349,13 @@ impl ListenerLeg {
     }
 
     /// The end: RTCP BYE, if anything was sent.
-    pub(crate) fn close(self, elapsed: Duration, sink: &mut impl Sink) {
-        if let Some(stream) = self.stream.filter(|stream| stream.packets > 0)
+    pub(crate) fn close(self, elapsed: Duration, counters: &mut Counters, sink: &mut impl Sink) {
+        if let Some(mut stream) = self.stream.filter(|stream| stream.packets > 0)
             && let Some((socket, to)) = stream.reports_to()
         {
             let report = stream.report(self.identity.ssrc, self.identity.timestamp, elapsed);
-            sink.send(self.port, socket, to, &rtcp::farewell(&report, &self.identity.cname));
+            let farewell = rtcp::farewell(&report, &self.identity.cname);
+            stream.send(Way { port: self.port, socket, to }, Kind::Rtcp, &farewell, counters, sink);
         }
         sink.event(Event::ListenerClosed { listener: self.id, heard_ms: self.heard_ms, dropped: self.dropped });
         sink.release(self.port);
@@ -353,10 +384,45 @@ impl Outbound {
         Some(u32::try_from(frames).unwrap_or(u32::MAX))
     }
 
-    /// Where its reports go, and by which socket; nowhere plain if the leg is encrypted.
+    /// Where its reports go, and by which socket.
     fn reports_to(&self) -> Option<(Kind, SocketAddr)> {
         let socket = if self.mux { Kind::Rtp } else { Kind::Rtcp };
-        self.source(socket).to().filter(|_| !self.is_protected).map(|to| (socket, to))
+        self.source(socket).to().map(|to| (socket, to))
+    }
+
+    /// A packet goes out, sealed if the leg is encrypted. True: it went.
+    fn send(&mut self, way: Way, kind: Kind, packet: &[u8], counters: &mut Counters, sink: &mut impl Sink) -> bool {
+        let mut buffer = [0; SEALED];
+        let packet = match &mut self.protection {
+            None => Some(packet),
+            Some(protection) => guard::protect(protection, kind, packet, &mut buffer, counters),
+        };
+        let Some(packet) = packet else { return false };
+        sink.send(way.port, way.socket, way.to, packet);
+        true
+    }
+
+    /// A packet as it was before it was encrypted, if it was. Strangers' are not looked at.
+    fn open<'a>(
+        &mut self,
+        now: Instant,
+        (socket, kind): (Kind, Kind),
+        source: SocketAddr,
+        data: &'a mut [u8],
+        counters: &mut Counters,
+    ) -> Option<&'a [u8]> {
+        if self.protection.is_none() {
+            return Some(data);
+        }
+        let may_be_ours = self.source(socket).admits(source) != Admission::Foreign || self.is_near(source);
+        let protection = self.protection.as_mut().filter(|_| may_be_ours)?;
+        let length = guard::unprotect(protection, now, kind, data, counters)?;
+        data.get(..length)
+    }
+
+    /// It comes from the listener's address, whatever the port.
+    fn is_near(&self, source: SocketAddr) -> bool {
+        self.from == Some(source.ip().to_canonical())
     }
 
     fn source(&self, socket: Kind) -> &Source {
@@ -375,17 +441,13 @@ impl Outbound {
 
     /// A valid packet came from there; false: from somebody else. It may latch.
     fn note_alive(&mut self, now: Instant, socket: Kind, source: SocketAddr) -> bool {
-        // What could not be opened is no sign of anything.
-        if self.is_protected {
-            return false;
-        }
         let admission = self.source(socket).admits(source);
         if admission == Admission::Learns {
             self.source_mut(socket).latch(source);
         }
         let has_sent = if socket == Kind::Rtp { &mut self.has_sent_rtp } else { &mut self.has_sent_rtcp };
         *has_sent |= admission != Admission::Foreign;
-        let is_ours = admission != Admission::Foreign || self.from == Some(source.ip().to_canonical());
+        let is_ours = admission != Admission::Foreign || self.is_near(source);
         if is_ours {
             self.silent_since = now;
         }

@@ -10,7 +10,7 @@ use crate::reception::Reception;
 use crate::route::{Flags, Route};
 use crate::rtp::COMFORT_NOISE;
 use crate::source::{Admission, OwnMedia, Source};
-use crate::srtp::SrtpKeys;
+use crate::srtp::{Protection, SrtpKeys};
 
 /// One leg's media. What each packet touches stands here, in the slab itself.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub(crate) struct Stream {
     pub(crate) partner: Option<usize>,
     /// Slab index of the tap on this leg.
     pub(crate) tap: Option<usize>,
+    /// The leg is encrypted.
+    pub(crate) protection: Option<Box<Protection>>,
     pub(crate) cold: Box<Cold>,
 }
 
@@ -41,7 +43,6 @@ pub(crate) struct Cold {
     pub(crate) receives: bool,
     pub(crate) mux: bool,
     decodable: Vec<(u8, Codec)>,
-    pub(crate) keys: Option<Box<SrtpKeys>>,
     rtp: Source,
     rtcp: Source,
     pub(crate) watch: Watch,
@@ -95,11 +96,14 @@ impl Stream {
             reception: Reception::default(),
             partner: None,
             tap: None,
+            protection: None,
             cold: Box::new(Cold::new(now)),
         }
     }
 
-    pub(crate) fn describe(&mut self, now: Instant, remote: Remote, own: &OwnMedia) {
+    /// `None`: the keys are refused, and nothing has changed.
+    pub(crate) fn describe(&mut self, now: Instant, mut remote: Remote, own: &OwnMedia) -> Option<()> {
+        describe_keys(&mut self.protection, now, remote.keys.take())?;
         let cold = &mut *self.cold;
         cold.rtp.describe(remote.rtp, remote.latch, own);
         if remote.mux {
@@ -111,8 +115,8 @@ impl Stream {
         cold.is_described = true;
         (cold.sends, cold.receives, cold.mux) = (remote.sends, remote.receives, remote.mux);
         cold.decodable = remote.decodable;
-        cold.keys = remote.keys;
         cold.watch.patience(now);
+        Some(())
     }
 
     /// What a packet from there is on one of the two sockets.
@@ -133,7 +137,7 @@ impl Stream {
         let only = cold.source(socket).only();
         route.from = only.unwrap_or(route.from);
         route.flags = Flags::LEARNED.when(only.is_some())
-            | Flags::PROTECTED_IN.when(cold.keys.is_some())
+            | Flags::PROTECTED_IN.when(self.protection.is_some())
             | Flags::MUXED.when(cold.mux)
             | Flags::TAPPED.when(self.tap.is_some());
         let Some(partner) = partner else { return route };
@@ -143,7 +147,7 @@ impl Stream {
         route.flags = route.flags
             | Flags::TARGETED.when(source.to().is_some())
             | Flags::REFUSED.when(source.is_refused())
-            | Flags::PROTECTED_OUT.when(partner.cold.keys.is_some())
+            | Flags::PROTECTED_OUT.when(partner.protection.is_some())
             | Flags::TAPPED.when(partner.tap.is_some());
         route
     }
@@ -178,6 +182,21 @@ impl Stream {
     }
 }
 
+/// Keys as they were described: new ones, the same again, or none, and then the leg is plain. `None`: they are refused,
+/// and nothing has changed.
+pub(crate) fn describe_keys(
+    protection: &mut Option<Box<Protection>>,
+    now: Instant,
+    keys: Option<Box<SrtpKeys>>,
+) -> Option<()> {
+    match (&mut *protection, keys) {
+        (_, None) => *protection = None,
+        (Some(protection), Some(keys)) => protection.describe(now, *keys)?,
+        (None, Some(keys)) => *protection = Some(Box::new(Protection::new(*keys)?)),
+    }
+    Some(())
+}
+
 impl Cold {
     fn new(now: Instant) -> Self {
         Self {
@@ -187,7 +206,6 @@ impl Cold {
             receives: true,
             mux: false,
             decodable: Vec::new(),
-            keys: None,
             rtp: Source::default(),
             rtcp: Source::default(),
             watch: Watch { patience: now, dead_told: None, one_way_told: None, packets_told: 0 },

@@ -2,7 +2,6 @@
 
 mod beat;
 mod commands;
-mod guard;
 mod packets;
 mod parcel;
 mod sweep;
@@ -24,9 +23,10 @@ use crate::mixer::Mixer;
 use crate::relay::Stream;
 use crate::route::Route;
 use crate::rtp::MAX_PACKET;
+use crate::srtp::OVERHEAD;
 
-/// Room for the longest packet and what encryption adds: a tag, an index and a flag (RFC 3711 §3.4, RFC 7714 §9).
-const SEALED: usize = MAX_PACKET + 64;
+/// Room for the longest packet and what encryption adds.
+const SEALED: usize = MAX_PACKET + OVERHEAD;
 
 /// One thread's share of the media plane. See [`crate`].
 #[derive(Debug)]

@@ -1,8 +1,42 @@
-//! SRTP (RFC 3711) with keys from SDP (RFC 4568): suites and keys.
+//! SRTP (RFC 3711) with keys from SDP (RFC 4568): suites, keys, and the transform of both directions. Packets change in
+//! place; nothing is allocated for one.
+//!
+//! ```
+//! use media::srtp::{Inbound, Key, OVERHEAD, Outbound, Refused, Suite};
+//!
+//! let key = Key::new(Suite::AesCm128HmacSha1_80, &[7; 30]).ok_or("of another length")?;
+//! let (mut ours, mut theirs) = (Outbound::new(&key).ok_or("refused")?, Inbound::new(&key).ok_or("refused")?);
+//!
+//! let mut buffer = [0; 172 + OVERHEAD];
+//! buffer[0] = 0x80; // RTP version 2
+//! let length = ours.rtp(&mut buffer, 172).map_err(|_| "not sent")?;
+//! let replayed = buffer;
+//! assert_eq!(theirs.rtp(&mut buffer[..length]).map(|opened| opened.length), Ok(172));
+//! assert_eq!(theirs.rtp(&mut replayed.clone()[..length]), Err(Refused::Replayed));
+//! # Ok::<(), &str>(())
+//! ```
+
+mod cipher;
+mod counter;
+mod derive;
+mod hmac;
+mod inbound;
+mod index;
+mod outbound;
+mod protection;
+#[cfg(test)]
+mod vectors;
 
 use std::fmt;
 
 use zeroize::Zeroizing;
+
+pub use self::cipher::OVERHEAD;
+pub use self::inbound::{INBOUND_SOURCES_MAX, Inbound, Opened, Refused};
+pub use self::index::REPLAY_WINDOW;
+pub use self::outbound::{OUTBOUND_SOURCES_MAX, Outbound, Unsent};
+pub use self::protection::{Protection, REKEY_OVERLAP};
+use crate::rtp::HEADER;
 
 /// Crypto suites that legs may use, by their names in SDP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -94,6 +128,29 @@ pub struct SrtpKeys {
     pub ours: Key,
     /// What the remote party sends.
     pub theirs: Key,
+}
+
+/// Where an RTP packet's payload begins: behind header, CSRCs and extension, which stay in the clear (RFC 3711 §3.1).
+fn payload_at(packet: &[u8]) -> Option<usize> {
+    let first = *packet.first().filter(|first| *first >> 6 == 2)?;
+    let mut at = HEADER + usize::from(first & 0x0f) * 4;
+    if first & 0x10 != 0 {
+        let [_, _, l0, l1] = *packet.get(at..)?.first_chunk::<4>()?;
+        at += 4 + usize::from(u16::from_be_bytes([l0, l1])) * 4;
+    }
+    (at <= packet.len()).then_some(at)
+}
+
+/// Source and sequence number of an RTP packet.
+fn rtp_sender(packet: &[u8]) -> Option<(u32, u16)> {
+    let [_, _, q0, q1, _, _, _, _, s0, s1, s2, s3] = *packet.first_chunk::<HEADER>()?;
+    Some((u32::from_be_bytes([s0, s1, s2, s3]), u16::from_be_bytes([q0, q1])))
+}
+
+/// The sender of an RTCP packet.
+fn rtcp_sender(packet: &[u8]) -> Option<u32> {
+    let [first, _, _, _, s0, s1, s2, s3] = *packet.first_chunk::<8>()?;
+    (first >> 6 == 2).then_some(u32::from_be_bytes([s0, s1, s2, s3]))
 }
 
 #[cfg(test)]

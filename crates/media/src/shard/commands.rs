@@ -14,7 +14,7 @@ impl Shard {
             Command::Open { stream, port } => self.open(now, stream, port, sink),
             Command::Describe { stream, remote } => {
                 let key = self.stream(stream)?;
-                self.streams.get_mut(key)?.describe(now, remote, &self.settings.own);
+                self.streams.get_mut(key)?.describe(now, remote, &self.settings.own)?;
                 self.gate(key);
                 self.reroute_pair(key);
                 self.tell_sources(key, sink);
@@ -32,7 +32,7 @@ impl Shard {
                 let key = self.listener(listener)?;
                 let leg = &mut self.listeners.get_mut(key)?.leg;
                 let is_new = !leg.is_listening();
-                leg.listen(now, &remote, &self.settings.own);
+                leg.listen(now, remote, &self.settings.own)?;
                 leg.tell_source(Kind::Rtp, sink);
                 leg.tell_source(Kind::Rtcp, sink);
                 if is_new {
@@ -58,7 +58,7 @@ impl Shard {
                 self.listener_ids.remove(&listener);
                 let leg = self.listeners.try_remove(key)?.leg;
                 self.disown(leg.port());
-                leg.close(self.beat.elapsed(now), sink);
+                leg.close(self.beat.elapsed(now), &mut self.counters, sink);
                 Some(())
             }
             Command::Done(_) => Some(()),

@@ -6,7 +6,8 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::{Owner, Seat, Shard, guard};
+use super::{Owner, Seat, Shard};
+use crate::guard;
 use crate::interface::{Counters, Event, Kind, Port, Sink};
 use crate::relay::Stream;
 use crate::route::{Flags, Route};
@@ -88,7 +89,7 @@ impl Shard {
             *if is_early { &mut self.counters.media_early } else { &mut self.counters.rtp_foreign } += 1;
             return;
         }
-        let Some(data) = open(stream, Kind::Rtp, stream.rtp.flags, data, &mut self.counters) else { return };
+        let Some(data) = open(stream, now, Kind::Rtp, data, &mut self.counters) else { return };
         let Some(packet) = Packet::parse(data).ok().filter(|packet| !is_cut_event(stream, packet)) else {
             self.counters.rtp_malformed += 1;
             stream.reception.figures.malformed += 1;
@@ -103,9 +104,11 @@ impl Shard {
             let Route { out, out_kind, to, .. } = stream.rtp;
             sink.send(out, out_kind, to, data);
             self.counters.relayed_rtp += 1;
-        } else {
-            let is_sent = self.send_otherwise(key, Kind::Rtp, data, sink);
+        } else if flags.has(Flags::TARGETED) {
+            let is_sent = self.send_sealed(key, Kind::Rtp, data, sink);
             self.counters.relayed_rtp += u64::from(is_sent);
+        } else {
+            self.count_unsent(key, Kind::Rtp);
         }
         if flags.has(Flags::TAPPED) {
             self.feed(now, key, &packet);
@@ -131,7 +134,7 @@ impl Shard {
             *if is_early { &mut self.counters.media_early } else { &mut self.counters.rtcp_foreign } += 1;
             return;
         }
-        let Some(data) = open(stream, Kind::Rtcp, stream.rtcp.flags, data, &mut self.counters) else { return };
+        let Some(data) = open(stream, now, Kind::Rtcp, data, &mut self.counters) else { return };
         if crate::rtcp::compound(data).is_none() {
             self.counters.rtcp_malformed += 1;
             return;
@@ -142,37 +145,41 @@ impl Shard {
             let Route { out, out_kind, to, .. } = stream.rtcp;
             sink.send(out, out_kind, to, data);
             self.counters.relayed_rtcp += 1;
-        } else {
-            let is_sent = self.send_otherwise(key, Kind::Rtcp, data, sink);
+        } else if flags.has(Flags::TARGETED) {
+            let is_sent = self.send_sealed(key, Kind::Rtcp, data, sink);
             self.counters.relayed_rtcp += u64::from(is_sent);
+        } else {
+            self.count_unsent(key, Kind::Rtcp);
         }
         if admission == Admission::Learns {
             self.learn(key, socket, source, sink);
         }
     }
 
-    /// A valid packet that cannot go out as it came: to an encrypted leg, or to nobody. True: it went.
-    #[cold]
+    /// A valid packet to an encrypted leg, sealed in a buffer of the shard's own. True: it went.
     #[inline(never)]
-    fn send_otherwise(&mut self, key: usize, kind: Kind, data: &[u8], sink: &mut impl Sink) -> bool {
+    fn send_sealed(&mut self, key: usize, kind: Kind, data: &[u8], sink: &mut impl Sink) -> bool {
         let Some(stream) = self.streams.get(key) else { return false };
         let route = if kind == Kind::Rtp { stream.rtp } else { stream.rtcp };
-        if route.flags.has(Flags::TARGETED) {
-            let partner = stream.partner.and_then(|partner| self.streams.get_mut(partner));
-            let sealed = partner.and_then(|partner| guard::protect(partner, kind, data, &mut self.sealing[..]));
-            match sealed {
-                Some(sealed) => sink.send(route.out, route.out_kind, route.to, sealed),
-                None => self.counters.srtp_dropped += 1,
-            }
-            return sealed.is_some();
-        }
+        let partner = stream.partner.and_then(|partner| self.streams.get_mut(partner));
+        let Some(protection) = partner.and_then(|partner| partner.protection.as_mut()) else { return false };
+        let sealed = guard::protect(protection, kind, data, &mut self.sealing[..], &mut self.counters);
+        let Some(sealed) = sealed else { return false };
+        sink.send(route.out, route.out_kind, route.to, sealed);
+        true
+    }
+
+    /// A valid packet that goes nowhere.
+    #[cold]
+    fn count_unsent(&mut self, key: usize, kind: Kind) {
+        let Some(stream) = self.streams.get(key) else { return };
+        let flags = if kind == Kind::Rtp { stream.rtp.flags } else { stream.rtcp.flags };
         let counters = &mut self.counters;
-        *match (route.flags.has(Flags::REFUSED), kind) {
+        *match (flags.has(Flags::REFUSED), kind) {
             (true, _) => &mut counters.media_target_refused,
             (false, Kind::Rtp) => &mut counters.rtp_unbridged,
             (false, Kind::Rtcp) => &mut counters.rtcp_unbridged,
         } += 1;
-        false
     }
 
     /// The first valid packet from where one may latch: from now on nobody else is heard, and packets go there.
@@ -222,17 +229,18 @@ fn admission(
 #[inline]
 fn open<'a>(
     stream: &mut Stream,
+    now: Instant,
     kind: Kind,
-    flags: Flags,
     data: &'a mut [u8],
     counters: &mut Counters,
 ) -> Option<&'a [u8]> {
-    if !flags.has(Flags::PROTECTED_IN) {
+    let route = if kind == Kind::Rtp { &stream.rtp } else { &stream.rtcp };
+    if !route.flags.has(Flags::PROTECTED_IN) {
         return Some(data);
     }
-    let opened = guard::unprotect(stream, kind, data).and_then(|length| data.get(..length));
-    counters.srtp_dropped += u64::from(opened.is_none());
-    opened
+    let protection = stream.protection.as_mut()?;
+    let length = guard::unprotect(protection, now, kind, data, counters)?;
+    data.get(..length)
 }
 
 /// An event without its four bytes (RFC 4733 §2.3) is malformed.

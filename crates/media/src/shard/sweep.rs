@@ -44,6 +44,7 @@ impl Shard {
         for key in (slice..self.streams.capacity()).step_by(SLICES) {
             self.judge_dead(now, key, sink);
             self.judge_one_way(now, key, sink);
+            self.retire(now, key);
             let is_due = turn / SLICES % PROGRESS_ROUNDS == key / SLICES % PROGRESS_ROUNDS;
             if let Some(stream) = self.streams.get_mut(key).filter(|_| is_due) {
                 let figures = stream.reception.figures();
@@ -59,6 +60,13 @@ impl Shard {
             if let Some(seat) = self.listeners.get_mut(key) {
                 seat.leg.watch(now, self.settings.listener_lost_after, sink);
             }
+        }
+    }
+
+    /// Keys that were replaced do not wait for a packet to be wiped.
+    fn retire(&mut self, now: Instant, key: usize) {
+        if let Some(protection) = self.streams.get_mut(key).and_then(|stream| stream.protection.as_mut()) {
+            protection.retire(now);
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 use media::Counters;
 use media::listener::ListenerLeg;
 
-fn whisper(leg: &mut ListenerLeg, now: Instant, source: SocketAddr, data: &[u8]) {
+fn whisper(leg: &mut ListenerLeg, now: Instant, source: SocketAddr, data: &mut [u8]) {
     let _audio: &[u8] = leg.drop_rtp(now, source, data, &mut Counters::default());
 }
 
