@@ -276,12 +276,15 @@ impl Uring {
         }
     }
 
-    /// Submits, and leaves receives alone: the turn shall not grow while it lasts.
+    /// Submits, and leaves receives alone: the turn shall not grow while it lasts. Nearly always the kernel takes all at
+    /// once; where it is short of memory it is asked again, for a request must not outlive the socket that it names.
     fn submit(&mut self) {
-        let requests = self.ring.submission().len() as u32;
-        if requests > 0 {
-            // SAFETY: what the requests point to is promised by whoever pushed them; there are no arguments. What the
-            // kernel does not take now stays in the ring.
+        for _ in 0..PATIENCE {
+            let requests = self.ring.submission().len() as u32;
+            if requests == 0 {
+                break;
+            }
+            // SAFETY: what the requests point to is promised by whoever pushed them; there are no arguments.
             let _ = unsafe { self.ring.submitter().enter::<libc::sigset_t>(requests, 0, 0, None) };
             self.take_in();
         }
