@@ -21,6 +21,8 @@ pub struct Config {
     pub(crate) shards: usize,
     /// A call's ports are of two shards: it begins with a move.
     pub(crate) scattered: bool,
+    /// Shards are late now and then.
+    pub(crate) loaded: bool,
     pub(crate) settings: engine::Settings,
     pub(crate) media: media::Settings,
     /// Phones of agents that register instead of having a fixed contact.
@@ -67,6 +69,7 @@ impl Config {
             ports: None,
             shards: 1,
             scattered: false,
+            loaded: false,
             settings: setup.settings,
             media: setup.media,
             registered: vec!["anna"],

@@ -50,6 +50,7 @@ impl Plan {
         let mut fate = Fate::new(&[seed, SHARDS]);
         config.shards = 1 + (fate.next() % 3) as usize;
         config.scattered = config.shards > 1 && fate.happens(0.4);
+        config.loaded = kind == Kind::Wild && fate.happens(0.25);
         if kind == Kind::Equal {
             actions.push(Action::Listeners);
         }
