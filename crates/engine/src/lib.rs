@@ -41,6 +41,7 @@ mod monitoring;
 mod outbox;
 mod pii;
 mod problem;
+mod protection;
 mod restored;
 mod sip;
 mod status;

@@ -1,6 +1,8 @@
 //! Session descriptions (RFC 8866): what a B2BUA must know of them, and rewriting of c= and m= (RFC 3264).
 
+mod base64;
 mod compose;
+pub mod crypto;
 mod parse;
 mod rewrite;
 #[cfg(test)]

@@ -212,6 +212,8 @@ impl Agreed {
             telephone_event: self.telephone_event(),
             early,
             nat,
+            mux: false,
+            keys: None,
         }
     }
 }
