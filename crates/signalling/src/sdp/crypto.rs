@@ -150,6 +150,43 @@ impl Crypto {
     }
 }
 
+/// What a description of ours says of encryption and of multiplexing. The default: plain RTP on two ports.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Protection {
+    /// The profile is RTP/SAVP instead of RTP/AVP.
+    pub secure: bool,
+    /// It is the one with feedback (RFC 4585, 5124); `None`: as in the description that is rewritten.
+    pub feedback: Option<bool>,
+    /// Our `a=crypto` lines.
+    pub crypto: Vec<Crypto>,
+    /// `a=rtcp-mux`.
+    pub mux: bool,
+}
+
+impl Protection {
+    /// The m-line's third word.
+    pub(super) fn profile(&self, source_feedback: bool) -> &'static str {
+        match (self.secure, self.feedback.unwrap_or(source_feedback)) {
+            (false, false) => "RTP/AVP",
+            (false, true) => "RTP/AVPF",
+            (true, false) => "RTP/SAVP",
+            (true, true) => "RTP/SAVPF",
+        }
+    }
+
+    /// The lines of the stream.
+    pub(super) fn lines(&self) -> Zeroizing<String> {
+        let mut lines = Zeroizing::new(String::with_capacity(self.crypto.len() * 128 + 16));
+        for crypto in &self.crypto {
+            lines.push_str(&crypto.line());
+        }
+        if self.mux {
+            lines.push_str("a=rtcp-mux\r\n");
+        }
+        lines
+    }
+}
+
 /// As the line's value.
 impl Crypto {
     /// The whole attribute, wiped when dropped.

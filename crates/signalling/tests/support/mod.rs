@@ -421,6 +421,20 @@ pub fn digest_answer(challenges: &[&str], credentials: &Credentials<'_>, method:
         .expect("a challenge that can be answered")
 }
 
+/// A core whose trunk has this policy, and its phones that.
+pub fn secured(trunk: Srtp, phones: Srtp) -> Net {
+    secured_with(trunk, phones, |_| {})
+}
+
+pub fn secured_with(trunk: Srtp, phones: Srtp, change: impl FnOnce(&mut Settings)) -> Net {
+    let mut net = Net::with(change);
+    let mut table = peers();
+    table.trunks[0].srtp = trunk;
+    table.accounts.iter_mut().for_each(|account| account.srtp = phones);
+    net.order(Command::Peers(Arc::new(table)));
+    net
+}
+
 pub fn peers() -> Peers {
     let account = |id, phone: Phone, password: Option<&str>, may_transfer| Account {
         id: PeerId(id),
