@@ -158,6 +158,7 @@ impl Life {
                     name: text(bytes)?,
                     number: text(bytes)?,
                     contact: text(bytes)?,
+                    srtp: bytes.choose(&[None, Some("offer"), Some("x")])?.map(str::to_owned),
                     monitorable: bytes.arbitrary()?,
                     ..AgentChange::default()
                 };

@@ -7,6 +7,7 @@ mod listener;
 mod listening;
 mod monkey;
 mod ordering;
+mod protection;
 mod restart;
 mod rights;
 mod terms;
