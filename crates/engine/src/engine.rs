@@ -179,7 +179,10 @@ impl Core {
             Input::Command { reply, actor, command } => self.command(reply, &actor, command),
             Input::Persisted { persist, result } => self.persisted(persist, result),
             Input::Reload(seed) => self.reload(seed),
-            Input::Settings(settings) => self.settings = *settings,
+            Input::Settings(settings) => {
+                self.settings = *settings;
+                self.dirty_desks.extend(self.desks.keys().cloned());
+            }
             Input::Note(note) => self.note(note),
             Input::Drain => self.drain(),
             Input::Stop => self.stop(),

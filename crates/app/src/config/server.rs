@@ -76,6 +76,7 @@ pub(super) fn media(root: &Section<'_>) -> Media {
         rtp_timeout: section.duration("rtp_timeout", ANY_DURATION).unwrap_or(Duration::from_secs(60)),
         rtp_timeout_held: section.duration("rtp_timeout_held", ANY_DURATION).unwrap_or(Duration::from_secs(3600)),
         one_way_after: section.duration("one_way_after", SOME_DURATION).unwrap_or(Duration::from_secs(10)),
+        rtcp_mux: section.boolean("rtcp_mux").is_some_and(|given| given.value),
     };
     section.finish();
     media
