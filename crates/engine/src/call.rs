@@ -9,6 +9,7 @@ use signalling::{EndedBy, LegId, Session, TransferId};
 
 use crate::directory::Party;
 use crate::interaction::InteractionKey;
+use crate::protection;
 use crate::view::{CallDirection, CallEnd, CallState, CallView, LegView};
 
 /// A call while the process lives.
@@ -98,6 +99,8 @@ pub(crate) struct LegRecord {
     pub(crate) role: Role,
     pub(crate) sip_call_id: String,
     pub(crate) codec: Option<String>,
+    /// What encrypted it last.
+    pub(crate) srtp: Option<&'static str>,
     pub(crate) figures: Figures,
 }
 
@@ -218,6 +221,7 @@ impl LegRecord {
             role: self.role.as_str().to_owned(),
             sip_call_id: self.sip_call_id.clone(),
             codec: self.codec.clone(),
+            srtp: self.srtp.map(str::to_owned),
             packets: self.figures.packets,
             lost: self.figures.lost,
             jitter_ms: self.figures.jitter_ms,
@@ -249,8 +253,8 @@ pub(crate) fn remote(session: &Session) -> Remote {
         decodable: session.payloads.iter().filter_map(|payload| Some((payload.pt, decodable(payload)?))).collect(),
         telephone_event: session.telephone_event,
         latch: session.nat.then(|| SocketAddr::ip(&session.signalling)),
-        mux: false,
-        keys: None,
+        mux: session.mux,
+        keys: protection::keys(session),
     }
 }
 

@@ -197,6 +197,8 @@ impl Core {
     fn set(&mut self, settings: Settings) {
         let Settings { media_layout, fork_lag, call_lag, .. } = self.settings;
         self.settings = Settings { media_layout, fork_lag, call_lag, ..settings };
+        // what a listener may hear may have changed
+        self.dirty_desks.extend(self.desks.keys().cloned());
     }
 
     /// Limits of admission to the media plane.

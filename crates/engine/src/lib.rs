@@ -42,6 +42,7 @@ mod outbox;
 mod pii;
 mod placement;
 mod problem;
+mod protection;
 mod restored;
 mod sip;
 mod status;

@@ -28,6 +28,7 @@ impl Core {
         target: Target,
         destination: Destination,
         sendrecv: bool,
+        encrypted: bool,
     ) {
         let shard = self.shard_of_listening(id);
         let Some(Ready { port, addr: media }) = self.shards.take(shard) else { return };
@@ -42,6 +43,7 @@ impl Core {
             leg,
             state: EarState::Calling,
             session: None,
+            encrypted,
             listenings: Vec::new(),
             hears: None,
             taps: None,
@@ -66,7 +68,7 @@ impl Core {
         let codecs = self.offered_codecs(id);
         let direction = if sendrecv { Direction::SendRecv } else { Direction::SendOnly };
         self.counters.count("listeners_called");
-        self.sip(Command::Call { leg: new, codecs, direction });
+        self.sip(Command::Call { leg: new, codecs, direction, encrypted });
         let at = self.after(self.settings.ring_timeout);
         self.timers.set(Timer::Ring(key), at);
         self.join_ear(id, key);
@@ -140,6 +142,7 @@ impl Core {
     pub(crate) fn ear_planned(&mut self, key: EarKey, session: Session) {
         let Some(ear) = self.ears.get_mut(&key) else { return };
         ear.session = Some(session);
+        self.dirty_desks.insert(ear.agent.clone());
         if ear.state.is_up() {
             self.listen(key);
         }
@@ -192,8 +195,8 @@ impl Core {
             codec,
             payload_type,
             latch: session.nat.then(|| session.signalling.ip()),
-            mux: false,
-            keys: None,
+            mux: session.mux,
+            keys: crate::protection::keys(session),
         };
         self.out.media(media::Command::Listen { listener: ListenerId(key), remote });
     }
@@ -328,7 +331,10 @@ impl Core {
         }
         let Some(ear) = self.ears.remove(&key) else { return };
         self.shards.listener_left(ear.shard);
-        let reason = ended_because(was, end);
+        let reason = ended_because(was, end, ear.encrypted);
+        if reason == EndReason::PolicyDenied {
+            self.counters.count("listenings_unprotected");
+        }
         for id in &ear.listenings {
             if reason == EndReason::ListenerBusy {
                 self.busy(id);
@@ -416,8 +422,12 @@ impl Core {
         let on = on.filter(|on| on.interaction.is_some_and(listens));
         let hears = on.and_then(|on| on.interaction);
         let shielded = hears.is_some_and(|key| self.is_shielded(key, on));
+        let plain = on.is_some_and(|on| self.is_too_plain(key, agent, on));
+        if plain && self.deny_plain_ear(key, on) {
+            return self.judge_ear(key, agent, on);
+        }
         let taps = on
-            .filter(|on| !self.unhearable(agent, *on))
+            .filter(|on| !plain && !self.unhearable(agent, *on))
             .and_then(|on| self.legs.get(&on.leg))
             .map(|leg| Taps { agent: leg.stream });
         let moves = taps.is_some() && self.ears.get(&key).is_some_and(|ear| ear.taps != taps);
@@ -449,7 +459,7 @@ impl Core {
 }
 
 /// SEMANTICS, Calling the listener.
-fn ended_because(state: EarState, end: &End) -> EndReason {
+fn ended_because(state: EarState, end: &End, encrypted: bool) -> EndReason {
     if state.is_up() {
         return match end.by {
             EndedBy::Remote => EndReason::ListenerHungUp,
@@ -458,6 +468,8 @@ fn ended_because(state: EarState, end: &End) -> EndReason {
     }
     match (end.by, end.status) {
         (EndedBy::Remote, Some(486 | 600)) => EndReason::ListenerBusy,
+        // its phone does not do what the call asks for: it says so, or answers without a key
+        (EndedBy::Remote, Some(488)) if encrypted => EndReason::PolicyDenied,
         (EndedBy::Remote, Some(603)) => EndReason::ListenerDeclined,
         (EndedBy::Remote, Some(300..=399)) => EndReason::ListenerDiverted,
         (EndedBy::Timeout, _) if state == EarState::Ringing => EndReason::ListenerNoAnswer,
@@ -476,7 +488,7 @@ mod tests {
 
     #[test]
     fn every_final_answer_has_its_reason() {
-        let because = |status| ended_because(EarState::Ringing, &end(EndedBy::Remote, Some(status)));
+        let because = |status| ended_because(EarState::Ringing, &end(EndedBy::Remote, Some(status)), false);
         assert_eq!(because(486), EndReason::ListenerBusy);
         assert_eq!(because(600), EndReason::ListenerBusy);
         assert_eq!(because(603), EndReason::ListenerDeclined);
@@ -484,9 +496,14 @@ mod tests {
         for status in [404, 410, 480, 488, 500, 503, 408] {
             assert_eq!(because(status), EndReason::ListenerUnreachable, "{status}");
         }
-        assert_eq!(ended_because(EarState::Calling, &end(EndedBy::Timeout, None)), EndReason::ListenerUnreachable);
-        assert_eq!(ended_because(EarState::Ringing, &end(EndedBy::Timeout, None)), EndReason::ListenerNoAnswer);
-        assert_eq!(ended_because(EarState::Ringing, &end(EndedBy::Local, None)), EndReason::ListenerUnreachable);
-        assert_eq!(ended_because(EarState::Live, &end(EndedBy::Remote, None)), EndReason::ListenerHungUp);
+        assert_eq!(
+            ended_because(EarState::Calling, &end(EndedBy::Timeout, None), false),
+            EndReason::ListenerUnreachable
+        );
+        assert_eq!(ended_because(EarState::Ringing, &end(EndedBy::Timeout, None), false), EndReason::ListenerNoAnswer);
+        assert_eq!(ended_because(EarState::Ringing, &end(EndedBy::Local, None), false), EndReason::ListenerUnreachable);
+        let no_key = ended_because(EarState::Ringing, &end(EndedBy::Remote, Some(488)), true);
+        assert_eq!(no_key, EndReason::PolicyDenied, "of an encrypted call");
+        assert_eq!(ended_because(EarState::Live, &end(EndedBy::Remote, None), false), EndReason::ListenerHungUp);
     }
 }

@@ -8,6 +8,7 @@ mod listening;
 mod load;
 mod monkey;
 mod ordering;
+mod protection;
 mod restart;
 mod rights;
 mod terms;
@@ -27,7 +28,7 @@ use signalling::{
     Counters, Destination, DialogCopy, DialogStage, End, EndedBy, LegId, NewLeg, Origin, Session, Sizes, TransferId,
 };
 
-use crate::directory::{AgentSeed, PhoneSeed, Seed, TrunkSeed, UserSeed};
+use crate::directory::{AgentSeed, PhoneSeed, Seed, Srtp, TrunkSeed, UserSeed};
 use crate::engine::Core;
 use crate::interface::*;
 use crate::persist::{AuditEntry, Change, Restored};
@@ -203,6 +204,7 @@ fn fixed(user: &str, port: u16) -> PhoneSeed {
         contact: Some((format!("sip:{user}@127.0.0.1:{port}"), SocketAddr::from(([127, 0, 0, 1], port)))),
         password: None,
         nat: false,
+        srtp: Srtp::Off,
     }
 }
 
@@ -244,6 +246,7 @@ pub(super) fn seed() -> Seed {
             next_hop: "10.0.0.10:5060".parse().unwrap(),
             allow: vec![("10.0.0.0".parse().unwrap(), 24)],
             nat: false,
+            srtp: Srtp::Off,
             offer_sendrecv: false,
         }],
         ..Seed::default()
@@ -263,6 +266,8 @@ pub(super) fn session(sends: bool, receives: bool) -> Session {
         telephone_event: None,
         early: false,
         nat: false,
+        mux: false,
+        keys: None,
     }
 }
 

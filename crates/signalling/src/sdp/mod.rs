@@ -1,14 +1,19 @@
 //! Session descriptions (RFC 8866): what a B2BUA must know of them, and rewriting of c= and m= (RFC 3264).
 
+mod base64;
 mod compose;
+pub mod crypto;
 mod parse;
 mod rewrite;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
+
+use crypto::{Crypto, Protection};
 
 pub use compose::compose;
 
@@ -94,7 +99,7 @@ pub enum SdpError {
 
 /// A parsed description: text, and the parts of its one relayed audio stream (the first audio m-line with a port
 /// other than 0, else the first audio m-line).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Sdp {
     text: Bytes,
     lines: Vec<Line>,
@@ -123,6 +128,26 @@ struct Audio {
     direction: Direction,
     payloads: Vec<Payload>,
     telephone_event: Option<u8>,
+    profile: Profile,
+    /// Usable `a=crypto` lines, in their order.
+    crypto: Vec<Crypto>,
+    /// There is an `a=crypto` line, usable or not.
+    names_crypto: bool,
+    mux: bool,
+}
+
+/// How RTP goes (RFC 3551, 3711, 4585, 5124).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Profile {
+    secure: bool,
+    feedback: bool,
+}
+
+/// Never with its text: keys stand in it.
+impl fmt::Debug for Sdp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sdp").field("audio", &self.audio).finish_non_exhaustive()
+    }
 }
 
 impl Sdp {
@@ -131,7 +156,12 @@ impl Sdp {
     /// # Errors
     /// [`SdpError`].
     pub fn parse(text: &Bytes) -> Result<Self, SdpError> {
-        parse::parse(text)
+        parse::parse(text, None)
+    }
+    /// The same body with the audio stream chosen among those over SRTP, or among those over plain RTP; `None`: there is
+    /// no such stream with a port.
+    pub fn with_profile(&self, secure: bool) -> Option<Self> {
+        parse::parse(&self.text, Some(secure)).ok().filter(|sdp| !sdp.rejected())
     }
     /// The body as it came.
     pub fn bytes(&self) -> &Bytes {
@@ -173,8 +203,29 @@ impl Sdp {
     pub fn telephone_event(&self) -> Option<u8> {
         self.audio.telephone_event
     }
+    /// The audio stream's profile is RTP/SAVP or RTP/SAVPF.
+    pub fn secure(&self) -> bool {
+        self.audio.profile.secure
+    }
+    /// The audio stream's profile is one with feedback.
+    pub fn feedback(&self) -> bool {
+        self.audio.profile.feedback
+    }
+    /// The audio stream's keys that can be used, best first as the writer has them.
+    pub fn crypto(&self) -> &[Crypto] {
+        &self.audio.crypto
+    }
+    /// The audio stream has an a=crypto line, which may be of no use.
+    pub fn names_crypto(&self) -> bool {
+        self.audio.names_crypto
+    }
+    /// RTCP on RTP's port is offered or accepted (RFC 5761; RFC 8858 where nothing else is).
+    pub fn mux(&self) -> bool {
+        self.audio.mux
+    }
     /// The same description for the other leg: our address in o=, c= and m=, a=rtcp set right, other m-lines refused
-    /// (port 0), ICE, DTLS, crypto and rtcp-mux attributes taken out, direction set, everything else byte-identical.
+    /// (port 0), ICE, DTLS, crypto and rtcp-mux attributes taken out and ours put in, direction set, everything else
+    /// byte-identical.
     pub fn rewrite(&self, to: &Rewrite<'_>) -> Bytes {
         rewrite::rewrite(self, to)
     }
@@ -197,4 +248,6 @@ pub struct Rewrite<'a> {
     pub direction: Direction,
     /// Only these payload types (an answer's restriction to what was offered); `None`: all.
     pub only: Option<&'a [u8]>,
+    /// Encryption and multiplexing on the leg that gets the description.
+    pub protection: &'a Protection,
 }

@@ -4,9 +4,11 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 
-use super::{Audio, BYTES_MAX, Direction, LINES_MAX, Line, PAYLOADS_MAX, Payload, STREAMS_MAX, Sdp, SdpError};
+use super::crypto::{CRYPTO_MAX, Crypto};
+use super::{Audio, BYTES_MAX, Direction, LINES_MAX, Line, PAYLOADS_MAX, Payload, Profile, STREAMS_MAX, Sdp, SdpError};
 
-pub(super) fn parse(text: &Bytes) -> Result<Sdp, SdpError> {
+/// `secure`: only streams over SRTP, or only plain ones, are looked at.
+pub(super) fn parse(text: &Bytes, secure: Option<bool>) -> Result<Sdp, SdpError> {
     let lines = lines(text)?;
     let content = |line: &Line| {
         std::str::from_utf8(text.get(line.from as usize + 2..line.end as usize).unwrap_or_default()).unwrap_or_default()
@@ -16,8 +18,8 @@ pub(super) fn parse(text: &Bytes) -> Result<Sdp, SdpError> {
         .filter(|line| line.kind == b'm')
         .map(|line| Stream::parse(content(line), line.section))
         .collect::<Result<Vec<_>, _>>()?;
-    let stream = chosen(&streams)?;
-    let mut reading = Reading::new(stream);
+    let (stream, profile) = chosen(&streams, secure)?;
+    let mut reading = Reading::new(stream, profile);
     for line in &lines {
         if line.section != 0 && line.section != stream.section {
             continue;
@@ -104,22 +106,30 @@ impl<'a> Stream<'a> {
         }
         Ok(Self { section, media, port, proto, formats })
     }
-    fn plain_rtp(&self) -> bool {
-        self.proto.eq_ignore_ascii_case("RTP/AVP") || self.proto.eq_ignore_ascii_case("RTP/AVPF")
+    /// `None`: neither plain RTP nor SRTP with keys in the description.
+    fn profile(&self) -> Option<Profile> {
+        match self.proto.to_ascii_uppercase().as_str() {
+            "RTP/AVP" => Some(Profile { secure: false, feedback: false }),
+            "RTP/AVPF" => Some(Profile { secure: false, feedback: true }),
+            "RTP/SAVP" => Some(Profile { secure: true, feedback: false }),
+            "RTP/SAVPF" => Some(Profile { secure: true, feedback: true }),
+            _ => None,
+        }
     }
 }
 
-fn chosen<'a, 'b>(streams: &'b [Stream<'a>]) -> Result<&'b Stream<'a>, SdpError> {
+fn chosen<'a, 'b>(streams: &'b [Stream<'a>], secure: Option<bool>) -> Result<(&'b Stream<'a>, Profile), SdpError> {
     let mut audio = streams.iter().filter(|stream| stream.media.eq_ignore_ascii_case("audio")).peekable();
     if audio.peek().is_none() {
         return Err(SdpError::NotAcceptable("no audio stream"));
     }
-    let mut plain = audio.filter(|stream| stream.plain_rtp());
-    let first = plain.next().ok_or(SdpError::NotAcceptable("audio is not over RTP/AVP"))?;
-    if first.port > 0 {
+    let wanted = |profile: &Profile| secure.is_none_or(|secure| secure == profile.secure);
+    let mut known = audio.filter_map(|stream| Some((stream, stream.profile().filter(wanted)?)));
+    let first = known.next().ok_or(SdpError::NotAcceptable("audio is not over RTP/AVP or RTP/SAVP"))?;
+    if first.0.port > 0 {
         return Ok(first);
     }
-    Ok(plain.find(|stream| stream.port > 0).unwrap_or(first))
+    Ok(known.find(|(stream, _)| stream.port > 0).unwrap_or(first))
 }
 
 /// The audio stream while its lines come by.
@@ -132,6 +142,10 @@ struct Reading<'a> {
     rtcp: Option<(u16, Option<IpAddr>)>,
     maps: Vec<(u8, &'a str)>,
     fmtps: Vec<(u8, &'a str)>,
+    profile: Profile,
+    crypto: Vec<Crypto>,
+    crypto_lines: usize,
+    mux: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -141,7 +155,7 @@ enum Address {
 }
 
 impl<'a> Reading<'a> {
-    fn new(stream: &'a Stream<'a>) -> Self {
+    fn new(stream: &'a Stream<'a>, profile: Profile) -> Self {
         Self {
             stream,
             session_address: None,
@@ -151,6 +165,10 @@ impl<'a> Reading<'a> {
             rtcp: None,
             maps: Vec::new(),
             fmtps: Vec::new(),
+            profile,
+            crypto: Vec::new(),
+            crypto_lines: 0,
+            mux: false,
         }
     }
 
@@ -177,9 +195,22 @@ impl<'a> Reading<'a> {
             "rtcp" => self.rtcp = Some(rtcp(value)?),
             "rtpmap" => self.maps.extend(payload_line(value)),
             "fmtp" => self.fmtps.extend(payload_line(value)),
+            "crypto" => self.crypto(value),
+            "rtcp-mux" | "rtcp-mux-only" => self.mux = true,
             _ => {}
         }
         Ok(())
+    }
+
+    /// Of two lines with one tag the first counts: they cannot be told apart in an answer (RFC 4568 §4.1).
+    fn crypto(&mut self, value: &str) {
+        self.crypto_lines += 1;
+        if self.crypto_lines <= CRYPTO_MAX
+            && let Some(line) = Crypto::parse(value)
+            && self.crypto.iter().all(|known| known.tag != line.tag)
+        {
+            self.crypto.push(line);
+        }
     }
 
     fn finish(self) -> Result<Audio, SdpError> {
@@ -201,7 +232,19 @@ impl<'a> Reading<'a> {
             unicast(address)?;
         }
         let direction = self.media_direction.or(self.session_direction).unwrap_or_default();
-        Ok(Audio { section: self.stream.section, port, address, rtcp: self.rtcp, direction, payloads, telephone_event })
+        Ok(Audio {
+            section: self.stream.section,
+            port,
+            address,
+            rtcp: self.rtcp,
+            direction,
+            payloads,
+            telephone_event,
+            profile: self.profile,
+            crypto: self.crypto,
+            names_crypto: self.crypto_lines > 0,
+            mux: self.mux,
+        })
     }
 
     fn payloads(&self) -> Result<(Vec<Payload>, Option<u8>), SdpError> {

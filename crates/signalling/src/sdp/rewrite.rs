@@ -86,6 +86,9 @@ impl Writing<'_> {
         if audio && !directed {
             self.direction(out);
         }
+        if audio && !self.refused {
+            out.put_slice(self.to.protection.lines().as_bytes());
+        }
     }
 
     /// A session part whose o= is missing gets one behind v=.
@@ -121,9 +124,9 @@ impl Writing<'_> {
         put(out, format_args!("c={}\r\n", address_of(self.to.media)));
     }
 
-    /// a=rtcp with our port, one above RTP's.
+    /// a=rtcp with our port, one above RTP's. Beside a=rtcp-mux it would say nothing that is not the default.
     fn rtcp(&self, out: &mut BytesMut) {
-        if !self.refused {
+        if !self.refused && !self.to.protection.mux {
             put(
                 out,
                 format_args!("a=rtcp:{} {}\r\n", self.to.media.port().saturating_add(1), address_of(self.to.media)),
@@ -138,7 +141,8 @@ impl Writing<'_> {
     fn audio_stream(&self, line: &Line, out: &mut BytesMut) {
         let text = std::str::from_utf8(self.sdp.line(line)).unwrap_or_default();
         let mut words = text.split_ascii_whitespace();
-        let (media, proto) = (words.next().unwrap_or("m=audio"), words.nth(1).unwrap_or("RTP/AVP"));
+        let (media, proto) =
+            (words.next().unwrap_or("m=audio"), self.to.protection.profile(self.sdp.audio.profile.feedback));
         let port = if self.refused { 0 } else { self.to.media.port() };
         put(out, format_args!("{media} {port} {proto}"));
         // A refused stream keeps its formats: an m-line without any is broken (RFC 3264 §6).
@@ -179,8 +183,8 @@ impl Writing<'_> {
         match name.as_str() {
             "sendrecv" | "sendonly" | "recvonly" | "inactive" => Fate::Direction,
             "rtcp" => Fate::Rtcp,
-            // Our legs are plain RTP on two ports each: no ICE (RFC 8839), no keys (RFC 4568, 5763), no multiplexing
-            // (RFC 5761), no grouping with streams that are refused (RFC 5888), and no other configuration to choose (RFC 5939).
+            // Of the other leg alone: ICE (RFC 8839), keys (RFC 4568, 5763), multiplexing (RFC 5761), grouping with streams
+            // that are refused (RFC 5888), and other configurations to choose (RFC 5939).
             "candidate" | "remote-candidates" | "end-of-candidates" | "fingerprint" | "setup" | "tls-id"
             | "connection" | "crypto" | "key-mgmt" | "rtcp-mux" | "rtcp-mux-only" | "group" | "bundle-only"
             | "acap" | "tcap" | "pcfg" | "acfg" | "csup" | "creq" => Fate::Goes,

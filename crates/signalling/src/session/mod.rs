@@ -1,6 +1,7 @@
 //! The offer/answer session of one leg (RFC 3264): what its remote party said, what we told it, and what that means.
 
 pub(crate) mod glare;
+pub(crate) mod keys;
 pub(crate) mod offer_answer;
 pub(crate) mod update;
 
@@ -9,7 +10,9 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 
 use crate::interface::Session;
+use crate::sdp::crypto::Protection;
 use crate::sdp::{self, Direction, Payload, Rewrite, Sdp};
+use keys::{Secured, Shield};
 use offer_answer::{Told, effective};
 
 /// The descriptions of one leg: those in force, and the offer that has no answer yet.
@@ -23,6 +26,7 @@ pub(crate) struct Descriptions {
     written: Bytes,
     agreed: Option<Agreed>,
     offer: Offer,
+    shield: Shield,
 }
 
 /// Both descriptions in force.
@@ -32,6 +36,8 @@ pub(crate) struct Agreed {
     pub(crate) remote: Sdp,
     /// What we said.
     pub(crate) told: Told,
+    /// What protects it.
+    pub(crate) secured: Secured,
 }
 
 /// RFC 3264's states.
@@ -47,7 +53,7 @@ pub(crate) enum Offer {
 }
 
 impl Descriptions {
-    pub(crate) fn new(session_id: u64) -> Self {
+    pub(crate) fn new(session_id: u64, shield: Shield) -> Self {
         // RFC 8866 §5.2 wants numbers that 63 bits hold.
         Self {
             media: None,
@@ -56,6 +62,7 @@ impl Descriptions {
             written: Bytes::new(),
             agreed: None,
             offer: Offer::Stable,
+            shield,
         }
     }
 
@@ -79,19 +86,37 @@ impl Descriptions {
         }
     }
 
+    /// No plain RTP on this leg, whatever its party's policy.
+    pub(crate) fn require_encryption(&mut self, seed: [u8; 32]) {
+        self.shield.require(seed);
+    }
+
+    /// Judges an offer of the remote party; what comes back is what is to be received.
+    pub(crate) fn admit(&self, offer: Sdp) -> Result<Sdp, &'static str> {
+        self.shield.admit(offer)
+    }
+
+    /// An answer to our offer can be taken for what it says of encryption.
+    pub(crate) fn reads(&self, answer: &Sdp) -> bool {
+        self.shield.reads(answer)
+    }
+
     /// The remote party offers.
     pub(crate) fn receive_offer(&mut self, offer: Sdp) {
+        self.shield.drop_open();
         self.offer = Offer::Remote(offer);
     }
 
     /// The open offer was refused: what was agreed stands.
     pub(crate) fn drop_offer(&mut self) {
+        self.shield.drop_open();
         self.offer = Offer::Stable;
     }
 
     /// Writes another leg's description as ours and keeps it as our offer.
     pub(crate) fn offer_from(&mut self, source: &Sdp, direction: Direction) -> Option<Bytes> {
-        let body = self.write(source, direction, None)?;
+        let protection = self.shield.offer();
+        let body = self.write(source, direction, None, &protection)?;
         self.offer = Offer::Local(Told::of(source, None, direction));
         Some(body)
     }
@@ -106,8 +131,10 @@ impl Descriptions {
         let media = self.media?;
         let (session_id, codecs_told) =
             (self.session_id, codecs.iter().map(|codec| codec.pt).chain(telephone_event).collect());
-        let body =
-            self.versioned(|version| sdp::compose(media, session_id, version, codecs, telephone_event, direction));
+        let protection = self.shield.offer();
+        let body = self.versioned(|version| {
+            sdp::compose(media, session_id, version, codecs, telephone_event, direction, &protection)
+        });
         self.offer = Offer::Local(Told { direction, payloads: codecs_told });
         Some(body)
     }
@@ -115,7 +142,9 @@ impl Descriptions {
     /// Writes another leg's description as ours, in the answer to the remote party's offer: the direction is as given,
     /// which must be legal, and only these payload types are named.
     pub(crate) fn write_answer(&mut self, source: &Sdp, direction: Direction, only: &[u8]) -> Option<(Bytes, Told)> {
-        let body = self.write(source, direction, Some(only))?;
+        let Offer::Remote(offer) = &self.offer else { return None };
+        let protection = self.shield.answer(offer);
+        let body = self.write(source, direction, Some(only), &protection)?;
         Some((body, Told::of(source, Some(only), direction)))
     }
 
@@ -123,7 +152,9 @@ impl Descriptions {
     pub(crate) fn agree_as_answerer(&mut self, told: Told) -> bool {
         match std::mem::take(&mut self.offer) {
             Offer::Remote(remote) => {
-                self.agreed = Some(Agreed { remote, told });
+                let secured = self.shield.answered(&remote);
+                self.shield.agree(&secured);
+                self.agreed = Some(Agreed { remote, told, secured });
                 true
             }
             other => {
@@ -137,7 +168,9 @@ impl Descriptions {
     pub(crate) fn agree_as_offerer(&mut self, remote: Sdp) -> bool {
         match std::mem::take(&mut self.offer) {
             Offer::Local(told) => {
-                self.agreed = Some(Agreed { remote, told });
+                let secured = self.shield.answered(&remote);
+                self.shield.agree(&secured);
+                self.agreed = Some(Agreed { remote, told, secured });
                 true
             }
             other => {
@@ -149,7 +182,7 @@ impl Descriptions {
 
     /// Early media: the session as it will be if this answer becomes the final one; the offer stays open.
     pub(crate) fn preview(&self, remote: &Sdp, told: &Told) -> Agreed {
-        Agreed { remote: remote.clone(), told: told.clone() }
+        Agreed { remote: remote.clone(), told: told.clone(), secured: self.shield.answered(remote) }
     }
 
     /// Our open offer.
@@ -160,9 +193,19 @@ impl Descriptions {
         }
     }
 
-    fn write(&mut self, source: &Sdp, direction: Direction, only: Option<&[u8]>) -> Option<Bytes> {
+    fn write(
+        &mut self,
+        source: &Sdp,
+        direction: Direction,
+        only: Option<&[u8]>,
+        protection: &Protection,
+    ) -> Option<Bytes> {
         let (media, session_id) = (self.media?, self.session_id);
-        Some(self.versioned(|version| source.rewrite(&Rewrite { media, session_id, version, direction, only })))
+        Some(
+            self.versioned(|version| {
+                source.rewrite(&Rewrite { media, session_id, version, direction, only, protection })
+            }),
+        )
     }
 
     fn versioned(&mut self, write: impl Fn(u64) -> Bytes) -> Bytes {
@@ -204,7 +247,8 @@ impl Agreed {
     pub(crate) fn session(&self, signalling: SocketAddr, nat: bool, early: bool) -> Session {
         Session {
             rtp: self.remote.rtp(),
-            rtcp: self.remote.rtcp(),
+            // RFC 5761 §5.1.1: with multiplexing, whatever a=rtcp says
+            rtcp: if self.secured.mux { self.remote.rtp() } else { self.remote.rtcp() },
             signalling,
             sends: self.sends(),
             receives: self.receives(),
@@ -212,6 +256,8 @@ impl Agreed {
             telephone_event: self.telephone_event(),
             early,
             nat,
+            mux: self.secured.mux,
+            keys: self.secured.keys.clone(),
         }
     }
 }

@@ -109,7 +109,8 @@ impl Transfers {
             dialog.receive_response(ok);
         }
         ua.acknowledge(leg, ok.cseq().number, None);
-        let Some(answer) = description(ok).filter(|answer| !answer.rejected()) else {
+        let answer = description(ok).filter(|answer| !answer.rejected() && ua.reads(leg, answer));
+        let Some(answer) = answer else {
             drop_offer(ua, leg);
             return self.fail(ua, id, 488, "Not Acceptable Here");
         };
