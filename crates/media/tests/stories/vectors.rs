@@ -23,7 +23,14 @@ fn good() -> Vec<u8> {
 fn drops(counters: &Counters) -> u64 {
     let c = counters;
     let rtp = c.rtp_malformed + c.rtp_foreign + c.rtp_unbridged + c.rtcp_malformed + c.rtcp_foreign + c.rtcp_unbridged;
-    let other = c.rtcp_on_rtp_port + c.media_early + c.not_rtp() + c.media_target_refused + c.srtp_dropped;
+    let other = c.rtcp_on_rtp_port
+        + c.media_early
+        + c.not_rtp()
+        + c.media_target_refused
+        + c.srtp_auth_failed
+        + c.srtp_unknown
+        + c.srtp_replayed
+        + c.srtp_malformed;
     rtp + other + c.unknown_port + c.listener_rtp_dropped + c.listener_rtcp_dropped
 }
 
