@@ -24,6 +24,8 @@ pub(crate) struct Stream {
     pub(crate) payloads: Payloads,
     pub(crate) last: Last,
     pub(crate) reception: Reception,
+    /// Packets, when they were told last.
+    pub(crate) packets_told: u64,
     /// Slab index of the other leg.
     pub(crate) partner: Option<usize>,
     /// Slab index of the tap on this leg.
@@ -72,7 +74,6 @@ pub(crate) struct Watch {
     pub(crate) dead_told: Option<Instant>,
     /// Told as silent when this was its last RTP packet, if any.
     pub(crate) one_way_told: Option<Option<Instant>>,
-    pub(crate) packets_told: u64,
 }
 
 /// What a payload is to a tap.
@@ -94,6 +95,7 @@ impl Stream {
             payloads: Payloads::default(),
             last: Last::default(),
             reception: Reception::default(),
+            packets_told: 0,
             partner: None,
             tap: None,
             protection: None,
@@ -208,7 +210,7 @@ impl Cold {
             decodable: Vec::new(),
             rtp: Source::default(),
             rtcp: Source::default(),
-            watch: Watch { patience: now, dead_told: None, one_way_told: None, packets_told: 0 },
+            watch: Watch { patience: now, dead_told: None, one_way_told: None },
         }
     }
 

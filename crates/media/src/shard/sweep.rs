@@ -48,7 +48,7 @@ impl Shard {
             let is_due = turn / SLICES % PROGRESS_ROUNDS == key / SLICES % PROGRESS_ROUNDS;
             if let Some(stream) = self.streams.get_mut(key).filter(|_| is_due) {
                 let figures = stream.reception.figures();
-                if std::mem::replace(&mut stream.cold.watch.packets_told, figures.packets) != figures.packets {
+                if std::mem::replace(&mut stream.packets_told, figures.packets) != figures.packets {
                     progress.push((stream.id, figures));
                 }
             }
@@ -74,6 +74,11 @@ impl Shard {
     fn judge_dead(&mut self, now: Instant, key: usize, sink: &mut impl Sink) {
         let Some(partner) = self.streams.get(key).and_then(|stream| stream.partner) else { return };
         let Some((a, b)) = self.streams.get2_mut(key, partner) else { return };
+        // Nearly all are settled by this, without a look at what is not at hand.
+        let soonest = self.settings.rtp_timeout.min(self.settings.rtp_timeout_held);
+        if is_recent(now, a.last.rtp.max(b.last.rtp), soonest) {
+            return;
+        }
         let is_held = [&*a, &*b].iter().any(|stream| !stream.cold.sends || !stream.cold.receives);
         let limit = if is_held { self.settings.rtp_timeout_held } else { self.settings.rtp_timeout };
         let is_described = a.cold.is_described && b.cold.is_described;
@@ -92,6 +97,9 @@ impl Shard {
         let Some((stream, partner)) = self.streams.get2_mut(key, partner) else { return };
         let since = |then: Instant| now.saturating_duration_since(then);
         let limit = self.settings.one_way_after;
+        if is_recent(now, stream.last.rtp, limit) {
+            return;
+        }
         let is_silent = stream.cold.is_described && stream.cold.sends && since(stream.heard()) >= limit;
         let other_sends = partner.cold.is_described && partner.last.rtp.is_some_and(|at| since(at) <= SENDS_WITHIN);
         let is_told = stream.cold.watch.one_way_told == Some(stream.last.rtp);
@@ -100,4 +108,8 @@ impl Shard {
             sink.event(Event::OneWay { stream: stream.id });
         }
     }
+}
+
+fn is_recent(now: Instant, last: Option<Instant>, limit: Duration) -> bool {
+    last.is_some_and(|last| now.saturating_duration_since(last) < limit)
 }
