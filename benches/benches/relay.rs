@@ -7,8 +7,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use media::srtp::{OVERHEAD, Outbound};
 use media::{
-    Codec, Command, Event, Kind, ListenerId, ListenerRemote, Port, Remote, Settings, Shard, Sink, StreamId, Taps,
+    Codec, Command, Event, Key, Kind, ListenerId, ListenerRemote, Port, Remote, Settings, Shard, Sink, SrtpKeys,
+    StreamId, Suite, Taps,
 };
 
 /// Counts instead of sending.
@@ -29,9 +31,8 @@ fn address(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
-fn shard(now: Instant, listeners: u64, sink: &mut Null) -> Shard {
-    let mut shard = Shard::new(Settings::default(), [7; 32]);
-    let remote = |port| Remote {
+fn remote(port: u16) -> Remote {
+    Remote {
         rtp: Some(address(port)),
         rtcp: Some(address(port + 1)),
         sends: true,
@@ -41,7 +42,11 @@ fn shard(now: Instant, listeners: u64, sink: &mut Null) -> Shard {
         latch: None,
         mux: false,
         keys: None,
-    };
+    }
+}
+
+fn shard(now: Instant, listeners: u64, sink: &mut Null) -> Shard {
+    let mut shard = Shard::new(Settings::default(), [7; 32]);
     for (stream, port, theirs) in [(1, 20_000, 40_000), (2, 20_002, 40_002)] {
         shard.command(now, Command::Open { stream: StreamId(stream), port: Port(port) }, sink);
         shard.command(now, Command::Describe { stream: StreamId(stream), remote: remote(theirs) }, sink);
@@ -96,5 +101,60 @@ fn relay(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, relay);
+/// The same call with SRTP on both legs, no listener. What the phones would seal is ready before the clock is read.
+fn encrypted(c: &mut Criterion) {
+    const TURNS: u64 = 64;
+    let mut group = c.benchmark_group("two_way_call_20ms");
+    group.throughput(Throughput::Elements(2));
+    let suites = [("AES_CM_128_HMAC_SHA1_80", Suite::AesCm128HmacSha1_80), ("AEAD_AES_128_GCM", Suite::AeadAes128Gcm)];
+    for (name, suite) in suites {
+        group.bench_function(BenchmarkId::new("encrypted", name), |b| {
+            let key = |fill: u8| {
+                Key::new(suite, &[fill; 46][..suite.key_length() + suite.salt_length()]).expect("of its length")
+            };
+            let now = Instant::now();
+            let mut sink = Null::default();
+            let mut shard = shard(now, 0, &mut sink);
+            let mut phones = [1, 2].map(|leg| {
+                let keys = SrtpKeys { ours: key(leg), theirs: key(leg + 2) };
+                let theirs = keys.theirs.clone();
+                let remote = Remote { keys: Some(Box::new(keys)), ..remote(40_000 + 2 * (u16::from(leg) - 1)) };
+                shard.command(now, Command::Describe { stream: StreamId(leg.into()), remote }, &mut sink);
+                Outbound::new(&theirs).expect("a key")
+            });
+            let mut sequence = 0u16;
+            b.iter_custom(|turns| {
+                let mut total = Duration::ZERO;
+                for start in (0..turns).step_by(TURNS as usize) {
+                    let mut ready: Vec<_> = (start..turns.min(start + TURNS))
+                        .map(|_| {
+                            sequence = sequence.wrapping_add(1);
+                            [0, 1].map(|phone: usize| {
+                                let mut packet = [0xD5; 172 + OVERHEAD];
+                                let header = media::rtp::header(false, 8, sequence, u32::from(sequence) * 160, 7);
+                                packet[..12].copy_from_slice(&header);
+                                let length = phones[phone].rtp(&mut packet, 172).expect("sealed");
+                                (packet, length)
+                            })
+                        })
+                        .collect();
+                    let begun = Instant::now();
+                    for [(caller, caller_length), (agent, agent_length)] in &mut ready {
+                        let caller = &mut caller[..*caller_length];
+                        shard.datagram(now, Port(20_000), Kind::Rtp, address(40_000), caller, &mut sink);
+                        let agent = &mut agent[..*agent_length];
+                        shard.datagram(now, Port(20_002), Kind::Rtp, address(40_002), agent, &mut sink);
+                    }
+                    total += begun.elapsed();
+                }
+                total
+            });
+            assert_eq!(shard.counters().srtp_unsent, 0);
+            assert!(sink.packets > 0, "nothing was relayed");
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, relay, encrypted);
 criterion_main!(benches);

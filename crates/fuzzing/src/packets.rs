@@ -7,7 +7,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use media::{
-    Codec, Command, Event, Kind, ListenerId, ListenerRemote, Port, Remote, Settings, Shard, Sink, StreamId, Taps,
+    Codec, Command, Event, Kind, ListenerId, ListenerRemote, Port, Remote, Settings, Shard, Sink, SrtpKeys, StreamId,
+    Taps,
 };
 
 const CALLER: (StreamId, Port, &str) = (StreamId(1), Port(20_000), "192.0.2.1:4000");
@@ -106,22 +107,38 @@ fn on(rtp: &str, kind: Kind) -> SocketAddr {
     SocketAddr::new(rtp.ip(), rtp.port() + u16::from(kind == Kind::Rtcp))
 }
 
+/// What no key has sealed, on an encrypted leg from its party's own address: to nobody.
+pub(crate) fn reaches_nobody(packet: &[u8], kind: Kind, keys: &SrtpKeys) {
+    let now = Instant::now();
+    let mut shard = call(now);
+    let remote = Remote { keys: Some(Box::new(keys.clone())), ..remote(CALLER.2) };
+    let mut sent = Sent::default();
+    shard.command(now, Command::Describe { stream: CALLER.0, remote }, &mut sent);
+    shard.datagram(now, CALLER.1, kind, on(CALLER.2, kind), &mut packet.to_vec(), &mut sent);
+    assert!(sent.0.is_empty(), "nothing plain or forged is relayed");
+    assert_eq!(shard.sizes(), (2, 1), "nor ends a call");
+}
+
+fn remote(phone: &str) -> Remote {
+    Remote {
+        rtp: Some(on(phone, Kind::Rtp)),
+        rtcp: Some(on(phone, Kind::Rtcp)),
+        sends: true,
+        receives: true,
+        decodable: vec![(0, Codec::Pcmu), (8, Codec::Pcma)],
+        telephone_event: Some(101),
+        latch: None,
+        mux: false,
+        keys: None,
+    }
+}
+
 /// A call of two, and one who listens.
 fn call(now: Instant) -> Shard {
     let mut shard = Shard::new(Settings::default(), [5; 32]);
     let mut sent = Sent::default();
     for (stream, port, phone) in [CALLER, AGENT] {
-        let remote = Remote {
-            rtp: Some(on(phone, Kind::Rtp)),
-            rtcp: Some(on(phone, Kind::Rtcp)),
-            sends: true,
-            receives: true,
-            decodable: vec![(0, Codec::Pcmu), (8, Codec::Pcma)],
-            telephone_event: Some(101),
-            latch: None,
-            mux: false,
-            keys: None,
-        };
+        let remote = remote(phone);
         shard.command(now, Command::Open { stream, port }, &mut sent);
         shard.command(now, Command::Describe { stream, remote }, &mut sent);
     }

@@ -4,6 +4,9 @@
 //! bytes, the packet.
 
 use media::srtp::{Inbound, Key, OVERHEAD, Opened, Outbound, Refused, Suite};
+use media::{Kind, SrtpKeys};
+
+use crate::packets;
 
 const SUITES: [Suite; 6] = [
     Suite::AesCm128HmacSha1_80,
@@ -20,6 +23,7 @@ const PACKETS_MAX: usize = 64;
 struct Ends {
     outbound: Outbound,
     inbound: Inbound,
+    keys: SrtpKeys,
     is_rtcp: bool,
 }
 
@@ -41,7 +45,7 @@ impl Ends {
         let material = [9; 46];
         let key = Key::new(suite, &material[..suite.key_length() + suite.salt_length()]).expect("of its length");
         let (outbound, inbound) = (Outbound::new(&key).expect("a key"), Inbound::new(&key).expect("a key"));
-        Self { outbound, inbound, is_rtcp }
+        Self { outbound, inbound, keys: SrtpKeys { ours: key.clone(), theirs: key }, is_rtcp }
     }
 
     fn open(&mut self, packet: &mut [u8]) -> Result<Opened, Refused> {
@@ -61,6 +65,7 @@ impl Ends {
     /// Bytes as they are.
     fn forged(&mut self, packet: &[u8]) {
         self.refuses(packet);
+        packets::reaches_nobody(packet, if self.is_rtcp { Kind::Rtcp } else { Kind::Rtp }, &self.keys);
     }
 
     /// The same, sealed; then with a bit that is not, as it is, and once more.

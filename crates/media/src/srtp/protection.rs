@@ -16,7 +16,7 @@ pub struct Protection {
     inbound: Inbound,
     outbound: Outbound,
     /// The key before, and until when.
-    retired: Option<(Inbound, Instant)>,
+    retired: Option<Box<(Inbound, Instant)>>,
 }
 
 impl Protection {
@@ -35,7 +35,8 @@ impl Protection {
             self.outbound = self.outbound.rekeyed(&keys.ours)?;
         }
         if let Some(inbound) = inbound {
-            self.retired = Some((std::mem::replace(&mut self.inbound, inbound), now + REKEY_OVERLAP));
+            let before = std::mem::replace(&mut self.inbound, inbound);
+            self.retired = Some(Box::new((before, now + REKEY_OVERLAP)));
         }
         self.keys = keys;
         Some(())
@@ -47,7 +48,7 @@ impl Protection {
     /// If it is not authentic or not new. What is left of it says nothing.
     pub fn open(&mut self, now: Instant, kind: Kind, packet: &mut [u8]) -> Result<Opened, Refused> {
         self.retire(now);
-        let Some((before, _)) = &mut self.retired else { return self.inbound.open(kind, packet) };
+        let Some(retired) = &mut self.retired else { return self.inbound.open(kind, packet) };
         // An attempt that fails may leave nothing of the packet.
         let mut copy = [0; MAX_PACKET];
         let copy = copy.get_mut(..packet.len()).ok_or(Refused::Malformed)?;
@@ -57,7 +58,7 @@ impl Protection {
             return opened;
         }
         packet.copy_from_slice(copy);
-        match before.open(kind, packet) {
+        match retired.0.open(kind, packet) {
             Err(Refused::Unauthentic | Refused::Unknown | Refused::Malformed) => opened,
             of_before => of_before,
         }
@@ -76,7 +77,7 @@ impl Protection {
 
     /// Wipes the key before this one when its time is over.
     pub fn retire(&mut self, now: Instant) {
-        if self.retired.as_ref().is_some_and(|(_, until)| now >= *until) {
+        if self.retired.as_ref().is_some_and(|retired| now >= retired.1) {
             self.retired = None;
         }
     }
@@ -156,6 +157,11 @@ mod tests {
         b.describe(now, keys(2, 3)).expect("keys");
         let mut other = Protection::new(keys(3, 2)).expect("keys");
         assert!(b.open(now, Kind::Rtp, &mut sealed(&mut other, 1)).is_ok());
+    }
+
+    #[test]
+    fn an_encrypted_leg_is_small_too() {
+        assert!(size_of::<Protection>() <= 1_536, "{} bytes", size_of::<Protection>());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 #![allow(unreachable_pub)] // a test binary has no outside
 #![allow(clippy::disallowed_methods)] // the world's origin is any instant; after that, time is told
 
+mod encryption;
 mod endings;
 mod families;
 mod listening;
