@@ -3,7 +3,8 @@
 use super::cipher::Cipher;
 use super::derive::SessionKeys;
 use super::inbound::{Inbound, Refused};
-use super::outbound::Outbound;
+use super::index::RTCP_INDICES;
+use super::outbound::{Outbound, Unsent};
 use super::{Key, Suite};
 
 /// Bytes from hexadecimal digits; blanks are passed over.
@@ -77,6 +78,19 @@ fn rtcp_that_is_tagged_alone_is_not_taken() {
     let mut inbound = Inbound::with(cipher(Suite::AeadAes128Gcm), cipher(Suite::AeadAes128Gcm));
     let mut packet = [hex(RTCP), hex("841dd968 3dd78ec9 2ae58790 125f62b3 000005d4")].concat();
     assert_eq!(inbound.rtcp(&mut packet), Err(Refused::Malformed));
+}
+
+#[test]
+fn a_key_whose_indices_are_used_up_sends_no_report() {
+    let mut outbound = Outbound::with(cipher(Suite::AeadAes128Gcm), cipher(Suite::AeadAes128Gcm));
+    let mut inbound = Inbound::with(cipher(Suite::AeadAes128Gcm), cipher(Suite::AeadAes128Gcm));
+    let (plain, mut buffer) = (hex(RTCP), [0; 128]);
+    buffer[..plain.len()].copy_from_slice(&plain);
+    outbound.set_rtcp_index(RTCP_INDICES - 1);
+    let length = outbound.rtcp(&mut buffer, plain.len()).expect("the last one");
+    assert!(inbound.rtcp(&mut buffer[..length]).is_ok());
+    assert_eq!(outbound.rtcp(&mut buffer, plain.len()), Err(Unsent::Exhausted));
+    assert_eq!(outbound.rtcp(&mut buffer, plain.len()), Err(Unsent::Exhausted));
 }
 
 /// Of libsrtp's own tests: master keys of RFC 3711 B.3, so that derivation, cipher and tag are seen together.
