@@ -61,7 +61,11 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), String> {
-    let (setting, peers) = (&arguments.setting, &arguments.peers[..]);
+    let setting = &arguments.setting;
+    // Who knows no keys would relay what nobody encrypted.
+    let knows_keys = |peer: &Name| !setting.srtp || matches!(peer, Name::Medlytt | Name::Rtpengine);
+    let peers: Vec<Name> = arguments.peers.iter().copied().filter(knows_keys).collect();
+    let peers = &peers[..];
     if let Subject::BareRelay { calls } = arguments.subject {
         return peer::bare::relay(calls);
     }

@@ -1,9 +1,9 @@
-//! Counts of times, in buckets that grow with the time: an answer is at most 3 % too low.
+//! Counts of times, in buckets that grow with the time: an answer is at most 0.2 % too low.
 
 use std::time::Duration;
 
 /// Buckets of each power of two.
-const STEPS: u64 = 32;
+const STEPS: u64 = 512;
 /// Powers of two of nanoseconds that are told apart: up to about 18 minutes.
 const POWERS: u64 = 36;
 
@@ -69,14 +69,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_quantile_is_at_most_three_percent_too_low() {
+    fn a_quantile_is_at_most_a_five_hundredth_too_low() {
         let mut histogram = Histogram::default();
         for value in 1..=100_000_u64 {
             histogram.add(value * 1_000);
         }
         for (share, exact) in [(0.5, 50_000_000_u64), (0.99, 99_000_000), (1.0, 100_000_000)] {
             let told = histogram.quantile(share).as_nanos() as u64;
-            assert!(told <= exact && told as f64 > exact as f64 * 0.97, "{share}: {told} of {exact}");
+            assert!(told <= exact && told as f64 > exact as f64 * 0.997, "{share}: {told} of {exact}");
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::device::{self, Usage};
 use crate::setting::Setting;
 use histogram::Histogram;
 use secure::Secure;
-pub(crate) use secure::{KEY, LegKeys};
+pub(crate) use secure::{KEY, LegKeys, Suite};
 
 /// Where the generator's sockets are.
 const IP: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
@@ -36,6 +36,8 @@ const SINKS: usize = 4;
 const BUFFER: usize = 32 << 20;
 /// Time between two packets of a leg.
 const PACKET_TIME: Duration = Duration::from_millis(20);
+/// Legs go on so long after what counts, so that its end is measured under load.
+const TAIL: Duration = Duration::from_millis(100);
 
 /// One leg of a call: legs 2n and 2n + 1 are its two sides.
 #[derive(Clone, Debug)]
@@ -147,7 +149,7 @@ impl Generator {
                 setting.become_generator();
                 receiving.run(&stop)
             });
-            let rounds = (nanoseconds(setting.warm + setting.measured) / nanoseconds(PACKET_TIME)) as u32 + 1;
+            let rounds = (nanoseconds(setting.warm + setting.measured + TAIL) / nanoseconds(PACKET_TIME)) as u32 + 1;
             let first_round = self.rounds.fetch_add(rounds, Ordering::Relaxed);
             let sending = sender::Sender::new(&sockets, legs, window, first_round, secure.clone());
             let sender = scope.spawn(|| {

@@ -1,4 +1,4 @@
-//! SRTP of the generator's own, AES_CM_128_HMAC_SHA1_80 (RFC 3711 §4): it shares no code with the engine that it measures,
+//! SRTP of the generator's own, AES_CM_128 with HMAC_SHA1_80 and HMAC_SHA1_32 (RFC 3711 §4): it shares no code with the engine that it measures,
 //! so that what both understand is the standard.
 //!
 //! Payloads cannot be read in passing, so the time of sending stands in a table by leg and sequence number. Sequence numbers
@@ -16,16 +16,32 @@ use super::packet::{LENGTH, LONGEST, Stamp};
 
 /// Master key and master salt.
 pub(crate) const KEY: usize = 16 + 14;
-const TAG: usize = 10;
 const HEADER: usize = 12;
 /// Packets of a leg that may be on their way at once: five seconds.
 const ON_THEIR_WAY: usize = 256;
 /// One packet in so many is decrypted and compared.
 const COMPARED: u32 = 16;
 
+/// What the two differ in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Suite {
+    Sha1_80,
+    Sha1_32,
+}
+
+impl Suite {
+    fn tag_length(self) -> usize {
+        match self {
+            Self::Sha1_80 => 10,
+            Self::Sha1_32 => 4,
+        }
+    }
+}
+
 /// Master keys of one leg.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LegKeys {
+    pub(crate) suite: Suite,
     /// What the generator sends.
     pub(crate) ours: [u8; KEY],
     /// What the relay sends.
@@ -59,15 +75,16 @@ pub(super) struct Protector(Session);
 
 impl Protector {
     pub(super) fn new(keys: &LegKeys) -> Self {
-        Self(Session::new(&keys.ours))
+        Self(Session::new(&keys.ours, keys.suite))
     }
 
     /// Encrypts the packet in `buffer` and gives its new length.
     pub(super) fn protect(&mut self, buffer: &mut [u8; LONGEST], length: usize) -> usize {
         self.0.apply_keystream(&mut buffer[..length]);
         let tag = self.0.tag(&buffer[..length]);
-        buffer[length..length + TAG].copy_from_slice(&tag);
-        length + TAG
+        let tag = &tag[..self.0.tag_length];
+        buffer[length..length + tag.len()].copy_from_slice(tag);
+        length + tag.len()
     }
 }
 
@@ -76,7 +93,7 @@ pub(super) struct Unprotector(Session);
 
 impl Unprotector {
     pub(super) fn new(keys: &LegKeys) -> Self {
-        Self(Session::new(&keys.theirs))
+        Self(Session::new(&keys.theirs, keys.suite))
     }
 
     /// The plain packet; empty if it is not authentic; `None` if it is none of those that are compared.
@@ -84,11 +101,11 @@ impl Unprotector {
         if !sequence.is_multiple_of(COMPARED) {
             return None;
         }
-        if packet.len() != LENGTH + TAG {
+        if packet.len() != LENGTH + self.0.tag_length {
             return Some(&[]);
         }
         let (plain, tag) = packet.split_at_mut(LENGTH);
-        if self.0.tag(plain) != *tag {
+        if self.0.tag(plain)[..self.0.tag_length] != *tag {
             return Some(&[]);
         }
         self.0.apply_keystream(plain);
@@ -101,10 +118,11 @@ struct Session {
     cipher_key: [u8; 16],
     salt: [u8; 14],
     hmac: Hmac<Sha1>,
+    tag_length: usize,
 }
 
 impl Session {
-    fn new(master: &[u8; KEY]) -> Self {
+    fn new(master: &[u8; KEY], suite: Suite) -> Self {
         let (mut cipher_key, mut authentication_key, mut salt) = ([0; 16], [0; 20], [0; 14]);
         for (label, key) in [(0, &mut cipher_key[..]), (1, &mut authentication_key[..]), (2, &mut salt[..])] {
             let (master_key, master_salt) = master.split_at(16);
@@ -115,7 +133,7 @@ impl Session {
             stream.apply_keystream(key);
         }
         let hmac = Hmac::new_from_slice(&authentication_key).expect("any length will do");
-        Self { cipher_key, salt, hmac }
+        Self { cipher_key, salt, hmac, tag_length: suite.tag_length() }
     }
 
     /// Encrypts and decrypts the payload (§4.1.1); the roll-over counter is 0.
@@ -134,12 +152,11 @@ impl Session {
     }
 
     /// §4.2: over the packet and the roll-over counter.
-    fn tag(&self, packet: &[u8]) -> [u8; TAG] {
+    fn tag(&self, packet: &[u8]) -> [u8; 20] {
         let mut hmac = self.hmac.clone();
         hmac.update(packet);
         hmac.update(&[0; 4]);
-        let whole = hmac.finalize().into_bytes();
-        *whole.first_chunk().expect("SHA-1 gives 20 bytes")
+        hmac.finalize().into_bytes().into()
     }
 }
 
@@ -153,14 +170,14 @@ mod tests {
     fn session_keys_are_those_of_the_rfc() {
         let master = *b"\xE1\xF9\x7A\x0D\x3E\x01\x8B\xE0\xD6\x4F\xA3\x2C\x06\xDE\x41\x39\
             \x0E\xC6\x75\xAD\x49\x8A\xFE\xEB\xB6\x96\x0B\x3A\xAB\xE6";
-        let session = Session::new(&master);
+        let session = Session::new(&master, Suite::Sha1_80);
         assert_eq!(session.cipher_key, *b"\xC6\x1E\x7A\x93\x74\x4F\x39\xEE\x10\x73\x4A\xFE\x3F\xF7\xA0\x87");
         assert_eq!(session.salt, *b"\x30\xCB\xBC\x08\x86\x3D\x8C\x85\xD4\x9D\xB3\x4A\x9A\xE1");
     }
 
     #[test]
     fn what_is_protected_comes_back_and_a_forged_tag_does_not() {
-        let keys = LegKeys { ours: [7; KEY], theirs: [7; KEY] };
+        let keys = LegKeys { suite: Suite::Sha1_80, ours: [7; KEY], theirs: [7; KEY] };
         let (mut protector, mut unprotector) = (Protector::new(&keys), Unprotector::new(&keys));
         let stamp = Stamp { leg: 3, round: 32, sent: 1 };
         let mut buffer = [0; LONGEST];

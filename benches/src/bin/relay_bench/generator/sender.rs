@@ -10,7 +10,7 @@ use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, sendmmsg};
 use super::histogram::Histogram;
 use super::packet::{self, LENGTH, LONGEST, Stamp};
 use super::secure::{Protector, Secure};
-use super::{Leg, PACKET_TIME, Window, nanoseconds, sleep_until, wall_clock};
+use super::{Leg, PACKET_TIME, TAIL, Window, nanoseconds, sleep_until, wall_clock};
 
 /// Moments within the 20 ms.
 const SLOTS: usize = 40;
@@ -72,7 +72,7 @@ impl Sender {
             let begins = self.window.start + u64::from(round) * nanoseconds(PACKET_TIME);
             for group in &mut self.groups {
                 let due = begins + group.slot as u64 * nanoseconds(PACKET_TIME) / SLOTS as u64;
-                if due >= self.window.to {
+                if due >= self.window.to + nanoseconds(TAIL) {
                     return (sent, late);
                 }
                 if wall_clock() < due {

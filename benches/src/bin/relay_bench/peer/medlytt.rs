@@ -15,7 +15,7 @@ use super::phones::{AGENT, LISTENER, Phones};
 use super::rtpengine::key;
 use super::{Calls, Capacity, Heard, Peer, sdp};
 use crate::device::Device;
-use crate::generator::{Generator, Leg, LegKeys};
+use crate::generator::{Generator, Leg, LegKeys, Suite};
 use crate::setting::Setting;
 
 /// Ports of its media: four a call (RTP and RTCP of both sides), two a listener.
@@ -108,9 +108,9 @@ impl Peer for Medlytt {
         let told = self.phones.call(self.sip, addresses, generator.address_of_listener(0), setting.srtp)?;
         let legs = told.iter().enumerate().map(|(n, text)| {
             let to = *sdp::addresses(text).first().ok_or_else(|| format!("no address in {text:?}"))?;
-            let keys = match (setting.srtp, sdp::key(text)) {
+            let keys = match (setting.srtp, sdp::crypto(text, Suite::Sha1_80)) {
                 (true, None) => return Err(format!("no key in {text:?}")),
-                (true, Some(theirs)) => Some(LegKeys { ours: key(n), theirs }),
+                (true, Some(line)) => Some(LegKeys { suite: line.suite, ours: key(n), theirs: line.key }),
                 (false, _) => None,
             };
             Ok(Leg { socket: Generator::socket_of(n), to, keys })

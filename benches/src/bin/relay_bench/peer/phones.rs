@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use nix::sys::socket::{setsockopt, sockopt};
 
 use super::rtpengine::key;
-use super::sdp;
+use super::sdp::{self, Crypto};
+use crate::generator::Suite;
 
 /// Calls that are set up at once.
 const WINDOW: usize = 24;
@@ -168,8 +169,8 @@ impl Book {
                 continue;
             }
             *sent = Instant::now();
-            let key = key(2 * call);
-            let body = sdp::describe(self.legs[2 * call], "sendrecv", self.is_secure.then_some(&key));
+            let crypto = Crypto { tag: 1, suite: Suite::Sha1_80, key: key(2 * call) };
+            let body = sdp::describe(self.legs[2 * call], "sendrecv", self.is_secure.then_some(crypto));
             let text = format!(
                 "INVITE sip:{AGENT}{call}@{engine} SIP/2.0\r\nVia: SIP/2.0/UDP {at};branch=z9hG4bK-bench-{call};rport\r\n\
                  From: <sip:+47{call}@{at}>;tag=t{call}\r\nTo: <sip:{AGENT}{call}@{engine}>\r\nCall-ID: {call}@{at}\r\n\
@@ -236,12 +237,10 @@ impl Book {
         let body = if called.starts_with(LISTENER) {
             self.hearing += 1;
             sdp::addresses(body(message)).into_iter().for_each(|at| self.relay_of_listeners.push_front(at));
-            let key = key(usize::MAX / 2 - number);
-            sdp::describe(self.listener?, "recvonly", self.is_secure.then_some(&key))
+            sdp::describe(self.listener?, "recvonly", taken(message, usize::MAX / 2 - number))
         } else {
             *self.told.get_mut(2 * number + 1)? = Some(body(message).to_owned());
-            let key = key(2 * number + 1);
-            sdp::describe(self.legs[2 * number + 1], "sendrecv", self.is_secure.then_some(&key))
+            sdp::describe(self.legs[2 * number + 1], "sendrecv", taken(message, 2 * number + 1))
         };
         let at = socket.local_addr().ok()?;
         let headers = format!("Contact: <sip:{called}@{at}>\r\nContent-Type: application/sdp\r\n");
@@ -263,6 +262,11 @@ fn response(request: &str, status: &str, headers: &str, body: &str) -> String {
         }
     }
     text + &format!("{headers}Content-Length: {}\r\n\r\n{body}", body.len())
+}
+
+/// The answer to the line of an offer that a phone takes, with a key of its own.
+fn taken(message: &str, leg: usize) -> Option<Crypto> {
+    Some(Crypto { key: key(leg), ..sdp::crypto(body(message), Suite::Sha1_80)? })
 }
 
 fn header<'a>(message: &'a str, name: &str) -> &'a str {

@@ -7,9 +7,10 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use super::bencode::Value;
-use super::{Calls, Heard, Peer, sdp};
+use super::sdp::{self, Crypto};
+use super::{Calls, Heard, Peer};
 use crate::device::Device;
-use crate::generator::{Generator, KEY, Leg, LegKeys};
+use crate::generator::{Generator, KEY, Leg, LegKeys, Suite};
 use crate::setting::Setting;
 
 const IP: &str = "127.0.0.2";
@@ -63,36 +64,34 @@ impl Rtpengine {
         Ok(peer)
     }
 
+    /// Side B takes another suite than side A has: where both have the same, rtpengine hands keys through and decrypts
+    /// nothing. The two suites differ in the length of the tag alone.
     fn call(&mut self, n: usize, generator: &Generator, is_secure: bool) -> Result<[Leg; 2], String> {
-        let ours = [key(2 * n), key(2 * n + 1)];
-        let (id, from, to) = (id(n), format!("a{n}"), format!("b{n}"));
-        let describe = |side: usize| {
-            let key = is_secure.then_some(&ours[side]);
-            sdp::describe(generator.address_of(2 * n + side), "sendrecv", key)
-        };
-        let mut keys = vec![("call-id", Value::from(id)), ("from-tag", from.into()), ("ICE", "remove".into())];
+        let mut keys = vec![("call-id", id(n).into()), ("from-tag", format!("a{n}").into()), ("ICE", "remove".into())];
         if is_secure {
             keys.extend([("DTLS", "off".into()), ("transport-protocol", "RTP/SAVP".into())]);
         }
-        let mut offer = keys.clone();
-        offer.push(("sdp", describe(0).into()));
-        let offered = self.ng.ask("offer", &offer, PATIENCE)?;
-        keys.extend([("sdp", describe(1).into()), ("to-tag", to.into())]);
-        let answered = self.ng.ask("answer", &keys, PATIENCE)?;
-        let leg = |side: usize, told: &Value| {
+        let ask = |peer: &mut Self, command, side: usize, more: &[(&'static str, Value)], crypto| {
+            let sdp = sdp::describe(generator.address_of(2 * n + side), "sendrecv", crypto);
+            let keys: Vec<_> = keys.iter().chain(more).cloned().chain([("sdp", sdp.into())]).collect();
+            peer.ng.ask(command, &keys, PATIENCE)
+        };
+        let offer = Crypto { tag: 1, suite: Suite::Sha1_80, key: key(2 * n) };
+        let offered = ask(self, "offer", 0, &[], is_secure.then_some(offer))?;
+        let line = sdp::crypto(offered.text("sdp").unwrap_or_default(), Suite::Sha1_32);
+        let answer = line.map(|line| Crypto { key: key(2 * n + 1), ..line });
+        let answered = ask(self, "answer", 1, &[("to-tag", format!("b{n}").into())], answer)?;
+        let leg = |side: usize, told: &Value, suite: Suite| {
             let text = told.text("sdp").unwrap_or_default();
             let to = *sdp::addresses(text).first().ok_or_else(|| format!("no address in {text:?}"))?;
-            let keys = match (is_secure, sdp::key(text)) {
-                (true, Some(theirs)) if theirs == ours[1 - side] => {
-                    return Err("rtpengine hands keys through: it would not decrypt anything".to_owned());
-                }
-                (true, Some(theirs)) => Some(LegKeys { ours: ours[side], theirs }),
-                (true, None) => return Err(format!("no key in {text:?}")),
-                (false, _) => None,
-            };
+            let theirs = sdp::crypto(text, suite).map(|line| line.key);
+            if is_secure && theirs.is_none_or(|theirs| theirs == key(2 * n + 1 - side)) {
+                return Err(format!("rtpengine has no key of its own in {text:?}"));
+            }
+            let keys = theirs.map(|theirs| LegKeys { suite, ours: key(2 * n + side), theirs });
             Ok(Leg { socket: Generator::socket_of(2 * n + side), to, keys })
         };
-        Ok([leg(0, &answered)?, leg(1, &offered)?])
+        Ok([leg(0, &answered, Suite::Sha1_80)?, leg(1, &offered, Suite::Sha1_32)?])
     }
 }
 

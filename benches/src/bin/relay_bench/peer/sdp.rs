@@ -2,14 +2,24 @@
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 
-use crate::generator::KEY;
+use crate::generator::{KEY, Suite};
+
+/// One line `a=crypto` (RFC 4568).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Crypto {
+    /// Its number; an answer has that of the line it takes.
+    pub(super) tag: u32,
+    pub(super) suite: Suite,
+    pub(super) key: [u8; KEY],
+}
 
 /// One G.711 stream, encrypted with a key if there is one.
-pub(super) fn describe(at: SocketAddrV4, direction: &str, key: Option<&[u8; KEY]>) -> String {
+pub(super) fn describe(at: SocketAddrV4, direction: &str, crypto: Option<Crypto>) -> String {
     let (ip, port) = (at.ip(), at.port());
-    let profile = if key.is_some() { "RTP/SAVP" } else { "RTP/AVP" };
-    let crypto =
-        key.map_or_else(String::new, |key| format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{}\r\n", base64(key)));
+    let profile = if crypto.is_some() { "RTP/SAVP" } else { "RTP/AVP" };
+    let crypto = crypto.map_or_else(String::new, |Crypto { tag, suite, key }| {
+        format!("a=crypto:{tag} {} inline:{}\r\n", name(suite), base64(&key))
+    });
     format!(
         "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio {port} {profile} 8\r\n\
          a=rtpmap:8 PCMA/8000\r\na=ptime:20\r\n{crypto}a={direction}\r\n"
@@ -23,11 +33,23 @@ pub(super) fn addresses(sdp: &str) -> Vec<SocketAddr> {
     ip.map_or_else(Vec::new, |ip| ports.map(|port| SocketAddr::new(ip, port)).collect())
 }
 
-/// The key of the first stream.
-pub(super) fn key(sdp: &str) -> Option<[u8; KEY]> {
-    let line = sdp.lines().find(|line| line.starts_with("a=crypto:") && line.contains("AES_CM_128_HMAC_SHA1_80"))?;
-    let (_, text) = line.split_once("inline:")?;
-    from_base64(text.split(['|', ' ', '\r']).next()?)?.try_into().ok()
+/// The line of a suite.
+pub(super) fn crypto(sdp: &str, suite: Suite) -> Option<Crypto> {
+    sdp.lines().find_map(|line| {
+        let mut words = line.strip_prefix("a=crypto:")?.split_whitespace();
+        let tag = words.next()?.parse().ok()?;
+        let is_of_suite = words.next()? == name(suite);
+        let key = words.next()?.strip_prefix("inline:")?.split('|').next()?;
+        let key = from_base64(key)?.try_into().ok();
+        is_of_suite.then_some(Crypto { tag, suite, key: key? })
+    })
+}
+
+fn name(suite: Suite) -> &'static str {
+    match suite {
+        Suite::Sha1_80 => "AES_CM_128_HMAC_SHA1_80",
+        Suite::Sha1_32 => "AES_CM_128_HMAC_SHA1_32",
+    }
 }
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -62,9 +84,10 @@ mod tests {
     #[test]
     fn a_description_says_where_and_with_which_key() {
         let at = "127.0.0.3:4000".parse().unwrap();
-        let bytes = std::array::from_fn(|n| n as u8 * 9);
-        let sdp = describe(at, "sendrecv", Some(&bytes));
-        assert_eq!((addresses(&sdp), key(&sdp)), (vec![SocketAddr::V4(at)], Some(bytes)));
-        assert_eq!(key(&describe(at, "sendrecv", None)), None);
+        let key = std::array::from_fn(|n| n as u8 * 9);
+        let line = Crypto { tag: 3, suite: Suite::Sha1_32, key };
+        let sdp = describe(at, "sendrecv", Some(line));
+        assert_eq!((addresses(&sdp), crypto(&sdp, Suite::Sha1_32)), (vec![SocketAddr::V4(at)], Some(line)));
+        assert_eq!(crypto(&sdp, Suite::Sha1_80), None);
     }
 }
