@@ -27,6 +27,9 @@ pub(crate) struct Setting {
     /// Trials of each peer; peers come by turns and medians are told
     #[arg(long, env = "REPEAT", default_value_t = 5, global = true)]
     pub(crate) repeat: usize,
+    /// The generator looks for packets by itself, so that the relay's sends wake nobody
+    #[arg(long, global = true)]
+    pub(crate) no_wake: bool,
     /// SRTP on both legs, AES_CM_128_HMAC_SHA1_80 with keys in the descriptions
     #[arg(long, global = true)]
     pub(crate) srtp: bool,

@@ -147,7 +147,7 @@ impl Generator {
             let receiving = receiver::Receiver::new(&self.rtp, legs, window, secure.clone());
             let receiver = scope.spawn(|| {
                 setting.become_generator();
-                receiving.run(&stop)
+                receiving.run(&stop, !setting.no_wake)
             });
             let rounds = (nanoseconds(setting.warm + setting.measured + TAIL) / nanoseconds(PACKET_TIME)) as u32 + 1;
             let first_round = self.rounds.fetch_add(rounds, Ordering::Relaxed);

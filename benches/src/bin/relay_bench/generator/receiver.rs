@@ -1,8 +1,11 @@
 //! Reads what comes back and compares it with what was sent. Times of reception are the kernel's, so that the generator's
 //! own turn does not count as delay.
+//!
+//! A packet that wakes a thread costs its sender, and on loopback the sender is the relay. Without wake-ups the generator
+//! looks by itself, as a network would have it, where the relay wakes nobody at the far end.
 
 use std::io::IoSliceMut;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,12 +14,16 @@ use rustix::event::{Timespec, epoll};
 
 use super::packet::{self, LONGEST, Stamp};
 use super::secure::{Secure, Unprotector};
-use super::{Bound, Leg, Measured, Window, wall_clock};
+use super::{Bound, Leg, Measured, Window, sleep_until, wall_clock};
 
 /// Packets of one system call.
 const BATCH: usize = 64;
-/// Nothing for so long after the last was sent: nothing more comes.
-const QUIET: Timespec = Timespec { tv_sec: 0, tv_nsec: 300_000_000 };
+/// Waits for a packet no longer.
+const WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+/// Looks so often, in nanoseconds.
+const LOOK_EVERY: u64 = 500_000;
+/// Nothing for so long after the last was sent, in nanoseconds: nothing more comes.
+const QUIET: u64 = 300_000_000;
 /// A relay that has fallen so far behind is not waited for, in nanoseconds.
 const PATIENCE: u64 = 15_000_000_000;
 
@@ -57,29 +64,44 @@ impl<'a> Receiver<'a> {
     }
 
     /// Until nothing comes any more after `stop`.
-    pub(super) fn run(mut self, stop: &AtomicBool) -> Measured {
+    pub(super) fn run(mut self, stop: &AtomicBool, is_woken: bool) -> Measured {
+        let poll = is_woken.then(|| self.poll());
+        let mut ready = Vec::with_capacity(self.sockets.len());
+        let mut look: Vec<usize> = (0..self.sockets.len()).collect();
+        let mut packets = Packets::new();
+        let give_up = self.window.to + PATIENCE;
+        let mut last = wall_clock();
+        loop {
+            let begun = wall_clock();
+            for n in &look {
+                while packets.read(self.sockets[*n].socket.as_raw_fd(), |packet, at, from| {
+                    last = begun;
+                    self.take(*n, packet, at, from);
+                }) {}
+            }
+            let is_over = begun > last + QUIET || begun > give_up;
+            if is_over && stop.load(Ordering::Relaxed) {
+                return self.finish();
+            }
+            match &poll {
+                Some(poll) => {
+                    ready.clear();
+                    let _ = epoll::wait(poll, rustix::buffer::spare_capacity(&mut ready), Some(&WAIT));
+                    look.clear();
+                    look.extend(ready.iter().map(|event: &epoll::Event| event.data.u64() as usize));
+                }
+                None => sleep_until(begun + LOOK_EVERY),
+            }
+        }
+    }
+
+    fn poll(&self) -> OwnedFd {
         let poll = epoll::create(epoll::CreateFlags::CLOEXEC).expect("the system has an epoll to give");
         for (n, bound) in self.sockets.iter().enumerate() {
             epoll::add(&poll, &bound.socket, epoll::EventData::new_u64(n as u64), epoll::EventFlags::IN)
                 .expect("a socket can be polled");
         }
-        let mut ready = Vec::with_capacity(self.sockets.len());
-        let mut packets = Packets::new();
-        let give_up = self.window.to + PATIENCE;
-        loop {
-            ready.clear();
-            let waited = epoll::wait(&poll, rustix::buffer::spare_capacity(&mut ready), Some(&QUIET));
-            let over = stop.load(Ordering::Relaxed) && (ready.is_empty() || wall_clock() > give_up);
-            if over && waited.is_ok() {
-                return self.finish();
-            }
-            for event in &ready {
-                let socket = event.data.u64() as usize;
-                while packets.read(self.sockets[socket].socket.as_raw_fd(), |packet, at, from| {
-                    self.take(socket, packet, at, from);
-                }) {}
-            }
-        }
+        poll
     }
 
     fn take(&mut self, socket: usize, packet: &mut [u8], at: u64, from: u16) {

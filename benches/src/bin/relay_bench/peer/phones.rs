@@ -18,6 +18,8 @@ use crate::generator::Suite;
 const WINDOW: usize = 24;
 /// An INVITE without an answer is sent again.
 const AGAIN: Duration = Duration::from_millis(500);
+/// A call that the engine has no room for at the moment (503) is made anew so often.
+const ATTEMPTS: u32 = 20;
 
 /// Users of the three kinds.
 pub(super) const AGENT: char = 'a';
@@ -34,6 +36,13 @@ pub(super) struct Phones {
     thread: Option<JoinHandle<()>>,
 }
 
+/// An INVITE that is not answered yet.
+#[derive(Debug)]
+struct Attempt {
+    number: u32,
+    due: Instant,
+}
+
 /// Who has which call.
 #[derive(Debug, Default)]
 struct Book {
@@ -45,7 +54,7 @@ struct Book {
     /// The relay's descriptions for each leg.
     told: Vec<Option<String>>,
     /// Calls that the trunk is making.
-    calling: HashMap<usize, Instant>,
+    calling: HashMap<usize, Attempt>,
     next: usize,
     failed: Vec<String>,
     /// What was answered, by Call-ID, for requests that come twice.
@@ -161,19 +170,20 @@ impl Book {
     fn call_more(&mut self, trunk: &UdpSocket) {
         let (Some(engine), Ok(at)) = (self.engine, trunk.local_addr()) else { return };
         while self.calling.len() < WINDOW && self.next < self.legs.len() / 2 {
-            self.calling.insert(self.next, Instant::now() - AGAIN);
+            self.calling.insert(self.next, Attempt { number: 0, due: Instant::now() });
             self.next += 1;
         }
-        for (call, sent) in &mut self.calling {
-            if sent.elapsed() < AGAIN {
+        for (call, attempt) in &mut self.calling {
+            if attempt.due > Instant::now() {
                 continue;
             }
-            *sent = Instant::now();
+            attempt.due = Instant::now() + AGAIN;
+            let id = format!("{call}-{}", attempt.number);
             let crypto = Crypto { tag: 1, suite: Suite::Sha1_80, key: key(2 * call) };
             let body = sdp::describe(self.legs[2 * call], "sendrecv", self.is_secure.then_some(crypto));
             let text = format!(
-                "INVITE sip:{AGENT}{call}@{engine} SIP/2.0\r\nVia: SIP/2.0/UDP {at};branch=z9hG4bK-bench-{call};rport\r\n\
-                 From: <sip:+47{call}@{at}>;tag=t{call}\r\nTo: <sip:{AGENT}{call}@{engine}>\r\nCall-ID: {call}@{at}\r\n\
+                "INVITE sip:{AGENT}{call}@{engine} SIP/2.0\r\nVia: SIP/2.0/UDP {at};branch=z9hG4bK-bench-{id};rport\r\n\
+                 From: <sip:+47{call}@{at}>;tag=t{call}\r\nTo: <sip:{AGENT}{call}@{engine}>\r\nCall-ID: {id}@{at}\r\n\
                  CSeq: 1 INVITE\r\nContact: <sip:trunk@{at}>\r\nMax-Forwards: 70\r\nContent-Type: application/sdp\r\n\
                  Content-Length: {}\r\n\r\n{body}",
                 body.len()
@@ -203,10 +213,15 @@ impl Book {
         if status < 200 || !header(message, "CSeq").ends_with("INVITE") {
             return None;
         }
-        let call: usize = header(message, "Call-ID").split('@').next()?.parse().ok()?;
-        if self.calling.remove(&call).is_some() {
+        let id = header(message, "Call-ID").split('@').next()?;
+        let (call, number) = id.split_once('-')?;
+        let (call, number): (usize, u32) = (call.parse().ok()?, number.parse().ok()?);
+        if self.calling.get(&call).is_some_and(|attempt| attempt.number == number) {
+            self.calling.remove(&call);
             if status < 300 {
                 self.told[2 * call] = Some(body(message).to_owned());
+            } else if status == 503 && number < ATTEMPTS {
+                self.calling.insert(call, Attempt { number: number + 1, due: Instant::now() + AGAIN });
             } else {
                 self.failed.push(message.lines().next().unwrap_or_default().to_owned());
             }
@@ -214,9 +229,9 @@ impl Book {
         let (engine, at) = (self.engine?, trunk.local_addr().ok()?);
         // A 2xx is acknowledged by a transaction of its own (RFC 3261 §13.2.2.4).
         let (uri, branch) = if status < 300 {
-            (uri(header(message, "Contact")).to_owned(), format!("ack-{call}"))
+            (uri(header(message, "Contact")).to_owned(), format!("ack-{id}"))
         } else {
-            (format!("sip:{AGENT}{call}@{engine}"), call.to_string())
+            (format!("sip:{AGENT}{call}@{engine}"), id.to_owned())
         };
         Some(format!(
             "ACK {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {at};branch=z9hG4bK-bench-{branch};rport\r\nFrom: {}\r\nTo: {}\r\n\
