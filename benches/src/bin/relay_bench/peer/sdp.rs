@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn a_description_says_where_and_with_which_key() {
         let at = "127.0.0.3:4000".parse().unwrap();
-        let key = std::array::from_fn(|n| n as u8 * 9);
+        let key = std::array::from_fn(|n| n as u8 * 8);
         let line = Crypto { tag: 3, suite: Suite::Sha1_32, key };
         let sdp = describe(at, "sendrecv", Some(line));
         assert_eq!((addresses(&sdp), crypto(&sdp, Suite::Sha1_32)), (vec![SocketAddr::V4(at)], Some(line)));
