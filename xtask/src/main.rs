@@ -1,8 +1,9 @@
 //! `cargo xtask`: the project's own commands.
 //!
 //! `cargo xtask test` runs everything: unit tests, stories and the architecture test by `cargo test --workspace`, then the
-//! interop tests against the release binary: SIPp, baresip, kills, floods, hostile input, a disk that goes away. It installs
-//! SIPp and baresip if it may, and says so if it may not. `durability` and `flood` are the long forms of two of them.
+//! interop tests against the release binary: SIPp, baresip, kills, floods, hostile input, a disk that goes away, and ten calls
+//! through the relay's bench. It installs SIPp and baresip if it may, and says so if it may not. `durability` and `flood`
+//! are the long forms of two of them.
 
 // Starts other programs and waits for them.
 #![allow(clippy::disallowed_methods)]
@@ -87,7 +88,12 @@ fn release_tests(arguments: &[&str], settings: &[(&str, &str)]) -> Result<(), St
     let settings = settings
         .iter()
         .map(|(name, value)| (format!("MEDLYTT_{}", name.trim_start_matches('-').to_uppercase()), (*value).to_owned()));
-    run(cargo().args(tests).args(arguments).envs(settings).env("MEDLYTT_BIN", release_binary()))
+    run(cargo().args(tests).args(arguments).envs(settings).env("MEDLYTT_BIN", release_binary()))?;
+    if !arguments.is_empty() {
+        return Ok(());
+    }
+    let bench = ["test", "--package", "medlytt-benches", "--features", "interop", "--test", "smoke"];
+    run(cargo().args(bench).env("MEDLYTT_BIN", release_binary()))
 }
 
 /// Installs what is missing and returns what still is.

@@ -23,7 +23,7 @@ impl Answer {
 }
 
 /// A client of its own connections. The admin's token.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Client {
     base: String,
     agent: ureq::Agent,

@@ -12,7 +12,8 @@ use super::client::Client;
 
 /// Bearer token of the admin in every configuration made here.
 pub const TOKEN: &str = "interop-admin";
-const TOKEN_SHA256: &str = "0de620316c1dcd3bf34bd07e6a506d0c435e53aa6420d91b2a3bc85523f48f05";
+/// Its hash, as the configuration has it.
+pub const TOKEN_SHA256: &str = "0de620316c1dcd3bf34bd07e6a506d0c435e53aa6420d91b2a3bc85523f48f05";
 
 /// The running engine; killed when dropped.
 pub struct Engine {
