@@ -50,6 +50,7 @@ pub mod mixer;
 pub mod plc;
 pub mod ports;
 pub mod relay;
+pub mod router;
 pub mod rtcp;
 pub mod rtp;
 pub mod srtp;
@@ -59,4 +60,4 @@ mod reception;
 mod shard;
 
 pub use interface::*;
-pub use shard::Shard;
+pub use shard::{Parcel, Shard};

@@ -23,6 +23,8 @@ use crate::rtp;
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 /// [`Event::Heard`] is told each time so much more was heard; 3 s, the default of what counts, is a multiple.
 const HEARD_STEP_MS: u64 = 1_000;
+/// Between two ticks.
+const FRAME_MS: i64 = 20;
 
 /// One listener's leg.
 #[derive(Debug)]
@@ -75,6 +77,8 @@ struct Outbound {
     ticked_ms: Option<u64>,
     /// By how much the ticks so far were early (negative) or late.
     owed_ms: i64,
+    /// The shard that it began on is so much older than this one: wall-clock time of its reports goes on.
+    elder_us: i64,
     report_due: Instant,
     silent_since: Instant,
 }
@@ -168,6 +172,7 @@ impl ListenerLeg {
             octets: 0,
             ticked_ms: None,
             owed_ms: 0,
+            elder_us: 0,
             report_due: now + REPORT_INTERVAL / 2,
             silent_since: now,
         });
@@ -259,6 +264,19 @@ impl ListenerLeg {
         }
     }
 
+    /// Another shard's clock from now on, which began so much later: the stream's own goes on as it was. Returns the
+    /// phase of 20 ms in which the next tick is due.
+    pub(crate) fn reclock(&mut self, later_us: i64) -> Option<usize> {
+        let stream = self.stream.as_mut()?;
+        stream.elder_us = stream.elder_us.saturating_add(later_us);
+        let ticked_ms = i64::try_from(stream.ticked_ms?).unwrap_or(i64::MAX / 2) - rounded_ms(later_us);
+        // the new clock may not have begun yet at the last tick
+        stream.ticked_ms = Some(u64::try_from(ticked_ms).unwrap_or(0));
+        stream.owed_ms -= ticked_ms.min(0);
+        let due_ms = ticked_ms.max(0) + FRAME_MS - stream.owed_ms;
+        usize::try_from(due_ms.rem_euclid(FRAME_MS)).ok()
+    }
+
     /// The end: RTCP BYE, if anything was sent.
     pub(crate) fn close(self, elapsed: Duration, sink: &mut impl Sink) {
         if let Some(stream) = self.stream.filter(|stream| stream.packets > 0)
@@ -270,6 +288,11 @@ impl ListenerLeg {
         sink.event(Event::ListenerClosed { listener: self.id, heard_ms: self.heard_ms, dropped: self.dropped });
         sink.release(self.port);
     }
+}
+
+/// Whole milliseconds, the nearest.
+pub(crate) fn rounded_ms(us: i64) -> i64 {
+    (us + 500).div_euclid(1_000)
 }
 
 impl Outbound {
@@ -299,6 +322,8 @@ impl Outbound {
     }
 
     fn report(&self, ssrc: u32, timestamp: u32, elapsed: Duration) -> SenderReport {
+        let elder = Duration::from_micros(self.elder_us.unsigned_abs());
+        let elapsed = if self.elder_us < 0 { elapsed.saturating_sub(elder) } else { elapsed + elder };
         let fraction = (u64::from(elapsed.subsec_nanos()) << 32) / 1_000_000_000;
         SenderReport {
             ssrc,

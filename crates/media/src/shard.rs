@@ -2,6 +2,7 @@
 
 mod beat;
 mod commands;
+mod parcel;
 mod sweep;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use rand::rngs::StdRng;
 use slab::Slab;
 
 use self::beat::Beat;
+pub use self::parcel::Parcel;
 use self::sweep::Sweep;
 use crate::fork::Tap;
 use crate::interface::{Command, Counters, Event, Kind, ListenerId, Port, Settings, Sink, StreamId};
@@ -262,7 +264,7 @@ impl Shard {
 
 /// Somebody asks by [`Command::Done`] whether it was carried out. The others come at any time between the batches of
 /// calls: one of a listener that was refused must not refuse a call.
-fn is_waited_for(command: &Command) -> bool {
+pub(crate) fn is_waited_for(command: &Command) -> bool {
     matches!(
         command,
         Command::Open { .. } | Command::Describe { .. } | Command::Bridge { .. } | Command::OpenListener { .. }

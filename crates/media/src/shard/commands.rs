@@ -112,7 +112,7 @@ impl Shard {
     }
 
     /// Parts a pair. Either's tap hears somebody else from now on, or nobody.
-    fn unbridge(&mut self, key: usize) {
+    pub(super) fn unbridge(&mut self, key: usize) {
         let partner = self.streams.get_mut(key).and_then(|stream| stream.partner.take());
         let other = partner.and_then(|partner| self.streams.get_mut(partner)).and_then(|other| {
             other.partner = None;
@@ -144,7 +144,7 @@ impl Shard {
     }
 
     /// A listener turns to another leg, or to silence. Its stream goes on.
-    fn focus(&mut self, key: usize, focus: Option<StreamId>) {
+    pub(super) fn focus(&mut self, key: usize, focus: Option<StreamId>) {
         let Some(seat) = self.listeners.get_mut(key) else { return };
         if seat.leg.focus() == focus {
             return;
@@ -157,7 +157,7 @@ impl Shard {
     }
 
     /// Gives a listener its place: with the others on its tap, or alone in a phase.
-    fn seat(&mut self, key: usize) {
+    pub(super) fn seat(&mut self, key: usize) {
         let Some(seat) = self.listeners.get(key) else { return };
         let agent = seat.leg.focus().and_then(|id| self.stream(id));
         let phase = seat.phase.unwrap_or_else(|| self.beat.choose());
@@ -175,7 +175,7 @@ impl Shard {
     }
 
     /// Takes a listener from its place; a tap without listeners goes.
-    fn unseat(&mut self, key: usize) {
+    pub(super) fn unseat(&mut self, key: usize) {
         let Some(seat) = self.listeners.get_mut(key) else { return };
         let Some(phase) = seat.phase.filter(|_| seat.leg.is_listening()) else { return };
         let tap = seat.tap.take();
@@ -222,7 +222,7 @@ impl Shard {
         port.0 != 0 && port.0.is_multiple_of(2) && self.owner(port) == Owner::Nobody
     }
 
-    fn own(&mut self, port: Port, owner: Owner) {
+    pub(super) fn own(&mut self, port: Port, owner: Owner) {
         let place = usize::from(port.0 / 2);
         if place >= self.ports.len() {
             self.ports.resize(place + 1, Owner::Nobody);
@@ -230,7 +230,7 @@ impl Shard {
         self.ports[place] = owner;
     }
 
-    fn disown(&mut self, port: Port) {
+    pub(super) fn disown(&mut self, port: Port) {
         if let Some(owner) = self.ports.get_mut(usize::from(port.0 / 2)) {
             *owner = Owner::Nobody;
         }

@@ -4,7 +4,9 @@
 
 mod endings;
 mod listening;
+mod moving;
 mod network;
 mod relaying;
 mod robustness;
+mod routing;
 mod world;
