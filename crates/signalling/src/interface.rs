@@ -102,7 +102,7 @@ impl Settings {
             invite_timeout: Duration::from_secs(180),
             listen: Vec::new(),
             connections: ConnectionLimits::default(),
-            max_legs: 20_000,
+            max_legs: 10_000,
             max_transactions: 100_000,
         }
     }
