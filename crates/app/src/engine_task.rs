@@ -369,6 +369,9 @@ impl Task {
         if sizes.ports_ready == 0 {
             status.not_ready.push("no media port is ready".to_owned());
         }
+        if sizes.shards_over_call_lag == sizes.shards {
+            status.not_ready.push("the media plane is overloaded".to_owned());
+        }
         if let Some(why) = &self.store_fault {
             status.not_ready.push(format!("the store cannot be written: {why}"));
         }

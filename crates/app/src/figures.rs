@@ -167,7 +167,7 @@ fn shell_counters(from: &Sources) -> [(&'static str, u64); 22] {
     ]
 }
 
-fn gauges(from: &Sources) -> [(&'static str, f64); 19] {
+fn gauges(from: &Sources) -> [(&'static str, f64); 22] {
     let sizes = &from.sizes;
     let lag_max = from.media.iter().map(|media| media.lag_max).max().unwrap_or_default();
     let sum = |of: fn(&MediaFigures) -> usize| gauge(from.media.iter().map(of).sum());
@@ -177,6 +177,9 @@ fn gauges(from: &Sources) -> [(&'static str, f64); 19] {
         ("requests", gauge(sizes.requests)),
         ("listenings", gauge(sizes.listenings)),
         ("media_ports_ready", gauge(sizes.ports_ready)),
+        ("media_shards", gauge(sizes.shards)),
+        ("media_shards_over_fork_lag", gauge(sizes.shards_over_fork_lag)),
+        ("media_shards_over_call_lag", gauge(sizes.shards_over_call_lag)),
         ("sip_legs", gauge(sizes.signalling.legs)),
         ("sip_transactions", gauge(sizes.signalling.transactions)),
         ("sip_transfers", gauge(sizes.signalling.transfers)),

@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::limits::Capacity;
 use crate::media_addresses::MediaAddresses;
 pub(crate) use crate::media_thread::FromThread;
-use crate::media_thread::{Binding, Luggage, MediaFigures, MediaThread, Room, Setup};
+use crate::media_thread::{Binding, LagLimits, Luggage, MediaFigures, MediaThread, Room, Setup};
 
 /// Receive buffer of a socket (the kernel doubles it): about 0.8 s of one G.711 stream. The system's default holds five
 /// seconds, which a loaded machine would turn into five seconds of delay; overload is to drop instead.
@@ -55,6 +55,7 @@ impl MediaPlane {
                 binding: binding(config, addresses),
                 room: room(config, capacity, layout.shards),
                 quarantine: config.media.quarantine,
+                lag_limits: LagLimits { forks: config.media.fork_lag, calls: config.media.call_lag },
                 seed: crate::shell::random_seed()?,
                 cpu: cpu(&cpus, shard, layout.shards),
             };
@@ -109,7 +110,7 @@ impl MediaPlane {
 
     fn hand(&mut self, shard: usize, to: ToShard<Luggage>) {
         let Some(thread) = self.threads.get_mut(shard) else { return };
-        if let Err(command) = thread.send(to) {
+        if let Some(command) = thread.send(to) {
             self.router.lost(shard, &command, &mut self.routed);
         }
     }

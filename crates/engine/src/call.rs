@@ -27,6 +27,8 @@ pub(crate) struct Metadata {
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) id: String,
+    /// Where its streams began in the media plane.
+    pub(crate) shard: usize,
     /// Shown id of the interaction that it belongs to.
     pub(crate) interaction: String,
     /// The agent whom it is shown with: the called one where both parties are agents.

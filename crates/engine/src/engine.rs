@@ -1,10 +1,9 @@
 //! The core's entry: takes one input, lets signalling follow until it is dry, and hands out what came of it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use media::{Port, StreamId};
+use media::StreamId;
 use signalling::{Counters, DialogCopy, LegId, PlanId, Signalling, TransferId};
 
 use crate::audit::{Action, ENGINE, Folded};
@@ -17,6 +16,7 @@ use crate::interface::{Event, Input, Now, Output, Settings, Sizes, View};
 use crate::monitoring::{self, ClosedEar, Ear, EarKey, Listening, Request};
 use crate::outbox::Outbox;
 use crate::persist::Restored;
+use crate::placement::{Limits, Ready, Shards};
 use crate::restored::by_call;
 use crate::sip::Sip;
 use crate::store::Books;
@@ -33,7 +33,7 @@ pub(crate) struct Core {
     pub(crate) settings: Settings,
     pub(crate) directory: Directory,
     pub(crate) ids: Ids,
-    pub(crate) ports: VecDeque<(Port, SocketAddr)>,
+    pub(crate) shards: Shards,
     pub(crate) calls: BTreeMap<CallKey, Call>,
     pub(crate) call_ids: HashMap<String, CallKey>,
     pub(crate) legs: HashMap<LegId, Leg>,
@@ -106,12 +106,13 @@ impl Core {
         // signalling draws from the seed as it is
         random.iter_mut().for_each(|byte| *byte ^= 0x5a);
         let directory = Directory::new(seed, restored.agents, restored.agents_removed, now.wall);
+        let shards = Shards::new(settings.media_layout);
         let mut core = Self {
             now,
             settings,
             directory,
             ids: Ids::new(random),
-            ports: VecDeque::new(),
+            shards,
             calls: BTreeMap::new(),
             call_ids: HashMap::new(),
             legs: HashMap::new(),
@@ -179,7 +180,7 @@ impl Core {
             Input::Command { reply, actor, command } => self.command(reply, &actor, command),
             Input::Persisted { persist, result } => self.persisted(persist, result),
             Input::Reload(seed) => self.reload(seed),
-            Input::Settings(settings) => self.settings = *settings,
+            Input::Settings(settings) => self.set(*settings),
             Input::Note(note) => self.note(note),
             Input::Drain => self.drain(),
             Input::Stop => self.stop(),
@@ -192,13 +193,29 @@ impl Core {
         [self.timers.next(), self.sip.wake_at()].into_iter().flatten().min()
     }
 
+    /// What the media plane was set up with stays.
+    fn set(&mut self, settings: Settings) {
+        let Settings { media_layout, fork_lag, call_lag, .. } = self.settings;
+        self.settings = Settings { media_layout, fork_lag, call_lag, ..settings };
+    }
+
+    /// Limits of admission to the media plane.
+    pub(crate) fn media_limits(&self) -> Limits {
+        let Settings { fork_lag, call_lag, listener_weight, .. } = self.settings;
+        Limits { fork_lag, call_lag, listener_weight }
+    }
+
     pub(crate) fn sizes(&self) -> Sizes {
+        let [shards, shards_over_fork_lag, shards_over_call_lag] = self.shards.counts(self.media_limits());
         Sizes {
             calls: self.calls.len(),
             interactions: self.interactions.len(),
             requests: self.requests.len(),
             listenings: self.listenings.len(),
-            ports_ready: self.ports.len(),
+            ports_ready: self.shards.ready(),
+            shards,
+            shards_over_fork_lag,
+            shards_over_call_lag,
             desks: self.desks.len(),
             ears: self.ears.len(),
             closed_ears: self.closed_ears.len(),
@@ -209,6 +226,7 @@ impl Core {
                 self.transfers.len(),
                 self.ear_legs.len(),
                 self.nameless.len(),
+                self.shards.placed(),
             ]
             .into_iter()
             .sum(),
@@ -253,7 +271,11 @@ impl Core {
 
     /// Refuses a leg that was offered, and says so.
     pub(crate) fn refuse(&mut self, leg: LegId, status: u16, why: &'static str) {
-        let retry_after = (status == 503).then_some(DRAIN_RETRY_AFTER);
+        self.refuse_for(leg, status, why, (status == 503).then_some(DRAIN_RETRY_AFTER));
+    }
+
+    /// The same, for so many seconds.
+    pub(crate) fn refuse_for(&mut self, leg: LegId, status: u16, why: &'static str, retry_after: Option<u32>) {
         self.nameless.retain(|nameless| *nameless != leg);
         self.sip(signalling::Command::Refuse { leg, status, retry_after });
         self.counters.count(why);
@@ -397,8 +419,8 @@ impl Core {
     fn media(&mut self, event: media::Event) {
         use media::Event as E;
         match event {
-            E::Load { .. } => {}
-            E::PortReady { port, addr, addr6: _ } => self.ports.push_back((port, addr)),
+            E::Load { shard, lag } => self.load(shard, lag),
+            E::PortReady { port, addr, addr6: _ } => self.shards.add_ready(Ready { port, addr }),
             E::Done { batch, ok } => match monitoring::ear_of(batch) {
                 Some(ear) if !ok => self.ear_refused(ear),
                 Some(_) => {}

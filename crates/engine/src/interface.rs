@@ -69,6 +69,14 @@ pub struct Settings {
     pub max_requests: usize,
     /// Ended calls, listenings and requests kept in the views until the store has them, at most.
     pub max_ended_views: usize,
+    /// Which media shard a port belongs to. As it was at the start.
+    pub media_layout: media::ports::Layout,
+    /// A media shard that is later than this takes no new listeners: 5 ms. As it was at the start.
+    pub fork_lag: Duration,
+    /// A media shard that is later than this takes no new calls: 20 ms. As it was at the start.
+    pub call_lag: Duration,
+    /// How much a listener weighs beside a call when the least loaded shard is looked for: 1.
+    pub listener_weight: usize,
 }
 
 impl Settings {
@@ -99,6 +107,10 @@ impl Settings {
             default_directions: vec![crate::view::CallDirection::Inbound],
             max_requests: 10_000,
             max_ended_views: 10_000,
+            media_layout: media::ports::Layout { first: 20_000, shards: 1 },
+            fork_lag: Duration::from_millis(5),
+            call_lag: Duration::from_millis(20),
+            listener_weight: 1,
         }
     }
 }
@@ -457,11 +469,17 @@ pub struct Sizes {
     pub requests: usize,
     pub listenings: usize,
     pub ports_ready: usize,
+    /// Media shards.
+    pub shards: usize,
+    /// Of these, too late for new listeners.
+    pub shards_over_fork_lag: usize,
+    /// Of these, too late for new calls.
+    pub shards_over_call_lag: usize,
     pub desks: usize,
     pub ears: usize,
     /// Listeners' legs whose last figures are not in.
     pub closed_ears: usize,
-    /// Legs, streams and transfers that the calls are found by.
+    /// Legs, streams and transfers that the calls are found by; calls and listeners counted on shards.
     pub indexes: usize,
     pub timers: usize,
     /// Changes that the store has not answered, or refused.

@@ -10,13 +10,18 @@ use signalling::{Destination, End, LegId, NewLeg, Origin, PlanId, Session};
 use crate::call::{Call, CallKey, Leg, LegEnd, LegRecord, Metadata, Role, remote};
 use crate::directory::Party;
 use crate::engine::{Closing, Core};
+use crate::interaction::Desk;
 use crate::pii::Masked;
+use crate::placement::{NoPlace, Ready};
 use crate::store::After;
 use crate::timers::Timer;
 use crate::view::{CallDirection, CallState, EndReason, EventName};
 
 /// How long a call's record waits for the figures of its streams.
 const FIGURES_WAIT: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// While every media shard is late, callers are told to try again after so many seconds.
+const LOAD_RETRY_AFTER: u32 = 5;
 
 /// Longest metadata value that is kept.
 const METADATA_MAX: usize = 256;
@@ -114,12 +119,15 @@ impl Core {
                 return;
             }
         };
-        if self.ports.len() < 2 {
-            self.out.log("warn", "refused a call: no media port is ready".into(), Vec::new());
-            self.refuse(offer.leg, 503, "calls_refused_no_port");
-            return;
+        match self.shards.place_call(&self.shards_of(&[&caller, &callee]), self.media_limits()) {
+            Ok(shard) => self.connect(offer, caller, callee, destination, shard),
+            Err(NoPlace::Ports) => {
+                self.out.log("warn", "refused a call: no media port is ready".into(), Vec::new());
+                self.refuse(offer.leg, 503, "calls_refused_no_port");
+            }
+            // the log has said so when it began
+            Err(NoPlace::Load) => self.refuse_for(offer.leg, 503, "calls_refused_load", Some(LOAD_RETRY_AFTER)),
         }
-        self.connect(offer, caller, callee, destination);
     }
 
     /// Who calls.
@@ -169,9 +177,23 @@ impl Core {
         }
     }
 
-    /// Takes a port for a leg; `None` when there is none.
-    pub(crate) fn open_stream(&mut self, call: CallKey) -> Option<(StreamId, SocketAddr)> {
-        let (port, addr) = self.ports.pop_front()?;
+    /// Where agents have calls or listeners already, the first one's first: consultations, transfers and listeners stay
+    /// together.
+    fn shards_of(&self, parties: &[&Party]) -> Vec<usize> {
+        let desks = parties.iter().filter_map(|party| self.desks.get(party.agent()?));
+        let calls = |desk: &Desk| desk.calls.iter().map(|on| self.shard_of(on.call)).collect::<Vec<_>>();
+        let ears = |desk: &Desk| desk.ears.iter().filter_map(|ear| Some(self.ears.get(ear)?.shard)).collect::<Vec<_>>();
+        desks.flat_map(|desk| [calls(desk), ears(desk)].concat()).collect()
+    }
+
+    /// The media shard that a call is on.
+    pub(crate) fn shard_of(&self, call: CallKey) -> usize {
+        self.calls.get(&call).map_or(0, |call| call.shard)
+    }
+
+    /// Takes a port for a leg, on that shard if it has one ready; `None` when there is none.
+    pub(crate) fn open_stream(&mut self, call: CallKey, shard: usize) -> Option<(StreamId, SocketAddr)> {
+        let Ready { port, addr } = self.shards.take(shard)?;
         let stream = StreamId(self.ids.next());
         self.streams.insert(stream, call);
         self.out.media(media::Command::Open { stream, port });
@@ -194,10 +216,10 @@ impl Core {
         }
     }
 
-    fn connect(&mut self, offer: Offer, caller: Party, callee: Party, destination: Destination) {
+    fn connect(&mut self, offer: Offer, caller: Party, callee: Party, destination: Destination, shard: usize) {
         let key = self.ids.next();
         let (Some((caller_stream, caller_media)), Some((callee_stream, callee_media))) =
-            (self.open_stream(key), self.open_stream(key))
+            (self.open_stream(key, shard), self.open_stream(key, shard))
         else {
             return; // two were ready
         };
@@ -206,7 +228,7 @@ impl Core {
         let (from_user, from_display) = self.shown_as(&caller, &offer.from_display);
         let headers =
             if matches!(callee, Party::Outside { .. }) { Vec::new() } else { self.passed_headers(&offer.metadata) };
-        let id = self.start_call(key, &offer, &caller, &callee, &from_user);
+        let id = self.start_call(key, shard, &offer, &caller, &callee, &from_user);
         self.add_leg(key, offer.leg, caller.clone(), caller_stream, Role::Caller);
         self.add_leg(key, callee_leg, callee.clone(), callee_stream, Role::of_callee(&callee));
         if let Some(call) = self.calls.get_mut(&key) {
@@ -238,7 +260,15 @@ impl Core {
     }
 
     /// Makes the call's entry.
-    fn start_call(&mut self, key: CallKey, offer: &Offer, caller: &Party, callee: &Party, from_user: &str) -> String {
+    fn start_call(
+        &mut self,
+        key: CallKey,
+        shard: usize,
+        offer: &Offer,
+        caller: &Party,
+        callee: &Party,
+        from_user: &str,
+    ) -> String {
         let id = self.ids.ulid("call", self.now.wall);
         let mut metadata = offer.metadata.clone();
         let from_trunk = matches!(caller, Party::Outside { .. });
@@ -248,6 +278,7 @@ impl Core {
         let interaction = metadata.interaction.clone().unwrap_or_else(|| self.ids.ulid("int", self.now.wall));
         let call = Call {
             id: id.clone(),
+            shard,
             interaction,
             agent: callee.agent().or(caller.agent()).map(str::to_owned),
             direction: match (caller, callee) {
@@ -276,6 +307,7 @@ impl Core {
             verdict: None,
         };
         self.calls.insert(key, call);
+        self.shards.call_began(shard);
         self.call_ids.insert(id.clone(), key);
         self.counters.count("calls_started");
         id
@@ -511,6 +543,7 @@ impl Core {
         self.timers.cancel(&Timer::Record(key));
         self.call_event(EventName::CallEnded, key);
         let Some(call) = self.calls.remove(&key) else { return };
+        self.shards.call_ended(call.shard);
         self.call_ids.remove(&call.id);
         for record in &call.records {
             if self.streams.get(&record.stream) == Some(&key) {

@@ -40,6 +40,7 @@ mod legs;
 mod monitoring;
 mod outbox;
 mod pii;
+mod placement;
 mod problem;
 mod restored;
 mod sip;

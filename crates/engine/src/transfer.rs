@@ -65,7 +65,7 @@ impl Core {
             .and_then(|call| call.peer_of(leg_id))
             .and_then(|kept| self.legs.get(&kept))
             .map(|leg| leg.party.clone());
-        let Some((stream, media)) = self.open_stream(key) else { return Some(503) };
+        let Some((stream, media)) = self.open_stream(key, self.shard_of(key)) else { return Some(503) };
         // the target sees whom it will talk to
         let (from_user, from_display) = self.shown_as(kept.as_ref().unwrap_or(&transferor), "");
         let headers = match (&party, self.calls.get(&key)) {
@@ -318,7 +318,7 @@ impl Core {
             self.refuse(offer.leg, 403, "replaces_refused");
             return;
         }
-        let Some((stream, media)) = self.open_stream(key) else {
+        let Some((stream, media)) = self.open_stream(key, self.shard_of(key)) else {
             self.refuse(offer.leg, 503, "calls_refused_no_port");
             return;
         };

@@ -48,6 +48,8 @@ pub(super) fn media(root: &Section<'_>) -> Media {
         rtp_timeout: section.duration("rtp_timeout", ANY_DURATION).unwrap_or(Duration::from_secs(60)),
         rtp_timeout_held: section.duration("rtp_timeout_held", ANY_DURATION).unwrap_or(Duration::from_secs(3600)),
         one_way_after: section.duration("one_way_after", SOME_DURATION).unwrap_or(Duration::from_secs(10)),
+        fork_lag: section.duration("fork_lag", SOME_DURATION).unwrap_or(Duration::from_millis(5)),
+        call_lag: section.duration("call_lag", SOME_DURATION).unwrap_or(Duration::from_millis(20)),
     };
     section.finish();
     media

@@ -99,6 +99,8 @@ pub(crate) struct Media {
     pub(crate) rtp_timeout: Duration,
     pub(crate) rtp_timeout_held: Duration,
     pub(crate) one_way_after: Duration,
+    pub(crate) fork_lag: Duration,
+    pub(crate) call_lag: Duration,
 }
 
 /// `[monitoring]`.

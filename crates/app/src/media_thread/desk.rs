@@ -77,7 +77,7 @@ impl<I: Io> Desk<I> {
             published,
             ports: HashMap::new(),
             buffer: vec![0; DATAGRAM],
-            lag: Lag::new(now),
+            lag: Lag::new(now, setup.lag_limits),
             stale: 0,
             publish_at: now,
             complain_at: now,

@@ -2,10 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-/// New forks are refused above this, by the engine.
-const FORKS: Duration = Duration::from_millis(5);
-/// And new calls.
-const CALLS: Duration = Duration::from_millis(20);
+/// Above these the engine is told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LagLimits {
+    /// No new forks.
+    pub(crate) forks: Duration,
+    /// No new calls.
+    pub(crate) calls: Duration,
+}
+
 /// The maximum is taken over windows of this.
 const WINDOW: Duration = Duration::from_millis(100);
 /// So many windows, a second, have to be below a limit before the lag counts as below it.
@@ -33,6 +38,7 @@ pub(crate) struct Histogram {
 /// The lag of one thread.
 #[derive(Debug)]
 pub(super) struct Lag {
+    limits: LagLimits,
     windows: [Duration; WINDOWS],
     window_at: usize,
     window_since: Instant,
@@ -49,8 +55,9 @@ enum Level {
 }
 
 impl Lag {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) fn new(now: Instant, limits: LagLimits) -> Self {
         Self {
+            limits,
             windows: [Duration::ZERO; WINDOWS],
             window_at: 0,
             window_since: now,
@@ -67,7 +74,7 @@ impl Lag {
         self.roll(now);
         self.windows[self.window_at] = self.windows[self.window_at].max(lag);
         let max = self.max();
-        let level = Level::of(max);
+        let level = self.limits.level(max);
         (std::mem::replace(&mut self.told, level) != level).then_some(max)
     }
 
@@ -94,12 +101,12 @@ impl Lag {
     }
 }
 
-impl Level {
-    fn of(lag: Duration) -> Self {
+impl LagLimits {
+    fn level(self, lag: Duration) -> Level {
         match lag {
-            lag if lag > CALLS => Self::NoCalls,
-            lag if lag > FORKS => Self::NoForks,
-            _ => Self::Good,
+            lag if lag > self.calls => Level::NoCalls,
+            lag if lag > self.forks => Level::NoForks,
+            _ => Level::Good,
         }
     }
 }
@@ -109,11 +116,12 @@ mod tests {
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
+    const LIMITS: LagLimits = LagLimits { forks: Duration::from_millis(5), calls: Duration::from_millis(20) };
 
     #[test]
     fn up_at_once_and_down_after_a_calm_second() {
         let start = Instant::now();
-        let mut lag = Lag::new(start);
+        let mut lag = Lag::new(start, LIMITS);
         assert_eq!(lag.turn(start + MS, MS), None);
         assert_eq!(lag.turn(start + 2 * MS, 6 * MS), Some(6 * MS));
         assert_eq!(lag.turn(start + 3 * MS, 7 * MS), None, "told already");
@@ -129,7 +137,7 @@ mod tests {
     #[test]
     fn a_long_silence_is_calm() {
         let start = Instant::now();
-        let mut lag = Lag::new(start);
+        let mut lag = Lag::new(start, LIMITS);
         lag.turn(start, 50 * MS);
         assert_eq!(lag.max(), 50 * MS);
         assert_eq!(lag.turn(start + Duration::from_secs(7000), MS), Some(MS));
@@ -139,7 +147,7 @@ mod tests {
     #[test]
     fn turns_are_sorted_into_classes() {
         let start = Instant::now();
-        let mut lag = Lag::new(start);
+        let mut lag = Lag::new(start, LIMITS);
         for one in [MS / 20, MS / 10, MS, 600 * MS] {
             lag.turn(start, one);
         }

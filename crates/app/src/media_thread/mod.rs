@@ -24,7 +24,7 @@ use udp::{Epoll, Io, Waker};
 use crate::clock::Clock;
 
 use desk::Desk;
-pub(crate) use lag::{BOUNDS as LAG_BOUNDS, Histogram};
+pub(crate) use lag::{BOUNDS as LAG_BOUNDS, Histogram, LagLimits};
 pub(crate) use luggage::Luggage;
 pub(crate) use sockets::{Binding, Room, SocketCounters};
 
@@ -49,6 +49,7 @@ pub(crate) struct Setup {
     pub(crate) binding: Binding,
     pub(crate) room: Room,
     pub(crate) quarantine: Duration,
+    pub(crate) lag_limits: LagLimits,
     pub(crate) seed: [u8; 32],
     /// The CPU that it keeps to.
     pub(crate) cpu: Option<usize>,
@@ -123,14 +124,12 @@ impl MediaThread {
     }
 
     /// Queues something; [`MediaThread::flush`] hands everything over. A command comes back where too many wait.
-    pub(crate) fn send(&mut self, to: ToShard<Luggage>) -> Result<(), Command> {
+    pub(crate) fn send(&mut self, to: ToShard<Luggage>) -> Option<Command> {
         match to {
-            ToShard::Command(command) if self.waiting.len() >= COMMANDS_WAITING => Err(command),
-            to => {
-                self.waiting.push_back(to);
-                Ok(())
-            }
+            ToShard::Command(command) if self.waiting.len() >= COMMANDS_WAITING => return Some(command),
+            to => self.waiting.push_back(to),
         }
+        None
     }
 
     /// Hands queued commands over and wakes the thread. True if some had no room and must be flushed again.

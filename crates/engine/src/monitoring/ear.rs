@@ -10,6 +10,7 @@ use crate::engine::Core;
 use crate::interaction::{EarOn, InteractionKey};
 use crate::monitoring::{ClosedEar, EAR_BATCH, Ear, EarKey, EarState, ListeningPhase, Target};
 use crate::persist::Change;
+use crate::placement::Ready;
 use crate::timers::Timer;
 use crate::view::{EndReason, EventName, ListeningState};
 
@@ -28,13 +29,15 @@ impl Core {
         destination: Destination,
         sendrecv: bool,
     ) {
-        let Some((port, media)) = self.ports.pop_front() else { return };
+        let shard = self.shard_of_listening(id);
+        let Some(Ready { port, addr: media }) = self.shards.take(shard) else { return };
         let key = self.ids.next();
         let leg = self.sip_leg();
         self.out.media(media::Command::OpenListener { listener: ListenerId(key), port });
         self.out.media(media::Command::Done(BatchId(EAR_BATCH | key)));
         let ear = Ear {
             agent: agent.to_owned(),
+            shard,
             target,
             leg,
             state: EarState::Calling,
@@ -46,6 +49,7 @@ impl Core {
             heard_ms: 0,
         };
         self.ears.insert(key, ear);
+        self.shards.listener_came(shard);
         self.ear_legs.insert(leg, key);
         self.desks.entry(agent.to_owned()).or_default().ears.push(key);
         let name = self.directory.agents.get(agent).map_or(agent, |agent| &agent.seed.name);
@@ -323,6 +327,7 @@ impl Core {
             self.close_ear(key, was.is_up());
         }
         let Some(ear) = self.ears.remove(&key) else { return };
+        self.shards.listener_left(ear.shard);
         let reason = ended_because(was, end);
         for id in &ear.listenings {
             if reason == EndReason::ListenerBusy {
@@ -419,8 +424,14 @@ impl Core {
         if moves && self.judge_rights_on(key) {
             return self.judge_ear(key, agent, on);
         }
+        let shard = on.filter(|_| taps.is_some()).map(|on| self.shard_of(on.call));
         let Some(ear) = self.ears.get_mut(&key) else { return };
         ear.hears = hears;
+        if let Some(shard) = shard.filter(|shard| *shard != ear.shard) {
+            self.shards.listener_left(ear.shard);
+            self.shards.listener_came(shard);
+            ear.shard = shard;
+        }
         let listener = ListenerId(key);
         // the shield is closed before another call is opened, and opened after
         if shielded && !ear.shielded {

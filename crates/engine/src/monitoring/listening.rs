@@ -1,5 +1,7 @@
 //! The listening machine: waiting → ringing → live → ended, with one reason out of SEMANTICS' closed list.
 
+use std::time::Duration;
+
 use crate::audit::{Action, ENGINE};
 use crate::call::decodable;
 use crate::directory::{Party, plain_number};
@@ -158,9 +160,14 @@ impl Core {
             Some(_) => self.set_phase(id, ListeningPhase::Blocked),
             None => {
                 let on_agent = self.desks.get(&agent).map_or(0, |desk| desk.ears.len());
-                if on_agent >= self.settings.max_listeners_per_agent || self.ports.is_empty() {
+                if on_agent >= self.settings.max_listeners_per_agent || self.shards.ready() == 0 {
                     self.counters.count("listenings_limited");
                     self.end_listening(id, EndReason::LimitReached);
+                    return;
+                }
+                if self.shards.refuses_forks(self.shard_of_listening(id), self.media_limits()) {
+                    self.counters.count("forks_refused_load");
+                    self.set_phase(id, ListeningPhase::Late);
                     return;
                 }
                 self.call_listener(id, &agent, target, destination, sendrecv);
@@ -168,10 +175,40 @@ impl Core {
         }
     }
 
+    /// The media shard of the call that it would begin to hear.
+    pub(crate) fn shard_of_listening(&self, id: &str) -> usize {
+        let listening = self.listenings.get(id);
+        let interaction = listening.and_then(|listening| self.interactions.get(&listening.interaction));
+        interaction.map_or(0, |interaction| self.shard_of(interaction.primary))
+    }
+
+    /// A media shard is so late from now on. Whoever could not be called before is called when it is in time.
+    pub(crate) fn load(&mut self, shard: usize, lag: Duration) {
+        let Some(before) = self.shards.told_lag(shard, lag) else { return };
+        let limits = self.media_limits();
+        let lag_ms = lag.as_millis();
+        match (before > limits.call_lag, lag > limits.call_lag) {
+            (false, true) => {
+                self.out.log("warn", format!("media shard {shard} is {lag_ms} ms late: no new calls there"), Vec::new())
+            }
+            (true, false) => self.out.log("info", format!("media shard {shard} takes new calls again"), Vec::new()),
+            _ => {}
+        }
+        if lag > limits.fork_lag {
+            return;
+        }
+        let late = self.listenings.values().filter(|listening| listening.phase == ListeningPhase::Late);
+        for id in late.map(|listening| listening.view.id.clone()).collect::<Vec<_>>() {
+            if self.shard_of_listening(&id) == shard {
+                self.ring(&id);
+            }
+        }
+    }
+
     pub(crate) fn set_phase(&mut self, id: &str, phase: ListeningPhase) {
         let Some(listening) = self.listenings.get_mut(id) else { return };
         listening.phase = phase;
-        if matches!(phase, ListeningPhase::Blocked | ListeningPhase::Retrying) {
+        if matches!(phase, ListeningPhase::Blocked | ListeningPhase::Retrying | ListeningPhase::Late) {
             listening.view.state = ListeningState::Waiting;
         }
         let request = listening.view.request.clone();
@@ -287,10 +324,15 @@ impl Core {
         let waited = matches!(listening.phase, ListeningPhase::Retrying | ListeningPhase::Blocked)
             && !matches!(listening.view.state, ListeningState::Ended);
         // one who was waiting for a busy listener never got through
+        let is_late = listening.phase == ListeningPhase::Late;
         let reason = match reason {
+            EndReason::CallEnded | EndReason::AgentTransferred if is_late => EndReason::LimitReached,
             EndReason::CallEnded | EndReason::AgentTransferred if waited => EndReason::ListenerBusy,
             reason => reason,
         };
+        if is_late && reason == EndReason::LimitReached {
+            self.counters.count("listenings_limited");
+        }
         listening.view.state = ListeningState::Ended;
         listening.view.end_reason = Some(reason);
         listening.view.ended_at = Some(self.now.wall);

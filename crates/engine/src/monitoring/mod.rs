@@ -80,6 +80,8 @@ pub(crate) enum ListeningPhase {
     Retrying,
     /// Until the listener is free or a slot comes back.
     Blocked,
+    /// Until the call's media shard is in time again.
+    Late,
     /// On this ear, which rings or is up.
     OnEar(EarKey),
 }
@@ -104,6 +106,8 @@ pub(crate) enum Target {
 #[derive(Debug)]
 pub(crate) struct Ear {
     pub(crate) agent: String,
+    /// Where it is in the media plane: with what it hears.
+    pub(crate) shard: usize,
     pub(crate) target: Target,
     pub(crate) leg: LegId,
     pub(crate) state: EarState,

@@ -5,6 +5,7 @@ mod calls;
 mod directory;
 mod listener;
 mod listening;
+mod load;
 mod monkey;
 mod ordering;
 mod restart;

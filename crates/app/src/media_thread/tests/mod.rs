@@ -41,6 +41,7 @@ fn set_up(ports: (u16, u16), ready: usize, quarantine: Duration) -> Setup {
         binding: binding(IpAddr::from([127, 0, 0, 1])),
         room: Room { ready, kept: 64, descriptors: 1000 },
         quarantine,
+        lag_limits: LagLimits { forks: Duration::from_millis(5), calls: Duration::from_millis(20) },
         seed: [7; 32],
         cpu: None,
     }
@@ -80,7 +81,7 @@ impl Stage {
 
     fn order(&mut self, commands: impl IntoIterator<Item = Command>) {
         for command in commands {
-            self.media.send(ToShard::Command(command)).unwrap();
+            self.media.send(ToShard::Command(command));
         }
         assert!(!self.media.flush());
     }
