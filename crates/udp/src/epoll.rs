@@ -6,9 +6,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::epoll;
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use rustix::io::Errno;
 
-use crate::{Counters, Detached, Io, Key, Options, Received, Waker};
+use crate::detached::Held;
+use crate::later::Later;
+use crate::nap::nap;
+use crate::socket::Bound;
+use crate::{Counters, Detached, Io, Key, LONGEST, Options, Received, Waker};
 
 /// Sockets that one wait reports.
 const EVENTS: usize = 1024;
@@ -23,24 +27,28 @@ pub struct Epoll {
     waker: Waker,
     sockets: Vec<Option<Bound>>,
     events: Vec<epoll::Event>,
-    /// Sockets that may have something, and how much of their share they had.
-    ready: Vec<(Key, u32)>,
+    /// Sockets that may have something, in the order of arrival; `at` is the one that is being read.
+    ready: Vec<Reading>,
+    at: usize,
     /// Sockets that had their share: they come first in the next turn.
     unread: Vec<Key>,
+    held: Held,
+    later: Later,
     counters: Counters,
+}
+
+/// A socket's part of a turn. Its key may mean another socket by now, or none: then a read finds nothing.
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    key: Key,
+    share: u32,
+    failed: bool,
 }
 
 impl std::fmt::Debug for Epoll {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Epoll").field("sockets", &self.sockets.len()).finish_non_exhaustive()
     }
-}
-
-#[derive(Debug)]
-struct Bound {
-    socket: Socket,
-    is_v6: bool,
-    peer: Option<SocketAddr>,
 }
 
 impl Io for Epoll {
@@ -56,31 +64,29 @@ impl Io for Epoll {
             sockets: Vec::new(),
             events: Vec::with_capacity(EVENTS),
             ready: Vec::with_capacity(EVENTS),
+            at: 0,
             unread: Vec::new(),
+            held: Held::default(),
+            later: Later::default(),
             counters: Counters::default(),
         })
     }
 
     fn bind(&mut self, key: Key, addr: SocketAddr, options: &Options) -> io::Result<SocketAddr> {
-        let socket = open(addr, options)?;
-        let local = local(&socket)?;
-        self.keep(key, Bound { socket, is_v6: addr.is_ipv6(), peer: None })?;
+        self.free(key)?;
+        let (bound, local) = Bound::open(addr, options)?;
+        self.keep(key, bound)?;
         Ok(local)
     }
 
     fn connect(&mut self, key: Key, to: Option<SocketAddr>) -> io::Result<SocketAddr> {
-        let bound = self.bound(key).ok_or(io::ErrorKind::NotFound)?;
-        if bound.peer.take().is_some() {
-            rustix::net::connect_unspec(&bound.socket)?;
-        }
-        if let Some(to) = to {
-            bound.socket.connect(&bound.addr(to))?;
-            bound.peer = Some(to);
-        }
-        local(&bound.socket)
+        let bound = self.sockets.get_mut(key as usize).and_then(Option::as_mut).ok_or(io::ErrorKind::NotFound)?;
+        bound.connect(to)
     }
 
     fn close(&mut self, key: Key) {
+        self.flush();
+        self.held.take(key);
         // Closing takes it out of the epoll.
         if let Some(place) = self.sockets.get_mut(key as usize) {
             *place = None;
@@ -88,98 +94,98 @@ impl Io for Epoll {
     }
 
     fn detach(&mut self, key: Key) -> Option<Detached> {
-        let bound = self.sockets.get_mut(key as usize)?.take()?;
-        epoll::delete(&self.epoll, &bound.socket).ok()?;
-        Some(Detached { socket: bound.socket, peer: bound.peer })
+        self.flush();
+        let Bound { socket, peer, .. } = self.sockets.get_mut(key as usize)?.take()?;
+        let _ = epoll::delete(&self.epoll, &socket);
+        Some(Detached { socket, peer, waiting: self.held.take(key) })
     }
 
     fn attach(&mut self, key: Key, socket: Detached) -> io::Result<()> {
-        let Detached { socket, peer } = socket;
-        let is_v6 = socket.local_addr()?.is_ipv6();
-        self.keep(key, Bound { socket, is_v6, peer })
+        let Detached { socket, peer, waiting } = socket;
+        self.free(key)?;
+        // Adding it reports anew what the kernel still has.
+        self.keep(key, Bound::again(socket, peer)?)?;
+        self.held.hold(key, waiting);
+        Ok(())
     }
 
     fn drain(&mut self, key: Key) -> usize {
-        let Some(bound) = self.bound(key) else { return 0 };
-        let mut one = [std::mem::MaybeUninit::uninit(); 1];
-        std::iter::from_fn(|| bound.socket.recv(&mut one).ok()).count()
+        let held = self.held.take(key).len();
+        held + self.bound(key).map_or(0, Bound::drain)
     }
 
     fn send(&mut self, key: Key, to: SocketAddr, data: &[u8]) {
-        let Some(bound) = self.sockets.get(key as usize).and_then(Option::as_ref) else { return };
-        let send = || match bound.peer {
-            Some(peer) if peer == to => bound.socket.send(data),
-            _ => bound.socket.send_to(data, &bound.addr(to)),
-        };
-        let mut result = send();
-        if result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
-            // An earlier datagram's ICMP error; it has swallowed this one.
-            self.counters.refused += 1;
-            result = send();
+        if let Some(bound) = self.sockets.get(key as usize).and_then(Option::as_ref) {
+            bound.send(to, data, &mut self.counters);
         }
-        *match result {
-            Ok(_) => &mut self.counters.sent,
-            Err(error) => match error.kind() {
-                io::ErrorKind::ConnectionRefused => &mut self.counters.refused,
-                io::ErrorKind::WouldBlock => &mut self.counters.full,
-                _ => &mut self.counters.send_failed,
-            },
-        } += 1;
     }
 
     fn send_later(&mut self, key: Key, to: SocketAddr, data: &[u8]) {
-        self.send(key, to, data);
+        if !self.later.push(key, to, data) {
+            self.flush();
+            self.later.push(key, to, data);
+        }
     }
 
-    fn flush(&mut self) {}
+    fn flush(&mut self) {
+        let Self { later, sockets, counters, .. } = self;
+        later.send(|key| sockets.get(key as usize)?.as_ref(), counters);
+    }
 
     fn wait(&mut self, timeout: Duration) -> io::Result<()> {
-        self.ready.clear();
-        let timeout = if self.unread.is_empty() { timeout } else { Duration::ZERO };
-        self.ready.extend(self.unread.drain(..).map(|key| (key, 0)));
-        self.events.clear();
-        let timeout = rustix::event::Timespec {
-            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: timeout.subsec_nanos().into(),
-        };
-        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut self.events), Some(&timeout)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+        self.flush();
+        let unfinished = !self.unread.is_empty() || !self.held.is_empty() || self.at < self.ready.len();
+        let timeout = if unfinished { Duration::ZERO } else { timeout };
+        self.ready.drain(..self.at);
+        self.at = 0;
+        self.ready.extend(self.unread.drain(..).map(Reading::of));
+        match nap(&self.epoll, &mut self.events, timeout) {
+            Ok(()) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
         for event in &self.events {
             match event.data.u64() {
                 WAKE => self.waker.clear(),
-                key => self.ready.push((key as Key, 0)),
+                key => self.ready.push(Reading::of(key as Key)),
             }
         }
         Ok(())
     }
 
     fn receive(&mut self, buffer: &mut [u8]) -> Option<Received> {
-        while let Some((key, share)) = self.ready.last_mut() {
+        while !self.held.is_empty() {
+            let received = self.held.next(buffer)?;
+            if self.fits(received.length, buffer) {
+                return Some(received);
+            }
+        }
+        while let Some(Reading { key, share, failed }) = self.ready.get_mut(self.at) {
             let key = *key;
-            *share += 1;
-            if *share > SHARE {
+            if *share == SHARE {
                 self.unread.push(key);
-                self.ready.pop();
+                self.at += 1;
                 continue;
             }
+            *share += 1;
             let Some(bound) = self.sockets.get(key as usize).and_then(Option::as_ref) else {
-                self.ready.pop();
+                self.at += 1;
                 continue;
             };
-            match receive(bound, buffer) {
-                Ok((length, from)) if length <= buffer.len() => {
-                    self.counters.received += 1;
-                    return Some(Received { key, from, length });
+            match bound.receive(buffer) {
+                Ok((length, from)) => {
+                    *failed = false;
+                    if self.fits(length, buffer) {
+                        return Some(Received { key, from, length });
+                    }
                 }
-                Ok(_) => self.counters.truncated += 1,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => drop(self.ready.pop()),
-                // An ICMP error: the socket has been emptied of it, what waits behind it is still there.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => self.counters.refused += 1,
-                Err(_) => {
-                    self.counters.receive_failed += 1;
-                    self.ready.pop();
+                Err(Errno::AGAIN) => self.at += 1,
+                Err(error) => {
+                    // Mostly what ICMP left behind: that is gone now, and what waits behind it is still there. An
+                    // error that stays would keep us from sleeping.
+                    if std::mem::replace(failed, true) {
+                        self.at += 1;
+                    }
+                    self.counters.receive_failed(error);
                 }
             }
         }
@@ -195,14 +201,24 @@ impl Io for Epoll {
     }
 }
 
+impl Reading {
+    fn of(key: Key) -> Self {
+        Self { key, share: 0, failed: false }
+    }
+}
+
 impl Epoll {
-    fn keep(&mut self, key: Key, bound: Bound) -> io::Result<()> {
-        let place = key as usize;
-        if self.sockets.get(place).is_some_and(Option::is_some) {
-            return Err(io::ErrorKind::AlreadyExists.into());
+    fn free(&self, key: Key) -> io::Result<()> {
+        match self.bound(key) {
+            Some(_) => Err(io::ErrorKind::AlreadyExists.into()),
+            None => Ok(()),
         }
+    }
+
+    fn keep(&mut self, key: Key, bound: Bound) -> io::Result<()> {
         let data = epoll::EventData::new_u64(key.into());
         epoll::add(&self.epoll, &bound.socket, data, epoll::EventFlags::IN | epoll::EventFlags::ET)?;
+        let place = key as usize;
         if place >= self.sockets.len() {
             self.sockets.resize_with(place + 1, || None);
         }
@@ -210,74 +226,13 @@ impl Epoll {
         Ok(())
     }
 
-    fn bound(&mut self, key: Key) -> Option<&mut Bound> {
-        self.sockets.get_mut(key as usize)?.as_mut()
+    fn bound(&self, key: Key) -> Option<&Bound> {
+        self.sockets.get(key as usize)?.as_ref()
     }
-}
 
-impl Bound {
-    /// As the socket's family wants it.
-    fn addr(&self, to: SocketAddr) -> SockAddr {
-        match to {
-            SocketAddr::V4(v4) if self.is_v6 => SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port()).into(),
-            _ => to.into(),
-        }
-    }
-}
-
-/// One datagram, its whole length (which may be more than the buffer has) and who sent it.
-fn receive(bound: &Bound, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-    let flags = rustix::net::RecvFlags::DONTWAIT | rustix::net::RecvFlags::TRUNC;
-    let (_, length, from) = rustix::net::recvfrom(&bound.socket, buffer, flags)?;
-    let from = from.and_then(|from| SocketAddr::try_from(from).ok()).ok_or(io::ErrorKind::InvalidData)?;
-    Ok((length, SocketAddr::new(from.ip().to_canonical(), from.port())))
-}
-
-fn open(addr: SocketAddr, options: &Options) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
-    if addr.is_ipv6() {
-        socket.set_only_v6(!(options.dual_stack && addr.ip().is_unspecified()))?;
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&addr.into())?;
-    let _ = socket.set_recv_buffer_size(options.receive_buffer);
-    let _ = socket.set_tos_v4(options.tos.into());
-    if addr.is_ipv6() {
-        let _ = socket.set_tclass_v6(options.tos.into());
-    }
-    Ok(socket)
-}
-
-fn local(socket: &Socket) -> io::Result<SocketAddr> {
-    let local = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::InvalidData)?;
-    Ok(SocketAddr::new(local.ip().to_canonical(), local.port()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const OPTIONS: Options = Options { receive_buffer: 32 * 1024, tos: 0xb8, dual_stack: false };
-    const LIMIT: Duration = Duration::from_secs(10);
-
-    #[test]
-    fn what_is_sent_arrives_and_a_wake_ends_a_wait() {
-        let mut io = Epoll::new().unwrap();
-        let any = "127.0.0.1:0".parse().unwrap();
-        let (a, b) = (io.bind(1, any, &OPTIONS).unwrap(), io.bind(2, any, &OPTIONS).unwrap());
-        io.send(1, b, b"one");
-        io.connect(1, Some(b)).unwrap();
-        io.send(1, b, b"two");
-        io.flush();
-        io.wait(LIMIT).unwrap();
-        let mut buffer = [0; 16];
-        assert_eq!(io.receive(&mut buffer), Some(Received { key: 2, from: a, length: 3 }));
-        assert_eq!(&buffer[..3], b"one");
-        assert_eq!(io.receive(&mut buffer), Some(Received { key: 2, from: a, length: 3 }));
-        assert_eq!(&buffer[..3], b"two");
-        assert_eq!(io.receive(&mut buffer), None);
-        io.waker().wake();
-        io.wait(LIMIT).unwrap();
-        assert_eq!(io.receive(&mut buffer), None);
+    fn fits(&mut self, length: usize, buffer: &[u8]) -> bool {
+        let fits = length <= buffer.len().min(LONGEST);
+        *if fits { &mut self.counters.received } else { &mut self.counters.truncated } += 1;
+        fits
     }
 }

@@ -8,20 +8,32 @@
 //! network (port unreachable and the like) are counted, never returned, and never end anything.
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a shell: its tests have threads"))]
 
+mod detached;
 mod epoll;
+mod later;
 mod machine;
+mod name;
+mod nap;
+mod socket;
 mod waker;
+
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub use detached::Detached;
 pub use epoll::Epoll;
 pub use machine::{allowed_cpus, descriptor_limit, pin_to};
 pub use waker::Waker;
 
 /// What a thread calls one of its sockets. Tables are indexed by it, so keys are small; a port number is one.
 pub type Key = u32;
+
+/// Bytes of the longest datagram that is received; longer ones are dropped and counted. What Ethernet carries fits.
+pub const LONGEST: usize = 2000;
 
 /// How a socket is made. What the system refuses of these is left out: voice goes on.
 #[derive(Clone, Copy, Debug)]
@@ -43,13 +55,6 @@ pub struct Received {
     pub from: SocketAddr,
     /// Bytes in the buffer.
     pub length: usize,
-}
-
-/// A socket on its way to another thread's [`Io`], with what waits in it.
-#[derive(Debug)]
-pub struct Detached {
-    pub(crate) socket: socket2::Socket,
-    pub(crate) peer: Option<SocketAddr>,
 }
 
 /// What happened to sockets; monotonically growing.
