@@ -12,5 +12,6 @@ mod flood;
 mod hostile;
 mod load;
 mod phones;
+mod stopped;
 mod streams;
 mod tcp;

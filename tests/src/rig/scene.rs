@@ -50,9 +50,9 @@ impl Scene {
         let [platform, agent, listener] = ["127.0.0.2", "127.0.0.3", "127.0.0.4"].map(Jack::new);
         let parties = format!(
             "[[trunk]]\nname = \"platform\"\nuri = \"sip:{}\"\nallow = [\"127.0.0.2/32\"]\n\n\
-             [[agent]]\nid = \"anna\"\nname = \"Anna Berg\"\nnumber = \"1001\"\ncontact = \"sip:anna@{}\"\n\n\
+             [[agent]]\nid = \"anna\"\nname = \"Anna Berg\"\nnumber = \"1001\"\ncontact = \"sip:anna@{}\"\n{}\n\
              [[user]]\nid = \"sam\"\nname = \"Sam\"\nrole = \"supervisor\"\nsoftphone = \"sam\"\ncontact = \"sip:sam@{}\"\n\n{}",
-            platform.address, agent.address, listener.address, setup.parties
+            platform.address, agent.address, setup.anna, listener.address, setup.parties
         );
         let engine = Engine::set_up(name, &Setup { parties: &parties, media_ports: Some(2_000), ..setup.clone() });
         let lines = Lines::default();
