@@ -21,7 +21,7 @@ const SHARE: u32 = 16;
 /// The waker's key.
 const WAKE: u64 = u64::MAX;
 
-/// See [the module](self).
+/// Sockets behind edge-triggered epoll.
 pub struct Epoll {
     epoll: OwnedFd,
     waker: Waker,

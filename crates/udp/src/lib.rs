@@ -1,12 +1,44 @@
 //! Many UDP sockets on one thread, behind one small trait.
 //!
 //! Read this first. A thread owns one [`Io`]: it binds sockets under keys of its own choosing (small numbers: a port
-//! number serves), waits, takes one datagram after the other, sends, flushes. [`Epoll`] reads edge-triggered sockets
-//! until they are dry. A [`Waker`] ends a wait from another thread. Nothing here knows of RTP.
+//! number serves), waits, takes one datagram after the other, sends. A [`Waker`] ends a wait from another thread.
+//! Nothing here knows of RTP.
 //!
-//! A socket that is connected takes datagrams from that peer alone: the kernel drops what others send. Errors of the
-//! network (port unreachable and the like) are counted, never returned, and never end anything.
-#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a shell: its tests have threads"))]
+//! ```
+//! use std::time::Duration;
+//! use udp::{Epoll, Io, Options};
+//!
+//! # fn main() -> std::io::Result<()> {
+//! let mut io = Epoll::new()?;
+//! let options = Options { receive_buffer: 32 * 1024, tos: 0xb8, dual_stack: false };
+//! let (a, b) = (io.bind(1, "127.0.0.1:0".parse().unwrap(), &options)?, io.bind(2, "127.0.0.1:0".parse().unwrap(), &options)?);
+//! io.send(1, b, b"hello");
+//! let mut buffer = [0; udp::LONGEST];
+//! let heard = loop {
+//!     io.wait(Duration::from_secs(1))?;
+//!     if let Some(received) = io.receive(&mut buffer) {
+//!         break received;
+//!     }
+//! };
+//! assert_eq!((heard.key, heard.from, &buffer[..heard.length]), (2, a, &b"hello"[..]));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | | [`Epoll`] | [`Uring`] |
+//! | --- | --- | --- |
+//! | needs | Linux 3.9; 5.11 for waits finer than 1 ms | Linux 6.1, and nobody who forbids it: [`Uring::probe`] |
+//! | receives | edge-triggered, each socket read until dry, 16 datagrams a turn | receives that stay armed, 1,024 buffers that all sockets share |
+//! | sends | at once; copies ([`Io::send_later`]) at the end of the turn, those of one socket in one call | 64 at a time, with the wait that ends the turn |
+//! | costs | [decision 7](../../docs/decisions/0007-sockets-epoll-and-io-uring.md) | the same |
+//!
+//! A socket that is connected takes datagrams from that peer alone: the kernel drops what others send. What was queued
+//! before keeps its true source. Errors of the network (port unreachable and the like) are counted, never returned, and
+//! never end anything; a datagram that such an error of an earlier one would swallow is sent once more.
+//!
+//! The only crate of ours with `unsafe`: what the kernel is handed in `uring`, two system calls that `rustix` does not
+//! offer safely in `later` and `nap`.
+#![allow(clippy::disallowed_methods, reason = "a shell: sockets are its business, and tests have threads")]
 
 mod detached;
 mod epoll;
@@ -15,6 +47,7 @@ mod machine;
 mod name;
 mod nap;
 mod socket;
+mod uring;
 mod waker;
 
 #[cfg(test)]
@@ -27,6 +60,7 @@ use std::time::Duration;
 pub use detached::Detached;
 pub use epoll::Epoll;
 pub use machine::{allowed_cpus, descriptor_limit, pin_to};
+pub use uring::{Unavailable, Uring};
 pub use waker::Waker;
 
 /// What a thread calls one of its sockets. Tables are indexed by it, so keys are small; a port number is one.
@@ -74,7 +108,7 @@ pub struct Counters {
     pub receive_failed: u64,
     /// Datagrams that were longer than the buffer: dropped.
     pub truncated: u64,
-    /// Sockets that had to wait because all receive buffers were in use; nothing is lost by that alone.
+    /// Times that a socket had to wait because all receive buffers were in use; nothing is lost by that alone.
     pub starved: u64,
 }
 

@@ -1,6 +1,6 @@
 //! Socket addresses as the kernel writes them (`sockaddr_in`, `sockaddr_in6`).
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 /// Bytes of a `sockaddr_in6`, the longer of the two.
 pub(crate) const BYTES: usize = size_of::<libc::sockaddr_in6>();
@@ -45,6 +45,25 @@ impl Name {
     pub(crate) fn length(&self) -> u32 {
         self.length
     }
+
+    /// What the kernel wrote.
+    pub(crate) fn read(bytes: &[u8]) -> Option<SocketAddr> {
+        let family = i32::from(u16::from_ne_bytes(bytes.first_chunk().copied()?));
+        let port = u16::from_be_bytes(*bytes.get(2..)?.first_chunk()?);
+        match family {
+            libc::AF_INET => {
+                let ip: [u8; 4] = *bytes.get(4..)?.first_chunk()?;
+                Some(SocketAddr::from((Ipv4Addr::from(ip), port)))
+            }
+            libc::AF_INET6 => {
+                let flow = u32::from_be_bytes(*bytes.get(4..)?.first_chunk()?);
+                let ip: [u8; 16] = *bytes.get(8..)?.first_chunk()?;
+                let scope = u32::from_ne_bytes(*bytes.get(24..)?.first_chunk()?);
+                Some(SocketAddrV6::new(Ipv6Addr::from(ip), port, flow, scope).into())
+            }
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -56,9 +75,14 @@ mod tests {
         for addr in ["192.0.2.1:5004", "[2001:db8::1]:65535", "[fe80::1%7]:1", "0.0.0.0:0"] {
             let addr: SocketAddr = addr.parse().unwrap();
             let name = Name::of(addr);
+            assert_eq!(Name::read(&name.bytes[..name.length as usize]), Some(addr));
+            // socket2 encodes the same bytes.
             let theirs = socket2::SockAddr::from(addr);
             assert_eq!(theirs.len(), name.length());
             assert_eq!(theirs.as_socket(), Some(addr));
         }
+        assert_eq!(Name::read(&[]), None);
+        assert_eq!(Name::read(&[2, 0, 1, 2, 127]), None);
+        assert_eq!(Name::read(&[0; BYTES]), None);
     }
 }

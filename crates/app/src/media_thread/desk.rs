@@ -19,8 +19,6 @@ use crate::clock::Clock;
 
 /// Figures are published so often.
 const PUBLISH_EVERY: Duration = Duration::from_secs(1);
-/// Largest UDP datagram.
-const DATAGRAM: usize = 65_536;
 /// A turn that begins so late finds sound that nobody wants any more: it is thrown away, or calls would lag behind by it
 /// for good, or hear it in a burst.
 const STALE: Duration = Duration::from_millis(200);
@@ -76,7 +74,7 @@ impl<I: Io> Desk<I> {
             events,
             published,
             ports: HashMap::new(),
-            buffer: vec![0; DATAGRAM],
+            buffer: vec![0; udp::LONGEST],
             lag: Lag::new(now, setup.lag_limits),
             stale: 0,
             publish_at: now,

@@ -19,7 +19,7 @@ use media::Command;
 use media::ports::Layout;
 use media::router::{FromShard, ToShard};
 use tokio::sync::mpsc;
-use udp::{Epoll, Io, Waker};
+use udp::{Epoll, Io, Uring, Waker};
 
 use crate::clock::Clock;
 
@@ -59,6 +59,7 @@ pub(crate) struct Setup {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum IoKind {
     Epoll,
+    IoUring,
 }
 
 /// What a thread has done, about a second ago.
@@ -98,6 +99,7 @@ impl MediaThread {
     pub(crate) fn start(kind: IoKind, setup: Setup, events: mpsc::Sender<FromThread>) -> io::Result<Self> {
         match kind {
             IoKind::Epoll => Self::start_on::<Epoll>(setup, events),
+            IoKind::IoUring => Self::start_on::<Uring>(setup, events),
         }
     }
 

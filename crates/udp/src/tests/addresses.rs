@@ -127,6 +127,26 @@ pub(super) fn a_connected_socket_hears_its_peer_alone<I: Io>() {
     assert_eq!(stranger.recv_from(&mut buffer).unwrap(), (5, a));
 }
 
+pub(super) fn what_was_sent_to_the_old_peer_goes_there<I: Io>() {
+    let mut io = I::new().unwrap();
+    let a = bind(&mut io, 1);
+    let peers = [UdpSocket::bind(any()).unwrap(), UdpSocket::bind(any()).unwrap()];
+    let mut buffer = [0; 16];
+    for number in 0..10 {
+        let (old, new) = (&peers[number % 2], &peers[1 - number % 2]);
+        let (b, c) = (old.local_addr().unwrap(), new.local_addr().unwrap());
+        io.connect(1, Some(b)).unwrap();
+        io.send(1, b, b"old");
+        io.send_later(1, b, b"later");
+        io.connect(1, Some(c)).unwrap();
+        io.send(1, c, b"new peer");
+        io.flush();
+        assert_eq!(new.recv_from(&mut buffer).unwrap(), (8, a));
+        let lengths = [old.recv(&mut buffer).unwrap(), old.recv(&mut buffer).unwrap()];
+        assert_eq!(lengths, [3, 5]);
+    }
+}
+
 pub(super) fn what_waited_before_a_connection_keeps_its_source<I: Io>() {
     let mut io = I::new().unwrap();
     let (peer, stranger) = (UdpSocket::bind(any()).unwrap(), UdpSocket::bind(any()).unwrap());

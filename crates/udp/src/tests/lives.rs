@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::net::UdpSocket;
 
 use super::{LIMIT, OPTIONS, any, bind, nothing, take};
-use crate::Io;
+use crate::{Epoll, Io, Uring};
 
 pub(super) fn a_key_in_use_is_refused<I: Io>() {
     let mut io = I::new().unwrap();
@@ -78,6 +78,13 @@ pub(super) fn a_socket_moves_with_what_waits_in_it<I: Io>() {
     moves(&mut I::new().unwrap(), &mut I::new().unwrap());
 }
 
+pub(super) fn a_socket_moves_between_epoll_and_io_uring<I: Io>() {
+    moves(&mut I::new().unwrap(), &mut Epoll::new().unwrap());
+    if Uring::probe().is_ok() {
+        moves(&mut I::new().unwrap(), &mut Uring::new().unwrap());
+    }
+}
+
 /// To and fro, with datagrams that were handed out, that wait, and that come when it is nobody's.
 fn moves(one: &mut impl Io, other: &mut impl Io) {
     let peer = UdpSocket::bind(any()).unwrap();
@@ -103,8 +110,12 @@ fn moves(one: &mut impl Io, other: &mut impl Io) {
         other.attach(8, detached).unwrap();
         send(1);
         if round % 3 == 0 {
-            // Back and forth before anything was read.
+            // Back and forth before anything was read; what was held under the old key must not come under it.
             let detached = other.detach(8).unwrap();
+            other.attach(9, detached).unwrap();
+            bind(other, 8);
+            other.close(8);
+            let detached = other.detach(9).unwrap();
             other.attach(8, detached).unwrap();
         }
         let numbers: Vec<u32> = (round * 13..round * 13 + 13).collect();

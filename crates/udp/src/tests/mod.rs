@@ -6,11 +6,13 @@ mod load;
 mod random;
 mod turns;
 
+use std::cell::Cell;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::{Io, Key, Options, Received};
+use crate::uring::Sizes;
+use crate::{Io, Key, Options, Received, Uring};
 
 pub(crate) const OPTIONS: Options = Options { receive_buffer: 256 * 1024, tos: 0xb8, dual_stack: false };
 /// Nothing takes that long.
@@ -24,6 +26,25 @@ macro_rules! suites {
                 #[test]
                 fn $test() {
                     super::$module::$test::<crate::Epoll>();
+                }
+            )*
+        }
+
+        mod uring {
+            $(
+                #[test]
+                fn $test() {
+                    super::if_available(None, super::$module::$test::<crate::Uring>);
+                }
+            )*
+        }
+
+        /// A ring that is always short of something: requests, completions, buffers.
+        mod tight_uring {
+            $(
+                #[test]
+                fn $test() {
+                    super::if_available(Some(super::TIGHT), super::$module::$test::<crate::Uring>);
                 }
             )*
         }
@@ -45,6 +66,7 @@ suites![
     addresses::an_ipv6_socket_is_deaf_to_ipv4_unless_asked,
     addresses::connecting_to_nobody_keeps_the_port,
     addresses::a_connected_socket_hears_its_peer_alone,
+    addresses::what_was_sent_to_the_old_peer_goes_there,
     addresses::what_waited_before_a_connection_keeps_its_source,
     addresses::a_connection_that_cannot_be_leaves_the_socket_open_to_all,
     addresses::packets_are_marked_for_expedited_forwarding,
@@ -52,6 +74,7 @@ suites![
     lives::a_closed_sockets_key_and_address_are_free_at_once,
     lives::an_io_that_is_dropped_frees_its_addresses,
     lives::a_socket_moves_with_what_waits_in_it,
+    lives::a_socket_moves_between_epoll_and_io_uring,
     lives::two_thousand_sockets_come_and_go,
     load::each_of_many_sockets_gets_its_own,
     load::a_flood_on_one_socket_does_not_keep_another_waiting,
@@ -59,6 +82,26 @@ suites![
     load::fifty_copies_from_fifty_sockets_and_fifty_from_one,
     random::random_lives_agree_with_a_model,
 ];
+
+const TIGHT: Sizes = Sizes { requests: 4, completions: 8, buffers: 8 };
+
+thread_local! {
+    static SIZES: Cell<Option<Sizes>> = const { Cell::new(None) };
+}
+
+/// What rings of this test hold, if not the usual.
+pub(crate) fn sizes() -> Option<Sizes> {
+    SIZES.get()
+}
+
+fn if_available(sizes: Option<Sizes>, test: fn()) {
+    if let Err(why) = Uring::probe() {
+        eprintln!("NOT TESTED: io_uring is not available here: {why}");
+        return;
+    }
+    SIZES.set(sizes);
+    test();
+}
 
 /// An address of loopback that is this test's alone, and a port that is free there: tests that run beside it must not
 /// take ports that it has let go, nor hear what it sends to nobody.

@@ -87,6 +87,11 @@ impl Stage {
     }
 }
 
+/// Otherwise there is nothing to try; the log of the test says why.
+fn has_io_uring() -> bool {
+    udp::Uring::probe().inspect_err(|error| println!("no io_uring here: {error}")).is_ok()
+}
+
 fn event((_, told): FromThread) -> Event {
     match told {
         FromShard::Event(event) => event,

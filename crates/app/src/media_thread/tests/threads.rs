@@ -12,6 +12,9 @@ macro_rules! with_each_kind {
         mod epoll {
             $(#[test] fn $story() { super::$story(super::IoKind::Epoll); })*
         }
+        mod io_uring {
+            $(#[test] fn $story() { if super::has_io_uring() { super::$story(super::IoKind::IoUring); } })*
+        }
     };
 }
 
