@@ -26,6 +26,7 @@ struct Shared {
     stopped: AtomicU64,
     /// When any thread last ran, in nanoseconds of this clock since the origin.
     ran: AtomicU64,
+    stops: AtomicU64,
     /// One thread at a time takes time out.
     taking: Mutex<()>,
     /// Tests stop nothing but make the system's clock go on.
@@ -39,6 +40,7 @@ impl Clock {
             origin: Instant::now(),
             stopped: AtomicU64::new(0),
             ran: AtomicU64::new(0),
+            stops: AtomicU64::new(0),
             taking: Mutex::new(()),
             #[cfg(test)]
             ahead: AtomicU64::new(0),
@@ -47,11 +49,17 @@ impl Clock {
 
     /// The time.
     pub(crate) fn now(&self) -> Instant {
+        let now = self.system_now();
+        // Never more than has passed since the origin.
+        now.checked_sub(self.stopped()).unwrap_or(now)
+    }
+
+    /// The system's time, which goes on while the process is stopped.
+    pub(crate) fn system_now(&self) -> Instant {
         let now = Instant::now();
         #[cfg(test)]
         let now = now + Duration::from_nanos(self.0.ahead.load(Ordering::Relaxed));
-        // Never more than has passed since the origin.
-        now.checked_sub(self.stopped()).unwrap_or(now)
+        now
     }
 
     /// An instant of this clock as the system's.
@@ -70,6 +78,11 @@ impl Clock {
         stopped
     }
 
+    /// How often the process was stopped.
+    pub(crate) fn stops(&self) -> u64 {
+        self.0.stops.load(Ordering::Relaxed)
+    }
+
     fn take_out(&self, due: Instant) -> Option<Duration> {
         let _alone = self.0.taking.lock().unwrap_or_else(PoisonError::into_inner);
         let late = self.late(due);
@@ -77,7 +90,9 @@ impl Clock {
             return None;
         }
         self.0.stopped.fetch_add(nanos(late), Ordering::Relaxed);
+        self.0.stops.fetch_add(1, Ordering::Relaxed);
         self.note(self.now());
+        tracing::warn!(stopped = ?late, "the process was stopped, or had no CPU: no timer has run meanwhile");
         Some(late)
     }
 
@@ -124,7 +139,7 @@ mod tests {
         let out = clock.ran(due).unwrap();
         assert!(out >= LONG - 2 * JUMP && out <= LONG, "{out:?}");
         assert!(other.now() < before + JUMP);
-        assert_eq!(other.ran(before), None, "it is taken out once");
+        assert_eq!((other.ran(before), other.stops()), (None, 1), "it is taken out once");
         assert!(clock.system(clock.now()) >= before + LONG - JUMP, "the system's clock went on");
     }
 

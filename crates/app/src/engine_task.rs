@@ -114,7 +114,6 @@ pub(crate) async fn run(beginning: Beginning, mut inbox: Inbox, outside: Outside
         give_up_at: None,
         done: false,
         unanswered: 0,
-        stops: 0,
     };
     task.carry_out(now);
     let mut alarm = Box::pin(tokio::time::sleep(IDLE));
@@ -144,8 +143,6 @@ struct Task {
     engine: Engine,
     /// Every instant here is one of this clock.
     clock: Clock,
-    /// Times that the process was stopped.
-    stops: u64,
     outside: Outside,
     outputs: Vec<Output>,
     answers: HashMap<ReplyId, oneshot::Sender<Result<Reply, Problem>>>,
@@ -186,10 +183,7 @@ impl Task {
             () = alarm.as_mut() => None,
         };
         // What waits was sent in time: it is heard before anything is over.
-        if let Some(stopped) = self.clock.ran(due_here) {
-            self.stops += 1;
-            tracing::warn!(?stopped, "the process was stopped, or had no CPU: no timer has run meanwhile");
-        }
+        self.clock.ran(due_here);
         if let Some(first) = first {
             self.arrived(read_clocks(&self.clock), first);
         }
@@ -396,7 +390,7 @@ impl Task {
             store: self.outside.writer.figures(),
             store_unreadable: self.outside.store.unreadable(),
             unanswered: self.unanswered,
-            stops: self.stops,
+            stops: self.clock.stops(),
         };
         self.outside.api.figures(figures::figures(&sources));
     }

@@ -35,6 +35,7 @@ pub(super) struct Desk<I> {
     clock: Clock,
     /// This turn, or the last.
     began: Instant,
+    began_system: Instant,
     commands: Receiver<ToShard<Luggage>>,
     events: mpsc::Sender<FromThread>,
     published: Arc<Mutex<MediaFigures>>,
@@ -60,7 +61,7 @@ impl<I: Io> Desk<I> {
         published: Arc<Mutex<MediaFigures>>,
     ) -> Self {
         let clock = setup.clock;
-        let now = clock.now();
+        let (now, now_system) = (clock.now(), clock.system_now());
         let mut seed = setup.seed;
         seed[0] ^= 1; // ports and SSRCs are drawn from different streams
         let numbers = PortNumbers::of_shard(setup.layout, setup.shard, setup.last_port, setup.quarantine, seed);
@@ -70,6 +71,7 @@ impl<I: Io> Desk<I> {
             sockets: Sockets::new(io, setup.binding, setup.room, numbers, now),
             clock,
             began: now,
+            began_system: now_system,
             commands,
             events,
             published,
@@ -90,8 +92,9 @@ impl<I: Io> Desk<I> {
 
     /// Waits, and does what is due.
     pub(super) fn turn(&mut self) -> Result<(), Ended> {
-        let waits = self.clock.now();
-        let since_last = waits.saturating_duration_since(self.began);
+        // By the system's clock: another thread may have taken the time of a stop out of ours already.
+        let waits_system = self.clock.system_now();
+        let since_last = waits_system.saturating_duration_since(self.began_system);
         self.clock.ran(self.began);
         let waits = self.clock.now();
         let timeout = self.timeout(waits);
@@ -100,8 +103,8 @@ impl<I: Io> Desk<I> {
             return Err(Ended);
         }
         // What waits may have waited since it was last looked for, and for as long as this woke too late.
-        let overslept = self.clock.now().saturating_duration_since(waits + timeout);
-        let held_up = since_last + overslept;
+        self.began_system = self.clock.system_now();
+        let held_up = since_last + self.began_system.saturating_duration_since(waits_system + timeout);
         self.clock.ran(waits + timeout);
         self.began = self.clock.now();
         self.sockets.now = self.began;
@@ -218,13 +221,17 @@ impl<I: Io> Desk<I> {
 
     /// Empties every socket.
     fn drop_stale(&mut self) {
-        for _ in 0..=self.sockets.open() / PER_WAIT {
+        for pass in 0..=self.sockets.open() / PER_WAIT + 1 {
+            // A wait that a signal ended has told of nothing, though much may wait.
+            if pass > 0 && self.sockets.io.wait(Duration::ZERO).is_err() {
+                return;
+            }
             let before = self.stale;
             while let Some(received) = self.sockets.receive(&mut self.buffer) {
                 self.stale += 1 + self.sockets.drop_waiting(received);
             }
-            if self.stale == before || self.sockets.io.wait(Duration::ZERO).is_err() {
-                break;
+            if pass > 0 && self.stale == before {
+                return;
             }
         }
     }
