@@ -83,6 +83,6 @@ fn send_batch(bound: &Bound, batch: &[Entry], bytes: &[u8]) -> usize {
     let (fd, count) = (bound.as_fd().as_raw_fd(), batch.len().min(BATCH) as u32);
     // SAFETY: the first `count` headers point to names, slices and data that live until the end of this function; the
     // kernel reads those, and writes to the headers alone.
-    let sent = unsafe { libc::sendmmsg(fd, headers.as_mut_ptr(), count, libc::MSG_DONTWAIT) };
+    let sent = unsafe { libc::sendmmsg(fd, headers.as_mut_ptr(), count, libc::MSG_DONTWAIT as _) };
     usize::try_from(sent).unwrap_or(0)
 }

@@ -84,7 +84,7 @@ impl Bound {
     /// One datagram: its whole length, which may be more than the buffer has, and who sent it.
     pub(crate) fn receive(&self, buffer: &mut [u8]) -> Result<(usize, SocketAddr), Errno> {
         let room = buffer.len().min(LONGEST);
-        // Always with the source, though a connected socket could do without for 3 % less: what came before the
+        // Always with the source, though a connected socket could do without for 2 to 5 % less: what came before the
         // connection would else be taken for the peer's.
         let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
         let (_, length, from) = rustix::net::recvfrom(&self.socket, &mut buffer[..room], flags)?;

@@ -1,10 +1,12 @@
 //! More than one turn, one buffer or one batch holds.
 
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{LIMIT, any, bind, nothing, take};
-use crate::Io;
+use crate::{Io, Key, Received};
 
 pub(super) fn each_of_many_sockets_gets_its_own<I: Io>() {
     let mut io = I::new().unwrap();
@@ -66,6 +68,73 @@ pub(super) fn more_than_all_buffers_hold_is_received<I: Io>() {
     if I::NAME == "io_uring" {
         assert!(io.counters().starved > 0, "{:?}", io.counters());
     }
+}
+
+/// A thread that never stops sends to all sockets, while they are closed, bound anew, moved and connected: what is heard
+/// under a key was sent to the address that it has, and no buffer is lost on the way.
+pub(super) fn sockets_come_and_go_under_fire<I: Io>() {
+    const KEYS: usize = 16;
+    let mut sides = [I::new().unwrap(), I::new().unwrap()];
+    let bound: Vec<_> = (0..KEYS).map(|key| bind(&mut sides[0], key as Key)).collect();
+    let addresses = Mutex::new(bound);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let gun = UdpSocket::bind(any_of(addresses.lock().unwrap()[0])).unwrap();
+            while !stop.load(Ordering::Relaxed) {
+                for key in 0..KEYS {
+                    let to = addresses.lock().unwrap()[key];
+                    let _ = gun.send_to(&to.port().to_be_bytes(), to);
+                }
+            }
+        });
+        let (mut heard, mut side, mut step, start) = ([0; KEYS], [0; KEYS], 0_usize, Instant::now());
+        while step < 2_000 || heard.contains(&0) {
+            assert!(start.elapsed() < LIMIT, "{heard:?}");
+            step += 1;
+            let key = step * 7 % KEYS;
+            let io = &mut sides[side[key]];
+            match step % 11 {
+                0..3 => {
+                    io.close(key as Key);
+                    addresses.lock().unwrap()[key] = bind(io, key as Key);
+                }
+                3..6 => {
+                    let detached = io.detach(key as Key).unwrap();
+                    side[key] = 1 - side[key];
+                    sides[side[key]].attach(key as Key, detached).unwrap();
+                }
+                6 => drop(io.drain(key as Key)),
+                7 => {
+                    // To itself: deaf to the gun, until it is connected to nobody again.
+                    let address = addresses.lock().unwrap()[key];
+                    io.connect(key as Key, Some(address)).unwrap();
+                    io.send(key as Key, address, &address.port().to_be_bytes());
+                    io.connect(key as Key, None).unwrap();
+                }
+                _ => {}
+            }
+            for (of, io) in sides.iter_mut().enumerate() {
+                io.wait(Duration::ZERO).unwrap();
+                let mut buffer = [0; 64];
+                for _ in 0..step % 100 {
+                    let Some(Received { key, length, .. }) = io.receive(&mut buffer) else { break };
+                    let address = addresses.lock().unwrap()[key as usize];
+                    assert_eq!(buffer[..length], address.port().to_be_bytes(), "step {step}, key {key}");
+                    assert_eq!(side[key as usize], of);
+                    heard[key as usize] += 1;
+                }
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    for io in &sides {
+        assert_eq!((io.counters().receive_failed, io.counters().send_failed), (0, 0));
+    }
+}
+
+fn any_of(addr: SocketAddr) -> SocketAddr {
+    SocketAddr::new(addr.ip(), 0)
 }
 
 pub(super) fn fifty_copies_from_fifty_sockets_and_fifty_from_one<I: Io>() {

@@ -79,6 +79,7 @@ suites![
     load::each_of_many_sockets_gets_its_own,
     load::a_flood_on_one_socket_does_not_keep_another_waiting,
     load::more_than_all_buffers_hold_is_received,
+    load::sockets_come_and_go_under_fire,
     load::fifty_copies_from_fifty_sockets_and_fifty_from_one,
     random::random_lives_agree_with_a_model,
 ];

@@ -66,7 +66,6 @@ pub(super) fn ring(sizes: Sizes) -> Result<IoUring, Unavailable> {
         // Completions are made while we wait, not whenever a packet comes (6.1): nothing interrupts a turn.
         .setup_single_issuer()
         .setup_defer_taskrun()
-        .setup_taskrun_flag()
         .build(sizes.requests)
         .map_err(Unavailable::of("deferred task work"))?;
     let has = ring.params();
