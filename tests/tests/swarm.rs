@@ -6,7 +6,7 @@
 use sim::swarm::run;
 
 /// What the lives must have met, or they would prove little.
-const MUST_BE_MET: [(&str, &str); 14] = [
+const MUST_BE_MET: [(&str, &str); 16] = [
     ("listening end", "CallEnded"),
     ("listening end", "AgentTransferred"),
     ("listening end", "ListenerHungUp"),
@@ -21,6 +21,8 @@ const MUST_BE_MET: [(&str, &str); 14] = [
     ("a listener gets", "sound"),
     ("a listener gets", "silence"),
     ("event", "CallTransferred"),
+    ("move", "of streams"),
+    ("move", "of a listener"),
 ];
 
 #[test]

@@ -10,6 +10,9 @@ use signalling::sdp::Direction;
 
 use crate::network::Quality;
 
+/// Bound pairs of sockets of each shard, unless a world says otherwise.
+const READY: usize = 16;
+
 /// What listeners' phones show.
 pub const ACCESS_NUMBER: &str = "+4721000000";
 /// Who calls in.
@@ -36,8 +39,13 @@ pub struct Setup {
     pub directory: Seed,
     /// What the store kept of an earlier life.
     pub restored: engine::persist::Restored,
-    /// Media plane.
+    /// Media plane, each shard of it.
     pub media: media::Settings,
+    /// Media shards.
+    pub shards: usize,
+    /// Bound pairs of sockets of each shard that the engine is kept supplied with. With one, a call's two are of two
+    /// shards.
+    pub ports_ready: usize,
     /// How SIP is carried.
     pub sip: Quality,
     /// How RTP and RTCP are carried.
@@ -63,6 +71,8 @@ impl Default for Setup {
             directory: directory(),
             restored: engine::persist::Restored::default(),
             media: media::Settings::default(),
+            shards: 1,
+            ports_ready: READY,
             sip: Quality::default(),
             rtp: Quality::default(),
             store_delay: Duration::from_millis(2),

@@ -127,10 +127,13 @@ impl World {
             // a phone that wanted to leave was refused: its account was deleted meanwhile, or there were too many
             sizes.signalling.bindings = 0;
         }
-        let kept = engine::Sizes { ports_ready: sizes.ports_ready, ..engine::Sizes::default() };
+        let kept = engine::Sizes { ports_ready: sizes.ports_ready, shards: sizes.shards, ..engine::Sizes::default() };
         must(sizes == kept, "nothing is left in the engine", format!("{sizes:?}"));
-        let (streams, listeners) = self.plant.shard.sizes();
+        let (streams, listeners) = self.plant.media_sizes();
         must((streams, listeners) == (0, 0), "nothing is left in the media plane", format!("{streams}, {listeners}"));
+        let routed = self.router();
+        let known = (routed.streams, routed.listeners, routed.waiting);
+        must(known == (0, 0, 0), "nothing is left in the router", format!("{routed:?}"));
         let (open, ready) = (self.plant.open.len(), sizes.ports_ready);
         must(open == ready, "every port comes back", format!("{open} are open, {ready} are ready"));
         for slot in &self.phones {
@@ -172,7 +175,10 @@ impl World {
         assert_eq!(kept, (0, 0, 0), "calls, interactions, listenings are left");
         let left = (sizes.signalling.legs, sizes.signalling.transactions, sizes.signalling.transfers);
         assert_eq!(left, (0, 0, 0), "legs, transactions, transfers are left");
-        assert_eq!(self.plant.shard.sizes(), (0, 0), "streams and listeners are left in the media plane");
+        let routed = self.router();
+        let known = (routed.streams, routed.listeners, routed.waiting);
+        assert_eq!(known, (0, 0, 0), "the router knows of streams, listeners, commands");
+        assert_eq!(self.plant.media_sizes(), (0, 0), "streams and listeners are left in the media plane");
         assert_eq!(self.plant.open.len(), sizes.ports_ready, "ports are kept that nobody uses");
         assert!(self.disk.full || self.disk.dialogs.is_empty(), "dialogs are left on disk: {:?}", self.disk.dialogs);
         for slot in &self.phones {

@@ -28,8 +28,9 @@ impl World {
         let (settings, directory) = (self.setup.settings.clone(), self.setup.directory.clone());
         let now = self.clocks();
         let engine = Engine::new(now, settings, directory, restored, seed, &mut outputs);
-        let next_port = self.plant.next_port;
-        self.plant = Plant::new(engine, media::Shard::new(self.setup.media.clone(), seed));
+        let next_port = std::mem::take(&mut self.plant.next_port);
+        self.plant =
+            Plant::new(engine, Plant::shards(self.setup.shards, &self.setup.media, seed), self.setup.ports_ready);
         self.plant.next_port = next_port;
         self.past.push(std::mem::take(&mut self.model));
         self.drained = false;

@@ -142,6 +142,10 @@ impl Watch {
         self.ears.carried_out(command);
     }
 
+    pub(crate) fn met(&mut self, kind: &'static str, name: &str) {
+        self.met.met(kind, name.to_owned());
+    }
+
     /// The media plane sends.
     pub(crate) fn media_sent(&mut self, now: Duration, port: u16, kind: media::Kind, data: &[u8]) {
         let mut report = Report { at: now, broken: &mut self.broken, met: &mut self.met };

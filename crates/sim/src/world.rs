@@ -25,7 +25,8 @@ pub(crate) enum Happening {
         to: SocketAddr,
         data: Bytes,
     },
-    MediaCommand(media::Command),
+    ToShard(usize, media::router::ToShard),
+    FromShard(usize, media::router::FromShard),
     MediaEvent(media::Event),
     /// Without changes the store's queue was full.
     Persist {
@@ -181,9 +182,11 @@ impl World {
         seed[..8].copy_from_slice(&setup.seed.to_le_bytes());
         let (limits, ring_timeout_most) = (Limits::of(&setup.settings), setup.settings.ring_timeout);
         let mut outputs = Vec::new();
+        let mut setup = setup;
+        setup.settings.media_layout = crate::plant::layout(setup.shards);
         let kept = setup.clone();
         let engine = Engine::new(now, setup.settings, setup.directory, setup.restored, seed, &mut outputs);
-        let shard = media::Shard::new(setup.media, seed);
+        let shards = Plant::shards(setup.shards, &setup.media, seed);
         let mut world = Self {
             now: start,
             start,
@@ -191,7 +194,7 @@ impl World {
             wall_jump: SignedDuration::ZERO,
             queue: Queue::new(),
             air: Air::new(setup.sip, setup.rtp, setup.seed),
-            plant: Plant::new(engine, shard),
+            plant: Plant::new(engine, shards, setup.ports_ready),
             shard_delay: setup.shard_delay,
             event_delay: setup.shard_delay,
             last_arrivals: [start; 3],
@@ -319,8 +322,8 @@ impl World {
         if !self.down && self.plant.engine.wake_at().is_some_and(|at| at <= self.now) {
             self.drive_engine(Input::Timeout);
         }
-        if !self.down && self.plant.shard.wake_at().is_some_and(|at| at <= self.now) {
-            self.wake_shard();
+        if !self.down && self.plant.media_wakes_at().is_some_and(|at| at <= self.now) {
+            self.wake_shards();
         }
         for index in 0..self.phones.len() {
             if self.phones[index].phone.wake_at().is_some_and(|at| at <= self.now) {
@@ -334,10 +337,8 @@ impl World {
             Happening::Datagram { to, .. } if to.ip() == ENGINE.ip() && self.down => {} // nobody listens there
             Happening::Datagram { from, to, data } if to.ip() == ENGINE.ip() => self.deliver_to_engine(from, to, &data),
             Happening::Datagram { from, to, data } => self.deliver_to_phone(from, to, data),
-            Happening::MediaCommand(command) => {
-                self.watched(|watch, _| watch.carried_out(&command));
-                self.command_shard(command);
-            }
+            Happening::ToShard(shard, to) => self.order_shard(shard, to),
+            Happening::FromShard(shard, told) => self.told(shard, told),
             Happening::MediaEvent(event) => self.drive_engine(Input::Media(event)),
             Happening::Persist { persist, changes } => {
                 let full = || Err("the store's queue is full".to_owned());
@@ -397,10 +398,10 @@ impl World {
         self.plant.engine.counters()
     }
 
-    /// The media plane's counters.
+    /// One of the media plane's counters, over all shards.
     #[must_use]
-    pub fn media_counters(&self) -> media::Counters {
-        self.plant.shard.counters()
+    pub fn media_count(&self, which: impl Fn(&media::Counters) -> u64) -> u64 {
+        self.plant.media_count(which)
     }
 
     /// How much the engine holds.
@@ -444,7 +445,7 @@ impl World {
         format!(
             "engine {}, shard {}, queue {}, phones {phones:?}",
             due(self.plant.engine.wake_at()),
-            due(self.plant.shard.wake_at()),
+            due(self.plant.media_wakes_at()),
             due(self.queue.next_at())
         )
     }

@@ -23,6 +23,7 @@ impl Monkey {
         let mut settings = settings();
         settings.max_listeners_per_agent = 3;
         settings.max_active_requests_supervisor = None;
+        settings.media_layout.shards = 2;
         let b = Bench::with(settings, seed_with_mixed_rights(), Restored::default());
         Self {
             b,
@@ -64,7 +65,7 @@ impl Monkey {
     }
 
     fn step(&mut self) {
-        match self.rng.random_range(0..24) {
+        match self.rng.random_range(0..25) {
             0..=2 => self.new_call(),
             3..=5 => self.answer(),
             6 | 7 => {
@@ -114,6 +115,11 @@ impl Monkey {
                         agent: AgentChange { monitorable, ..AgentChange::default() },
                     },
                 );
+            }
+            23 => {
+                let (shard, lag_ms) = (self.rng.random_range(0..2), self.pick(&[0, 0, 3, 6, 25]).unwrap());
+                let lag = Duration::from_millis(lag_ms);
+                self.b.drive(Input::Media(media::Event::Load { shard, lag }));
             }
             _ => self.replace(),
         }

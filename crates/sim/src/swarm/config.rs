@@ -17,6 +17,12 @@ pub struct Config {
     pub(crate) network: (Quality, Quality),
     pub(crate) store_delay: Duration,
     pub(crate) ports: Option<usize>,
+    /// Media shards.
+    pub(crate) shards: usize,
+    /// A call's ports are of two shards: it begins with a move.
+    pub(crate) scattered: bool,
+    /// Shards are late now and then.
+    pub(crate) loaded: bool,
     pub(crate) settings: engine::Settings,
     pub(crate) media: media::Settings,
     /// Phones of agents that register instead of having a fixed contact.
@@ -50,6 +56,8 @@ impl Config {
             config.network = quality(rng.random_range(0..4));
         }
         config.settings.max_active_requests_admin = None;
+        // calls begin on the same shards in each life
+        config.settings.listener_weight = 0;
         config
     }
 
@@ -59,6 +67,9 @@ impl Config {
             network: (Quality::default(), Quality::default()),
             store_delay: setup.store_delay,
             ports: None,
+            shards: 1,
+            scattered: false,
+            loaded: false,
             settings: setup.settings,
             media: setup.media,
             registered: vec!["anna"],
@@ -124,6 +135,8 @@ impl Config {
     pub(crate) fn apply(&self, setup: &mut Setup) {
         setup.settings = self.settings.clone();
         setup.media = self.media.clone();
+        setup.shards = self.shards;
+        setup.ports_ready = if self.scattered { 1 } else { setup.ports_ready.div_ceil(self.shards) };
         setup.store_delay = self.store_delay;
         self.directory(&mut setup.directory);
         for (name, secret) in [("bo", "bo-secret"), ("cia", "cia-secret")] {

@@ -9,7 +9,7 @@ use phone::Voice;
 use super::act::Passing;
 use super::plan::{Kind, Plan};
 use super::run::last_panic;
-use crate::network::Quality;
+use crate::network::{Fate, Quality};
 use crate::watch::{Met, Violation};
 use crate::world::World;
 
@@ -105,7 +105,8 @@ impl Stage {
 
     pub(crate) fn set_ports(&mut self) {
         if let Some(ports) = self.plan.config.ports {
-            (self.w.plant.ready, self.w.plant.most) = (2, ports.max(self.w.plant.open.len()));
+            let ready = if self.plan.config.scattered { 1 } else { 2 };
+            (self.w.plant.ready, self.w.plant.most) = (ready, ports.max(self.w.plant.open.len()));
         }
     }
 
@@ -116,8 +117,21 @@ impl Stage {
             watch.note(at, || format!("--- {action:?}"));
         }
         self.act(action);
+        if self.plan.config.loaded {
+            self.load();
+        }
         self.w.watched(|watch, world| watch.step(world));
         !self.is_broken()
+    }
+
+    /// Now and then a shard is late, or in time again. Which and when is no draw of the plan's.
+    fn load(&mut self) {
+        let mut fate = Fate::new(&[self.plan.seed, self.w.steps()]);
+        if fate.happens(0.1) {
+            let (shard, lag) =
+                (fate.next() % self.plan.config.shards as u64, [0, 0, 6, 25][(fate.next() % 4) as usize]);
+            self.w.media_lag(shard as usize, Duration::from_millis(lag));
+        }
     }
 
     pub(crate) fn is_broken(&self) -> bool {
@@ -163,6 +177,9 @@ impl Stage {
         self.w.network(Quality::default(), Quality::default());
         (self.w.shard_delay, self.w.event_delay) = (Duration::from_millis(1), Duration::from_millis(1));
         self.w.disk.delay = Duration::from_millis(2);
+        for shard in 0..self.plan.config.shards {
+            self.w.media_lag(shard, Duration::ZERO);
+        }
         self.w.check_nobody_heard_a_listener();
         self.w.hang_up_all();
         self.wait(Duration::from_secs(5));

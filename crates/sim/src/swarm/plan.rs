@@ -6,6 +6,7 @@ use rand::{RngExt, SeedableRng};
 use super::action::Action;
 use super::config::Config;
 use super::scene;
+use crate::network::Fate;
 
 /// What a life is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub struct Plan {
     pub actions: Vec<Action>,
 }
 
+/// Beside the seed for the number of shards: a life's other draws are what they were with one.
+const SHARDS: u64 = 0x5a4d;
 /// Scenes in a life.
 const SCENES: std::ops::Range<usize> = 15..50;
 
@@ -40,10 +43,14 @@ impl Plan {
         let kind = if seed % 6 == 5 { Kind::Equal } else { Kind::Wild };
         let mut actions = Vec::new();
         let scenes = rng.random_range(SCENES);
-        let config = match kind {
+        let mut config = match kind {
             Kind::Wild => Config::wild(&mut rng),
             Kind::Equal => Config::roomy(&mut rng),
         };
+        let mut fate = Fate::new(&[seed, SHARDS]);
+        config.shards = 1 + (fate.next() % 3) as usize;
+        config.scattered = config.shards > 1 && fate.happens(0.4);
+        config.loaded = kind == Kind::Wild && fate.happens(0.25);
         if kind == Kind::Equal {
             actions.push(Action::Listeners);
         }

@@ -129,7 +129,7 @@ impl Ears {
                 self.holds.remove(&listening.id);
             } else {
                 // the media plane may hear of it late
-                self.holds.entry(listening.id.clone()).or_insert(world.now + world.shard_delay);
+                self.holds.entry(listening.id.clone()).or_insert(world.now + 2 * world.shard_delay + world.event_delay);
             }
         }
         self.holds.retain(|id, _| world.model.listenings.get(id).is_some_and(|l| l.ended_at.is_none()));
