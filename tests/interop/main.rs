@@ -13,5 +13,6 @@ mod hostile;
 mod load;
 mod no_way_in;
 mod phones;
+mod stopped;
 mod streams;
 mod tcp;

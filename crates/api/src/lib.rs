@@ -97,6 +97,45 @@ pub struct Figures {
     pub counters: BTreeMap<String, u64>,
     /// Name → value. Gauges.
     pub gauges: BTreeMap<String, f64>,
+    /// One for each thread of media, in order.
+    pub shards: Vec<ShardFigures>,
+}
+
+/// Live figures of one thread of media.
+#[derive(Clone, Debug, Default)]
+pub struct ShardFigures {
+    /// Longest that a packet or a tick waited within the last second.
+    pub lag_seconds: f64,
+    /// Legs of calls.
+    pub streams: usize,
+    /// Legs of listeners.
+    pub listeners: usize,
+    /// Sockets that are open.
+    pub sockets: usize,
+    /// Turns by their lag: upper bound in seconds (the last is infinite), and how many were within it and above the one
+    /// before.
+    pub lags: Vec<(f64, u64)>,
+    /// All lags together, in seconds.
+    pub lags_sum: f64,
+}
+
+/// How many calls fit, worked out at start.
+#[derive(Clone, Debug, Default)]
+pub struct Capacity {
+    /// Calls without listeners.
+    pub calls: usize,
+    /// The same where every leg agrees to rtcp-mux.
+    pub calls_muxed: usize,
+    /// What allows no more: `max_calls`, `media ports` or `open files`.
+    pub limited_by: String,
+    /// `[sip] max_calls`.
+    pub max_calls: usize,
+    /// Pairs of media ports.
+    pub port_pairs: usize,
+    /// Open files that the process may have.
+    pub open_files: usize,
+    /// Of them for media.
+    pub media_sockets: usize,
 }
 
 /// What `/v1/status` and `/readyz` show besides figures.
@@ -110,6 +149,8 @@ pub struct Status {
     pub http: String,
     /// Media range.
     pub media: String,
+    /// How many calls fit.
+    pub capacity: Capacity,
     /// No new calls.
     pub draining: bool,
     /// SIP is bound, media ports are ready and the store can be written.

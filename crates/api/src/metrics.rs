@@ -93,6 +93,36 @@ impl Collector for Collected {
             let metric = encoder.encode_descriptor(&exposed, &name.replace('_', " "), None, MetricType::Gauge)?;
             ConstGauge::new(*value).encode(metric)?;
         }
+        self.encode_shards(encoder)
+    }
+}
+
+impl Collected {
+    /// The lag of each thread of media: the last second's maximum, and all turns so far.
+    fn encode_shards(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let shards = &self.0.shards;
+        if shards.is_empty() {
+            return Ok(());
+        }
+        let (name, help) = ("media_shard_lag_seconds", "Longest wait of a packet or tick within the last second");
+        let mut gauges = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (number, shard) in shards.iter().enumerate() {
+            ConstGauge::new(shard.lag_seconds).encode(gauges.encode_family(&[("shard", number)])?)?;
+        }
+        let (name, help) = ("media_shard_turn_lag_seconds", "Turns of a thread of media by their lag");
+        let mut turns = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+        for (number, shard) in shards.iter().enumerate() {
+            let count = shard.lags.iter().map(|(_, count)| count).sum();
+            let label = [("shard", number)];
+            let mut of_shard = turns.encode_family(&label)?;
+            // The encoder adds the classes up.
+            of_shard.encode_histogram::<prometheus_client::encoding::NoLabelSet>(
+                shard.lags_sum,
+                count,
+                &shard.lags,
+                None,
+            )?;
+        }
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::{self, Loaded};
+use crate::limits::Capacity;
 
 /// Exit status for a configuration that cannot be used, and for a wrong command line (clap's own).
 const EXIT_CONFIG: u8 = 2;
@@ -103,6 +104,11 @@ pub(crate) fn run() -> ExitCode {
         Command::Serve(args) => with_config(&args.config, |loaded| crate::serve::run(args.config.clone(), loaded)),
         Command::Check(args) => with_config(&args.config, |loaded| {
             warn(&args.config, &loaded);
+            let capacity = Capacity::of(&loaded.config);
+            if capacity.is_short() {
+                let (file, advice) = (args.config.display(), capacity.advice());
+                eprintln!("warning: {file}: max_calls cannot be reached here: {capacity}; {advice}");
+            }
             println!("{}: good: {}", args.config.display(), counts(&loaded));
             ExitCode::SUCCESS
         }),

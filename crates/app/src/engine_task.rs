@@ -16,8 +16,9 @@ use engine::{Engine, Event, Input, Now, Output, PersistId, Problem, Reply, Reply
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Sleep;
 
+use crate::clock::Clock;
 use crate::figures::{self, Sources};
-use crate::media_thread::MediaThread;
+use crate::media_plane::{FromThread, MediaPlane};
 use crate::sip_sockets::SipSockets;
 use crate::sip_streams::{Heard, SipStreams};
 
@@ -56,7 +57,7 @@ pub(crate) type Stored = (Vec<u64>, Result<(), String>);
 #[derive(Debug)]
 pub(crate) struct Inbox {
     pub(crate) commands: mpsc::Receiver<CommandCall>,
-    pub(crate) media: mpsc::Receiver<media::Event>,
+    pub(crate) media: mpsc::Receiver<FromThread>,
     pub(crate) stored: mpsc::Receiver<Stored>,
     pub(crate) control: mpsc::Receiver<Control>,
 }
@@ -64,9 +65,10 @@ pub(crate) struct Inbox {
 /// Where the task does what the engine says.
 #[derive(Debug)]
 pub(crate) struct Outside {
+    pub(crate) clock: Clock,
     pub(crate) sip: SipSockets,
     pub(crate) streams: SipStreams,
-    pub(crate) media: MediaThread,
+    pub(crate) media: MediaPlane,
     pub(crate) writer: store::Writer,
     /// To ask whether it can be written when nothing else asks.
     pub(crate) store: Arc<dyn store::Store>,
@@ -89,13 +91,15 @@ pub(crate) struct Beginning {
 
 /// Runs until everything is over.
 pub(crate) async fn run(beginning: Beginning, mut inbox: Inbox, outside: Outside) {
-    let now = read_clocks();
+    let clock = outside.clock.clone();
+    let now = read_clocks(&clock);
     let mut outputs = Vec::new();
     let Beginning { settings, mut directory, restored, seed } = beginning;
     directory.routes = outside.sip.routes(&directory, outside.streams.bound());
     let engine = Engine::new(now, settings, directory, restored, seed, &mut outputs);
     let mut task = Task {
         engine,
+        clock,
         outside,
         outputs,
         answers: HashMap::new(),
@@ -124,19 +128,21 @@ pub(crate) async fn run(beginning: Beginning, mut inbox: Inbox, outside: Outside
         }
     }
     task.outside.streams.flush(LAST_BYTES).await;
-    task.publish(read_clocks().mono);
+    task.publish(task.clock.now());
     // What still asks gets its 503 now; what still writes is written.
     drop(task.answers);
     drop(inbox);
     task.outside.writer.close();
 }
 
-fn read_clocks() -> Now {
-    Now { mono: Instant::now(), wall: jiff::Timestamp::now() }
+fn read_clocks(clock: &Clock) -> Now {
+    Now { mono: clock.now(), wall: jiff::Timestamp::now() }
 }
 
 struct Task {
     engine: Engine,
+    /// Every instant here is one of this clock.
+    clock: Clock,
     outside: Outside,
     outputs: Vec<Output>,
     answers: HashMap<ReplyId, oneshot::Sender<Result<Reply, Problem>>>,
@@ -162,7 +168,8 @@ impl Task {
         if !self.pending.is_empty() {
             return;
         }
-        let due = tokio::time::Instant::from_std(self.due());
+        let due_here = self.due();
+        let due = tokio::time::Instant::from_std(self.clock.system(due_here));
         if alarm.deadline() != due {
             alarm.as_mut().reset(due);
         }
@@ -175,20 +182,22 @@ impl Task {
             Some(control) = inbox.control.recv() => Some(Arrived::Control(control)),
             () = alarm.as_mut() => None,
         };
+        // What waits was sent in time: it is heard before anything is over.
+        self.clock.ran(due_here);
         if let Some(first) = first {
-            self.arrived(read_clocks(), first);
+            self.arrived(read_clocks(&self.clock), first);
         }
     }
 
     fn due(&self) -> Instant {
-        let retry = self.media_waits.then(|| Instant::now() + Duration::from_millis(1));
+        let retry = self.media_waits.then(|| self.clock.now() + Duration::from_millis(1));
         let due = [self.engine.wake_at(), self.stop_at, self.give_up_at, retry, Some(self.publish_at)];
         due.into_iter().flatten().min().unwrap_or(self.publish_at)
     }
 
     /// Takes what has come, then carries out what follows.
     fn turn(&mut self, inbox: &mut Inbox) {
-        let now = read_clocks();
+        let now = read_clocks(&self.clock);
         while let Some(input) = self.pending.pop_front() {
             self.engine.drive(now, input, &mut self.outputs);
         }
@@ -210,6 +219,7 @@ impl Task {
         while let Ok(control) = inbox.control.try_recv() {
             self.arrived(now, Arrived::Control(control));
         }
+        self.hear_media(now);
         if self.engine.wake_at().is_some_and(|at| at <= now.mono) {
             self.drive(now, Input::Timeout);
         }
@@ -229,7 +239,7 @@ impl Task {
 
     fn arrived(&mut self, now: Now, arrived: Arrived) {
         match arrived {
-            Arrived::Media(event) => self.drive(now, Input::Media(event)),
+            Arrived::Media(told) => self.outside.media.told(told),
             Arrived::Stored((tokens, result)) => {
                 for token in tokens {
                     self.drive(now, Input::Persisted { persist: PersistId(token), result: result.clone() });
@@ -243,6 +253,13 @@ impl Task {
                 self.drive(now, Input::Command { reply, actor, command });
             }
             Arrived::Control(control) => self.obey(now, control),
+        }
+    }
+
+    /// What the media threads told, put in order.
+    fn hear_media(&mut self, now: Now) {
+        while let Some(event) = self.outside.media.event() {
+            self.drive(now, Input::Media(event));
         }
     }
 
@@ -281,6 +298,7 @@ impl Task {
             for output in std::mem::take(&mut self.outputs) {
                 self.output(output, &mut last_words);
             }
+            self.pending.extend(std::iter::from_fn(|| self.outside.media.event()).map(Input::Media));
             if self.pending.is_empty() || round == ROUNDS {
                 break;
             }
@@ -366,12 +384,13 @@ impl Task {
             sizes,
             engine: self.engine.counters(),
             media: self.outside.media.figures(),
-            media_commands_dropped: self.outside.media.dropped,
+            plane: self.outside.media.router_figures(),
             sip: self.outside.sip.counters,
             streams: self.outside.streams.figures(),
             store: self.outside.writer.figures(),
             store_unreadable: self.outside.store.unreadable(),
             unanswered: self.unanswered,
+            stops: self.clock.stops(),
         };
         self.outside.api.figures(figures::figures(&sources));
     }
@@ -417,7 +436,7 @@ fn heard_input(heard: Heard) -> Input {
 
 /// Something that came over a channel.
 enum Arrived {
-    Media(media::Event),
+    Media(FromThread),
     Stored(Stored),
     Command(CommandCall),
     Control(Control),

@@ -1,8 +1,11 @@
 //! Figures of all parts under the names that `/metrics` shows.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use crate::media_thread::MediaFigures;
+use media::router::RouterFigures;
+
+use crate::media_thread::{LAG_BOUNDS, MediaFigures, SocketCounters};
 use crate::sip_sockets::SipCounters;
 use crate::sip_streams::StreamFigures;
 
@@ -11,24 +14,35 @@ use crate::sip_streams::StreamFigures;
 pub(crate) struct Sources {
     pub(crate) sizes: engine::Sizes,
     pub(crate) engine: BTreeMap<&'static str, u64>,
-    pub(crate) media: MediaFigures,
-    pub(crate) media_commands_dropped: u64,
+    /// One of each media thread.
+    pub(crate) media: Vec<MediaFigures>,
+    pub(crate) plane: RouterFigures,
     pub(crate) sip: SipCounters,
     pub(crate) streams: StreamFigures,
     pub(crate) store: store::WriterFigures,
     pub(crate) store_unreadable: u64,
     pub(crate) unanswered: u64,
+    pub(crate) stops: u64,
 }
 
 /// Everything by name.
 pub(crate) fn figures(from: &Sources) -> api::Figures {
     let mut counters: BTreeMap<String, u64> = from.engine.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect();
-    counters.extend(media_counters(from).into_iter().chain(shell_counters(from)).map(|(name, n)| (name.to_owned(), n)));
-    api::Figures { counters, gauges: gauges(from).into_iter().map(|(name, n)| (name.to_owned(), n)).collect() }
+    counters.extend(shell_counters(from).map(|(name, n)| (name.to_owned(), n)));
+    for media in &from.media {
+        for (name, n) in media_counters(media).into_iter().chain(socket_counters(media)) {
+            *counters.entry(name.to_owned()).or_default() += n;
+        }
+    }
+    api::Figures {
+        counters,
+        gauges: gauges(from).into_iter().map(|(name, n)| (name.to_owned(), n)).collect(),
+        shards: from.media.iter().map(shard).collect(),
+    }
 }
 
-fn media_counters(from: &Sources) -> [(&'static str, u64); 42] {
-    let rtp_not_rtp = from.media.shard.not_rtp();
+fn media_counters(media: &MediaFigures) -> [(&'static str, u64); 34] {
+    let rtp_not_rtp = media.shard.not_rtp();
     // Taken apart, so that a counter which is added cannot be forgotten here.
     let media::Counters {
         relayed_rtp,
@@ -64,8 +78,7 @@ fn media_counters(from: &Sources) -> [(&'static str, u64); 42] {
         ticks_skipped,
         unknown_port,
         commands_refused,
-    } = from.media.shard;
-    let sockets = &from.media.sockets;
+    } = media.shard;
     [
         ("rtp_relayed", relayed_rtp),
         ("rtcp_relayed", relayed_rtcp),
@@ -101,18 +114,60 @@ fn media_counters(from: &Sources) -> [(&'static str, u64); 42] {
         ("fork_ticks_skipped", ticks_skipped),
         ("media_unknown_port", unknown_port),
         ("media_commands_refused", commands_refused),
-        ("media_commands_dropped", from.media_commands_dropped),
-        ("media_sends_refused", sockets.refused),
-        ("media_sends_full", sockets.full),
-        ("media_sends_failed", sockets.send_failed),
-        ("media_receives_failed", sockets.receive_failed),
-        ("media_ports_busy", sockets.busy),
-        ("media_binds_failed", sockets.bind_failed),
-        ("engine_replies_unasked", from.unanswered),
     ]
 }
 
-fn shell_counters(from: &Sources) -> [(&'static str, u64); 17] {
+fn socket_counters(media: &MediaFigures) -> [(&'static str, u64); 19] {
+    let SocketCounters {
+        io,
+        busy,
+        bind_failed,
+        no_descriptors,
+        bound,
+        reused,
+        late,
+        connected,
+        connect_failed,
+        connect_unfit,
+        muxed_away,
+    } = media.sockets;
+    let udp::Counters { received, sent, refused, full, send_failed, receive_failed, truncated, starved } = io;
+    [
+        ("media_datagrams_received", received),
+        ("media_datagrams_sent", sent),
+        ("media_sends_refused", refused),
+        ("media_sends_full", full),
+        ("media_sends_failed", send_failed),
+        ("media_receives_failed", receive_failed),
+        ("media_datagrams_too_long", truncated),
+        ("media_buffers_short", starved),
+        ("media_datagrams_late", late),
+        ("media_datagrams_stale", media.stale),
+        ("media_ports_busy", busy),
+        ("media_ports_bound", bound),
+        ("media_ports_reused", reused),
+        ("media_binds_failed", bind_failed),
+        ("media_descriptors_short", no_descriptors),
+        ("media_rtcp_closed", muxed_away),
+        ("media_connects", connected),
+        ("media_connects_failed", connect_failed),
+        ("media_connects_unfit", connect_unfit),
+    ]
+}
+
+fn shard(media: &MediaFigures) -> api::ShardFigures {
+    let bounds = LAG_BOUNDS.iter().map(Duration::as_secs_f64).chain([f64::INFINITY]);
+    api::ShardFigures {
+        lag_seconds: media.lag_max.as_secs_f64(),
+        streams: media.streams,
+        listeners: media.listeners,
+        sockets: media.open,
+        lags: bounds.zip(media.lag.classes).collect(),
+        lags_sum: media.lag.sum.as_secs_f64(),
+    }
+}
+
+fn shell_counters(from: &Sources) -> [(&'static str, u64); 22] {
     let (sip, streams, store) = (&from.sip, &from.streams, &from.store);
     [
         ("sip_datagrams_received", sip.received),
@@ -132,11 +187,18 @@ fn shell_counters(from: &Sources) -> [(&'static str, u64); 17] {
         ("store_changes_refused", store.refused),
         ("store_batches", store.batches),
         ("store_records_unreadable", from.store_unreadable),
+        ("media_commands_dropped", from.plane.dropped),
+        ("media_stream_moves", from.plane.stream_moves),
+        ("media_listener_moves", from.plane.listener_moves),
+        ("engine_replies_unasked", from.unanswered),
+        ("stops", from.stops),
     ]
 }
 
-fn gauges(from: &Sources) -> [(&'static str, f64); 19] {
-    let (sizes, media) = (&from.sizes, &from.media);
+fn gauges(from: &Sources) -> [(&'static str, f64); 22] {
+    let sizes = &from.sizes;
+    let lag_max = from.media.iter().map(|media| media.lag_max).max().unwrap_or_default();
+    let sum = |of: fn(&MediaFigures) -> usize| gauge(from.media.iter().map(of).sum());
     [
         ("calls", gauge(sizes.calls)),
         ("interactions", gauge(sizes.interactions)),
@@ -152,10 +214,13 @@ fn gauges(from: &Sources) -> [(&'static str, f64); 19] {
         ("sip_bindings", gauge(sizes.signalling.bindings)),
         ("sip_connections", gauge(sizes.signalling.connections)),
         ("sip_stream_sockets", gauge(from.streams.open)),
-        ("media_streams", gauge(media.streams)),
-        ("media_listeners", gauge(media.listeners)),
-        ("media_ports_in_use", gauge(media.ports_in_use)),
-        ("media_turn_max_seconds", media.turn_max.as_secs_f64()),
+        ("media_streams", sum(|media| media.streams)),
+        ("media_listeners", sum(|media| media.listeners)),
+        ("media_ports_in_use", sum(|media| media.ports.0)),
+        ("media_ports_resting", sum(|media| media.ports.1)),
+        ("media_ports_kept", sum(|media| media.ports.2)),
+        ("media_sockets", sum(|media| media.open)),
+        ("media_lag_max_seconds", lag_max.as_secs_f64()),
         ("store_changes_waiting", gauge(usize::try_from(from.store.waiting).unwrap_or(usize::MAX))),
     ]
 }

@@ -1,57 +1,150 @@
-//! The system's limits against what the configuration may need: raised where allowed, warned about where not.
+//! How many calls fit: what the system's limits, the ports and the configuration allow, worked out and said at start.
 
-use rustix::process::{Resource, getrlimit, setrlimit};
+use std::fmt;
 
-use crate::config::Config;
+use crate::config::{Config, pairs};
 
-/// Descriptors besides media and SIP connections: SIP sockets, HTTP connections, the store.
-const OTHERS: u64 = 4096 + 512;
+/// Descriptors besides media and SIP connections at most: SIP sockets, HTTP connections, the store.
+const OTHERS: usize = 4096 + 512;
+/// Of the limit of open files this part is not for media, if that is enough: SIP and HTTP must go on when calls use up
+/// what they may.
+const RESERVED_PART: usize = 16;
+/// And no less than so many.
+const RESERVED_LEAST: usize = 128;
 
-/// Raises the descriptor limit as far as it goes, and warns if that may not be enough.
-pub(crate) fn check(config: &Config) {
-    let mut limit = getrlimit(Resource::Nofile);
-    if limit.current < limit.maximum {
-        let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
-        match setrlimit(Resource::Nofile, raised) {
-            Ok(()) => limit = raised,
-            Err(error) => tracing::warn!(%error, "the limit of open files cannot be raised"),
+/// How many calls fit, and why not more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Capacity {
+    /// Open files of the process.
+    pub(crate) open_files: usize,
+    /// Of them for media sockets.
+    pub(crate) media_sockets: usize,
+    /// Pairs of ports in the range.
+    pub(crate) port_pairs: usize,
+    /// `[sip] max_calls`.
+    pub(crate) max_calls: usize,
+    /// Calls without listeners that fit.
+    pub(crate) calls: usize,
+    /// The same where every leg agrees to rtcp-mux.
+    pub(crate) calls_muxed: usize,
+    /// What allows no more.
+    pub(crate) limited_by: Bound,
+}
+
+/// What is used up first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bound {
+    MaxCalls,
+    Ports,
+    OpenFiles,
+}
+
+impl Bound {
+    /// As the configuration and the log call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::MaxCalls => "max_calls",
+            Self::Ports => "media ports",
+            Self::OpenFiles => "open files",
         }
     }
-    let connections = u64::try_from(config.sip.max_connections).unwrap_or(u64::MAX);
-    let media = descriptors(config.media.ports, config.sip.max_calls, config.media.port_pool);
-    let needed = media.saturating_add(connections);
-    if let Some(limit) = limit.current.filter(|limit| *limit < needed) {
-        tracing::warn!(
-            limit,
-            needed,
-            "fewer open files are allowed than max_calls and the media ports may need: raise it (LimitNOFILE in systemd) \
-             or lower max_calls; calls above it are refused with 503"
-        );
+}
+
+impl Capacity {
+    /// Raises the limit of open files as far as it goes and works it out.
+    pub(crate) fn of(config: &Config) -> Self {
+        Self::with(config, usize::try_from(udp::descriptor_limit()).unwrap_or(usize::MAX))
     }
-    let pairs = pairs(config.media.ports);
-    let wanted = u64::try_from(config.sip.max_calls).unwrap_or(u64::MAX).saturating_mul(2);
-    if pairs < wanted {
-        tracing::debug!(pairs, wanted, "fewer media ports than max_calls needs: calls above are refused with 503");
+
+    fn with(config: &Config, open_files: usize) -> Self {
+        let others = OTHERS.saturating_add(config.sip.max_connections);
+        let reserved = (open_files / RESERVED_PART).max(RESERVED_LEAST).min(others);
+        let media_sockets = open_files.saturating_sub(reserved);
+        let (port_pairs, max_calls) = (pairs(config.media.ports), config.sip.max_calls);
+        // Two legs of two sockets each; of one where RTCP goes by the RTP port.
+        let (calls, limited_by) =
+            [(max_calls, Bound::MaxCalls), (port_pairs / 2, Bound::Ports), (media_sockets / 4, Bound::OpenFiles)]
+                .into_iter()
+                .min_by_key(|(calls, _)| *calls)
+                .unwrap_or((0, Bound::MaxCalls));
+        let calls_muxed = max_calls.min(port_pairs / 2).min(media_sockets / 2);
+        Self { open_files, media_sockets, port_pairs, max_calls, calls, calls_muxed, limited_by }
+    }
+
+    /// `max_calls` promises more than fits.
+    pub(crate) fn is_short(&self) -> bool {
+        self.calls < self.max_calls
+    }
+
+    /// What to do about it.
+    pub(crate) fn advice(&self) -> &'static str {
+        match self.limited_by {
+            Bound::MaxCalls => "",
+            Bound::Ports => "widen [media] ports or lower max_calls",
+            Bound::OpenFiles => "raise the limit of open files (LimitNOFILE in systemd) or lower max_calls",
+        }
     }
 }
 
-/// Two sockets a pair, two pairs a call, no more pairs than the range holds.
-fn descriptors(ports: (u16, u16), max_calls: usize, pool: usize) -> u64 {
-    let calls = u64::try_from(max_calls.saturating_mul(2).saturating_add(pool)).unwrap_or(u64::MAX);
-    calls.min(pairs(ports)).saturating_mul(2).saturating_add(OTHERS)
+impl fmt::Display for Capacity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "room for {} calls, limited by {} (max_calls {}, {} pairs of media ports, {} media sockets of {} open files)",
+            self.calls,
+            self.limited_by.name(),
+            self.max_calls,
+            self.port_pairs,
+            self.media_sockets,
+            self.open_files
+        )?;
+        if self.calls_muxed > self.calls {
+            write!(f, "; for {} with rtcp-mux", self.calls_muxed)?;
+        }
+        Ok(())
+    }
 }
 
-fn pairs(ports: (u16, u16)) -> u64 {
-    (u64::from(ports.1) + 1).saturating_sub(u64::from(ports.0)) / 2
+/// Says it in the log.
+pub(crate) fn tell(capacity: &Capacity) {
+    if capacity.is_short() {
+        tracing::warn!("{capacity}: calls above that are refused with 503; {}", capacity.advice());
+    } else {
+        tracing::info!("{capacity}");
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn config(max_calls: usize, ports: (u16, u16)) -> Config {
+        let mut config = Config::default();
+        config.sip.max_calls = max_calls;
+        config.media.ports = ports;
+        config
+    }
+
     #[test]
-    fn the_smaller_of_calls_and_ports_decides() {
-        assert_eq!(descriptors((20_000, 20_099), 10_000, 128), 100 + OTHERS);
-        assert_eq!(descriptors((20_000, 39_999), 100, 128), 656 + OTHERS);
+    fn what_is_used_up_first_decides() {
+        let of = |max_calls, ports, files| {
+            let capacity = Capacity::with(&config(max_calls, ports), files);
+            (capacity.calls, capacity.limited_by, capacity.is_short())
+        };
+        assert_eq!(of(100, (20_000, 39_999), 65_536), (100, Bound::MaxCalls, false));
+        assert_eq!(of(10_000, (20_000, 39_999), 65_536), (5_000, Bound::Ports, true));
+        assert_eq!(of(5_000, (20_000, 39_999), 20_000), (4_687, Bound::OpenFiles, true));
+        assert_eq!(of(5_000, (20_000, 39_999), 65_536), (5_000, Bound::MaxCalls, false));
+        assert_eq!(of(5_000, (20_000, 39_999), 100).0, 0);
+        assert_eq!(of(5_000, (20_000, 39_999), usize::MAX).0, 5_000);
+    }
+
+    #[test]
+    fn rtcp_mux_needs_half_of_the_descriptors() {
+        let capacity = Capacity::with(&config(5_000, (20_000, 39_999)), 8_192);
+        assert_eq!((capacity.calls, capacity.calls_muxed), (1_920, 3_840));
+        let text = capacity.to_string();
+        assert!(text.starts_with("room for 1920 calls, limited by open files (max_calls 5000"), "{text}");
+        assert!(text.ends_with("for 3840 with rtcp-mux"), "{text}");
     }
 }

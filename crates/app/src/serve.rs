@@ -21,7 +21,6 @@ pub(crate) fn run(path: PathBuf, loaded: Loaded) -> ExitCode {
     let Loaded { config, warnings, .. } = loaded;
     logging::start(&config.log);
     warn_all(&path, &warnings);
-    limits::check(&config);
     let mut shell = match Shell::start(&config) {
         Ok(shell) => shell,
         Err(error) => {
@@ -29,6 +28,7 @@ pub(crate) fn run(path: PathBuf, loaded: Loaded) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    limits::tell(&shell.bound.capacity);
     let signals = {
         let _inside = shell.enter();
         Signals::receive()
@@ -40,7 +40,7 @@ pub(crate) fn run(path: PathBuf, loaded: Loaded) -> ExitCode {
         tracing::warn!("started, but not ready: GET /readyz says why");
     }
     println!("medlytt {} listens on {}", env!("CARGO_PKG_VERSION"), shell.bound);
-    tracing::info!(sip = ?shell.bound.sip, http = %shell.bound.http, media = ?shell.bound.media, "started");
+    tracing::info!(sip = ?shell.bound.sip, http = %shell.bound.http, media = ?shell.bound.media, room = shell.bound.capacity.calls, "started");
     let orders = Orders { path, control: shell.control(), api: shell.api.clone(), running: config };
     shell.run_until_ended(orders.follow(signals));
     shell.close();

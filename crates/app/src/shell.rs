@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -12,9 +12,12 @@ use api::Api;
 use signalling::transport::Transport;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine_task::{self, Beginning, Control, Inbox, Outside};
-use crate::media_thread::{MediaThread, Setup};
+use crate::limits::Capacity;
+use crate::media_addresses::MediaAddresses;
+use crate::media_plane::{self, MediaPlane};
 use crate::retention;
 use crate::sip_sockets::{self, SipSockets};
 use crate::sip_streams::{self, SipStreams};
@@ -37,9 +40,11 @@ const HTTP_GRACE: Duration = Duration::from_millis(500);
 pub(crate) struct Bound {
     pub(crate) sip: Vec<(Transport, SocketAddr)>,
     pub(crate) http: SocketAddr,
-    /// First and last media port, and the address that descriptions show.
+    /// First and last media port, and the addresses that descriptions show.
     pub(crate) media: (u16, u16),
-    pub(crate) media_address: IpAddr,
+    pub(crate) media_addresses: MediaAddresses,
+    /// How many calls fit.
+    pub(crate) capacity: Capacity,
 }
 
 impl fmt::Display for Bound {
@@ -47,7 +52,7 @@ impl fmt::Display for Bound {
         for (transport, addr) in &self.sip {
             write!(f, "{}:{addr} ", transport.name())?;
         }
-        write!(f, "http://{} media:{}:{}-{}", self.http, self.media_address, self.media.0, self.media.1)
+        write!(f, "http://{} media:{}:{}-{}", self.http, self.media_addresses, self.media.0, self.media.1)
     }
 }
 
@@ -88,6 +93,8 @@ impl Shell {
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
             .map_err(|error| cannot("bind", &format!("http://{}", config.api_listen), &error))?;
         let bound = bound(config, &sip, &streams, &http)?;
+        media_plane::try_address(config.media.address)
+            .map_err(|error| cannot("bind", &format!("media {}", config.media.address), &error))?;
         let store = store::open(&config.store_url).map_err(|error| cannot("open", &config.store_url, &error))?;
         let restored = store.restore().map_err(|error| cannot("read", &config.store_url, &error))?;
         let (commands, commands_in) = mpsc::channel(COMMANDS);
@@ -98,8 +105,9 @@ impl Shell {
         let (end, ended) = oneshot::channel();
 
         let api = Api::new(commands, Arc::clone(&store), config.credentials.clone());
-        let media = MediaThread::start(media_setup(config, bound.media_address)?, media_events)
-            .map_err(|error| cannot("start", "the media thread", &error))?;
+        let clock = Clock::new();
+        let media = MediaPlane::start(config, &bound.media_addresses, &bound.capacity, &clock, &media_events)
+            .map_err(|error| cannot("start", "the media threads", &error))?;
         let answers = stored.clone();
         // On the store's own thread, which may wait for the engine; the engine never waits for it.
         let written = move |tokens, result| drop(answers.blocking_send((tokens, result)));
@@ -121,6 +129,7 @@ impl Shell {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
                 let outside = Outside {
+                    clock,
                     sip: SipSockets::new(sip)?,
                     streams: SipStreams::new(streams, connections_max)?,
                     media,
@@ -209,40 +218,8 @@ fn bound(
         sip: sip.map_err(unnamed)?,
         http: http.local_addr().map_err(unnamed)?,
         media: config.media.ports,
-        media_address: announced(config),
-    })
-}
-
-/// The address that session descriptions show: configured, or bound, or that of the route to where calls come from.
-fn announced(config: &Config) -> IpAddr {
-    let media = &config.media;
-    if let Some(ip) = media.advertised.or((!media.address.is_unspecified()).then_some(media.address)) {
-        return ip;
-    }
-    let directory = &config.directory;
-    let trunks = directory.trunks.iter().map(|trunk| trunk.next_hop);
-    let agents = directory.agents.iter().filter_map(|agent| agent.phone.contact.as_ref().map(|contact| contact.1));
-    let sip = config.sip.listen.iter().map(|listen| listen.addr).filter(|addr| !addr.ip().is_unspecified());
-    // TEST-NET-1 stands for anywhere: the default route.
-    let anywhere = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 9));
-    let family = |addr: &SocketAddr| addr.is_ipv4() == media.address.is_ipv4();
-    let mut peers = trunks.chain(agents).chain(sip).chain([anywhere]).filter(family);
-    peers.find_map(|peer| sip_sockets::route_to(peer.ip())).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
-}
-
-fn media_setup(config: &Config, announced: IpAddr) -> Result<Setup, StartError> {
-    let mut shard = config.shard();
-    let any = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
-    let any = any.into_iter().filter(|_| config.media.address.is_unspecified());
-    shard.own.addresses = [announced, config.media.address].into_iter().chain(any).collect();
-    Ok(Setup {
-        shard,
-        address: config.media.address,
-        announced,
-        ports: config.media.ports,
-        quarantine: config.media.quarantine,
-        port_pool: config.media.port_pool,
-        seed: random_seed().map_err(|error| cannot("read", "randomness", &error))?,
+        media_addresses: MediaAddresses::of(config),
+        capacity: Capacity::of(config),
     })
 }
 
@@ -251,8 +228,21 @@ fn status(bound: &Bound) -> api::Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         sip: bound.sip.iter().map(|(transport, addr)| format!("{}:{addr}", transport.name())).collect(),
         http: bound.http.to_string(),
-        media: format!("{}:{}-{}", bound.media_address, bound.media.0, bound.media.1),
+        media: format!("{}:{}-{}", bound.media_addresses, bound.media.0, bound.media.1),
+        capacity: capacity(&bound.capacity),
         ..api::Status::default()
+    }
+}
+
+fn capacity(capacity: &Capacity) -> api::Capacity {
+    api::Capacity {
+        calls: capacity.calls,
+        calls_muxed: capacity.calls_muxed,
+        limited_by: capacity.limited_by.name().to_owned(),
+        max_calls: capacity.max_calls,
+        port_pairs: capacity.port_pairs,
+        open_files: capacity.open_files,
+        media_sockets: capacity.media_sockets,
     }
 }
 

@@ -124,6 +124,70 @@ fn until<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
 }
 
 #[test]
+fn how_many_calls_fit_is_said_at_start_and_by_check() {
+    let folder = Folder::new("room");
+    let config = folder.config("");
+    let engine = Engine::start(&config);
+    let status = engine.get("/v1/status");
+    let capacity = &status["capacity"];
+    let open_files = capacity["open_files"].as_u64().unwrap();
+    assert_eq!((capacity["max_calls"].as_u64(), capacity["port_pairs"].as_u64()), (Some(5000), Some(10_000)));
+    let sockets = open_files - (open_files / 16).clamp(128, 4096 + 4096 + 512);
+    assert_eq!(capacity["media_sockets"].as_u64(), Some(sockets));
+    assert_eq!(capacity["calls"].as_u64(), Some((sockets / 4).min(5000)));
+    let room = format!("room for {} calls", capacity["calls"]);
+    assert!(engine.log().contains(&room), "{room}: {}", engine.log());
+    assert_eq!(status["shards"][0]["streams"], 0);
+    drop(engine);
+
+    let short = folder.write("[media]\nports = \"20000-20099\"\n[sip]\nmax_calls = 26\n");
+    let output = run(&["check", "--config", short.to_str().unwrap()]);
+    assert!(output.status.success());
+    let warning = text(&output.stderr);
+    assert!(
+        warning.contains("max_calls cannot be reached here: room for 25 calls, limited by media ports"),
+        "{warning}"
+    );
+    let fits = folder.write("[media]\nports = \"20000-20099\"\n[sip]\nmax_calls = 25\n");
+    assert_eq!(text(&run(&["check", "--config", fits.to_str().unwrap()]).stderr), "");
+}
+
+#[test]
+fn few_descriptors_are_no_reason_to_fail() {
+    let folder = Folder::new("descriptors");
+    let config = folder.config("").display().to_string();
+    // 160 leave 32 to media: no room for the pool beside two calls.
+    let script = format!("ulimit -n 160; exec {} serve --config {config}", env!("CARGO_BIN_EXE_medlytt"));
+    let log = folder.0.join("few.log");
+    let mut process = Command::new("sh")
+        .args(["-c", &script])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(std::fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    let mut stdout = BufReader::new(process.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    let engine = Engine { process, line, log, _stdout: stdout };
+    let status = engine.get("/v1/status");
+    assert_eq!((status["ready"].as_bool(), status["capacity"]["calls"].as_u64()), (Some(true), Some(8)));
+    assert_eq!(status["capacity"]["limited_by"], "open files");
+    assert!(engine.log().contains("raise the limit of open files"), "{}", engine.log());
+}
+
+#[test]
+fn a_media_address_that_is_not_ours_ends_it_at_once() {
+    let folder = Folder::new("media-address");
+    let config = folder.config("");
+    let given = std::fs::read_to_string(&config).unwrap();
+    let config = folder.write(&given.replacen("address = \"127.0.0.1\"", "address = \"192.0.2.77\"", 1));
+    let output = run(&["serve", "--config", config.to_str().unwrap()]);
+    assert!(!output.status.success());
+    assert!(text(&output.stderr).contains("cannot bind media 192.0.2.77"), "{}", text(&output.stderr));
+}
+
+#[test]
 fn help_shows_an_example_for_each_command() {
     for command in ["serve", "check", "demo", "audit", "audit verify", "hash-password", "openapi", "completions"] {
         let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();

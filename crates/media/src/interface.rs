@@ -62,7 +62,7 @@ impl Default for Settings {
             one_way_after: Duration::from_secs(10),
             listener_lost_after: Duration::from_secs(60),
             dtmf_to_listener: false,
-            max_streams: 20_000,
+            max_streams: 10_000,
             max_listeners: 5_000,
             max_ring: 32,
             own: OwnMedia::default(),

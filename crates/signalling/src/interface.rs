@@ -106,7 +106,7 @@ impl Settings {
             listen: Vec::new(),
             connections: ConnectionLimits::default(),
             rtcp_mux: false,
-            max_legs: 20_000,
+            max_legs: 10_000,
             max_transactions: 100_000,
         }
     }

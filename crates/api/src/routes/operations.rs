@@ -29,6 +29,8 @@ pub(crate) struct StatusView {
     http: String,
     /// Range of media ports.
     media: String,
+    /// How many calls fit.
+    capacity: CapacityView,
     /// No new calls are taken.
     draining: bool,
     /// As `/readyz`.
@@ -39,6 +41,40 @@ pub(crate) struct StatusView {
     counters: BTreeMap<String, u64>,
     /// Gauges.
     gauges: BTreeMap<String, f64>,
+    /// One for each thread of media.
+    shards: Vec<ShardView>,
+}
+
+/// How many calls fit, worked out at start.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct CapacityView {
+    /// Calls without listeners.
+    calls: usize,
+    /// The same where every leg agrees to rtcp-mux.
+    calls_muxed: usize,
+    /// What allows no more: `max_calls`, `media ports` or `open files`.
+    limited_by: String,
+    /// `[sip] max_calls`.
+    max_calls: usize,
+    /// Pairs of media ports.
+    port_pairs: usize,
+    /// Open files that the process may have.
+    open_files: usize,
+    /// Of them for media.
+    media_sockets: usize,
+}
+
+/// One thread of media.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ShardView {
+    /// Longest that a packet or a tick waited within the last second.
+    lag_seconds: f64,
+    /// Legs of calls.
+    streams: usize,
+    /// Legs of listeners.
+    listeners: usize,
+    /// Sockets that are open.
+    sockets: usize,
 }
 
 /// Server-sent events, filtered to what the caller may see.
@@ -78,12 +114,25 @@ pub(crate) async fn status(
         sip: status.sip.clone(),
         http: status.http.clone(),
         media: status.media.clone(),
+        capacity: capacity(&status.capacity),
         draining: status.draining,
         ready: not_ready.is_empty(),
         not_ready,
         counters: figures.counters.clone(),
         gauges: figures.gauges.clone(),
+        shards: figures.shards.iter().map(shard).collect(),
     }))
+}
+
+fn capacity(capacity: &crate::Capacity) -> CapacityView {
+    let crate::Capacity { calls, calls_muxed, limited_by, max_calls, port_pairs, open_files, media_sockets } =
+        capacity.clone();
+    CapacityView { calls, calls_muxed, limited_by, max_calls, port_pairs, open_files, media_sockets }
+}
+
+fn shard(figures: &crate::ShardFigures) -> ShardView {
+    let crate::ShardFigures { lag_seconds, streams, listeners, sockets, .. } = *figures;
+    ShardView { lag_seconds, streams, listeners, sockets }
 }
 
 /// The process lives.

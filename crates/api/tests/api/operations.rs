@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use axum::http::Method;
-use medlytt_api::{Api, Figures, Status};
+use medlytt_api::{Api, Capacity, Figures, ShardFigures, Status};
 use serde_json::Value;
 
 use crate::stage::{Stage, request};
@@ -37,13 +37,20 @@ fn figures() -> Figures {
         ("sip_dropped_total".to_owned(), 3),
         ("odd name{x=\"1\"}".to_owned(), 1),
     ]);
-    Figures { counters, gauges: BTreeMap::from([("calls_up".to_owned(), 2.5)]) }
+    let shard =
+        |lag_seconds, lags| ShardFigures { lag_seconds, streams: 4, sockets: 8, lags, ..ShardFigures::default() };
+    let shards =
+        vec![shard(0.25, vec![(0.001, 9), (f64::INFINITY, 1)]), shard(0.5, vec![(0.001, 2), (f64::INFINITY, 0)])];
+    Figures { counters, gauges: BTreeMap::from([("calls_up".to_owned(), 2.5)]), shards }
 }
 
 #[tokio::test]
 async fn status_shows_ports_and_figures() {
     let stage = Stage::new();
     stage.api.figures(figures());
+    let capacity = Capacity { calls: 4687, limited_by: "open files".to_owned(), ..Capacity::default() };
+    let status = Status { version: "1.2.3".to_owned(), ready: true, capacity, ..Status::default() };
+    stage.api.status(Status { sip: vec!["udp:127.0.0.1:5060".to_owned()], ..status });
     let status = stage.get("platform", "/v1/status").await.json();
     assert_eq!(
         (status["version"].as_str(), status["ready"].as_bool(), status["draining"].as_bool()),
@@ -51,6 +58,13 @@ async fn status_shows_ports_and_figures() {
     );
     assert_eq!(status["sip"], serde_json::json!(["udp:127.0.0.1:5060"]));
     assert_eq!((status["counters"]["calls"].as_u64(), status["gauges"]["calls_up"].as_f64()), (Some(7), Some(2.5)));
+    assert_eq!(status["capacity"]["calls"], 4687);
+    assert_eq!(status["capacity"]["limited_by"], "open files");
+    let shards = serde_json::json!([
+        {"lag_seconds": 0.25, "streams": 4, "listeners": 0, "sockets": 8},
+        {"lag_seconds": 0.5, "streams": 4, "listeners": 0, "sockets": 8},
+    ]);
+    assert_eq!(status["shards"], shards);
 }
 
 #[tokio::test]
@@ -75,6 +89,11 @@ async fn metrics_are_open_and_name_nobody() {
         "medlytt_http_refusals_total{code=\"agent-not-found\"} 1",
         "medlytt_http_requests_total{class=\"2xx\"} 1",
         "medlytt_events_subscribers 0.0",
+        "medlytt_media_shard_lag_seconds{shard=\"0\"} 0.25",
+        "medlytt_media_shard_lag_seconds{shard=\"1\"} 0.5",
+        "medlytt_media_shard_turn_lag_seconds_count{shard=\"0\"} 10",
+        "medlytt_media_shard_turn_lag_seconds_bucket{le=\"0.001\",shard=\"0\"} 9",
+        "medlytt_media_shard_turn_lag_seconds_bucket{le=\"+Inf\",shard=\"0\"} 10",
         "# EOF",
     ] {
         assert!(text.lines().any(|found| found == line), "{line}\n{text}");

@@ -3,6 +3,7 @@
 mod directory;
 mod environment;
 mod listing;
+mod media;
 mod monitoring;
 mod report;
 mod section;
@@ -23,9 +24,11 @@ use engine::view::CallDirection;
 use signalling::digest::Algorithm;
 use signalling::transport::Transport;
 
+pub(crate) use media::pairs;
 pub(crate) use report::{Problem, Report};
 pub(crate) use values::Listen;
 
+use crate::media_thread::IoKind;
 use section::Section;
 
 /// How a drain ends at the latest where the configuration does not say.
@@ -78,10 +81,21 @@ impl Sip {
 pub(crate) struct Media {
     pub(crate) address: std::net::IpAddr,
     pub(crate) advertised: Option<std::net::IpAddr>,
+    /// The same for IPv6, where `address` stands for both.
+    pub(crate) advertised6: Option<std::net::Ipv6Addr>,
     /// First and last port.
     pub(crate) ports: (u16, u16),
     pub(crate) port_pool: usize,
+    /// Pairs kept bound beyond the pool.
+    pub(crate) kept_ports: usize,
     pub(crate) quarantine: Duration,
+    /// Threads; 0: one for each CPU but one.
+    pub(crate) shards: usize,
+    pub(crate) io: IoKind,
+    /// Sockets are connected to a known source.
+    pub(crate) connect: bool,
+    /// Of RTP and RTCP (RFC 2474).
+    pub(crate) dscp: u8,
     pub(crate) rtp_timeout: Duration,
     pub(crate) rtp_timeout_held: Duration,
     pub(crate) one_way_after: Duration,
@@ -212,7 +226,7 @@ fn walk(tree: &tree::Node, listing: &listing::Listing, resolver: &dyn Resolver) 
     let sip = server::sip(&root);
     let (store_url, call_records) = server::store(&root);
     let config = Config {
-        media: server::media(&root),
+        media: media::media(&root),
         api_listen: server::api_listen(&root),
         store_url,
         call_records,

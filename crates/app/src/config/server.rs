@@ -1,6 +1,6 @@
-//! `[sip]`, `[media]`, `[api]`, `[store]` and `[log]`.
+//! `[sip]`, `[api]`, `[store]` and `[log]`.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use signalling::digest::Algorithm;
 use signalling::transport::Transport;
 
 use super::section::Section;
-use super::values::{ANY_DURATION, Listen, MINUTE_OR_MORE, SOME_DURATION, parse_listen, parse_ports};
-use super::{Log, LogFormat, Media, Sip};
+use super::values::{Listen, MINUTE_OR_MORE, parse_listen};
+use super::{Log, LogFormat, Sip};
 
 /// How long call records are kept where the configuration does not say.
 const CALL_RECORDS: Duration = Duration::from_secs(90 * 86_400);
@@ -48,7 +48,7 @@ pub(super) fn sip(root: &Section<'_>) -> Sip {
         advertised: section.filled("advertised").map(|given| given.value),
         domain: section.filled("domain").map_or_else(|| "medlytt".to_owned(), |given| given.value),
         digest: digest.unwrap_or_else(|| vec![Algorithm::Md5]),
-        max_calls: section.count("max_calls", 1..=1_000_000).unwrap_or(10_000),
+        max_calls: section.count("max_calls", 1..=1_000_000).unwrap_or(5_000),
         max_transactions: section.count("max_transactions", 1..=10_000_000).unwrap_or(100_000),
         max_connections: section.count("max_connections", 1..=1_000_000).unwrap_or(4096),
         max_connections_per_source: section.count("max_connections_per_source", 1..=1_000_000).unwrap_or(256),
@@ -56,32 +56,6 @@ pub(super) fn sip(root: &Section<'_>) -> Sip {
     };
     section.finish();
     sip
-}
-
-pub(super) fn media(root: &Section<'_>) -> Media {
-    let section = root.section("media");
-    let ip = |text: &String| text.parse::<IpAddr>().map_err(|_| format!("must be an IP address, not \"{text}\""));
-    let media = Media {
-        address: section
-            .string("address")
-            .and_then(|given| given.parse(ip))
-            .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
-        advertised: section.string("advertised").and_then(|given| given.parse(ip)),
-        ports: section
-            .string("ports")
-            .and_then(|given| given.parse(|text| parse_ports(text)))
-            .unwrap_or((20_000, 39_999)),
-        port_pool: section.count("port_pool", 4..=4096).unwrap_or(128),
-        quarantine: section.duration("quarantine", ANY_DURATION).unwrap_or(Duration::from_secs(5)),
-        rtp_timeout: section.duration("rtp_timeout", ANY_DURATION).unwrap_or(Duration::from_secs(60)),
-        rtp_timeout_held: section.duration("rtp_timeout_held", ANY_DURATION).unwrap_or(Duration::from_secs(3600)),
-        one_way_after: section.duration("one_way_after", SOME_DURATION).unwrap_or(Duration::from_secs(10)),
-        fork_lag: section.duration("fork_lag", SOME_DURATION).unwrap_or(Duration::from_millis(5)),
-        call_lag: section.duration("call_lag", SOME_DURATION).unwrap_or(Duration::from_millis(20)),
-        rtcp_mux: section.boolean("rtcp_mux").is_some_and(|given| given.value),
-    };
-    section.finish();
-    media
 }
 
 pub(super) fn api_listen(root: &Section<'_>) -> SocketAddr {

@@ -34,7 +34,7 @@ impl Config {
             default_directions: monitoring.directions.clone(),
             max_requests: monitoring.max_requests,
             max_ended_views: MAX_ENDED_VIEWS,
-            media_layout: media::ports::Layout { first: self.media.ports.0, shards: 1 },
+            media_layout: crate::media_plane::layout(self),
             fork_lag: self.media.fork_lag,
             call_lag: self.media.call_lag,
             listener_weight: 1,

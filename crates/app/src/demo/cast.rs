@@ -113,6 +113,9 @@ listen = ["udp:127.0.0.1:0"]
 domain = "{DOMAIN}"
 
 [media]
+# One call on a machine that may be busy with anything: nobody is refused for that.
+fork_lag = "10s"
+call_lag = "10s"
 address = "127.0.0.1"
 
 [api]

@@ -1,125 +1,137 @@
-//! The thread that owns the RTP sockets: reads them until they are dry, drives the shard, sends what it says.
+//! The threads that own the RTP sockets, one per shard. This is a thread's door; `desk` is what it does all day.
 //!
-//! One thread in this version, pinned to a core where there is more than one. Commands come over a bounded channel with
-//! a waker; events go back over another. Between a packet and its relay stand no lock, no queue and no allocation.
+//! Commands come over a bounded channel with a waker, events go back over another. Between a packet and its relay stand
+//! no lock, no queue and no allocation.
 
+mod desk;
+mod lag;
+mod luggage;
 mod sockets;
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::IpAddr;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use media::ports::PortNumbers;
-use media::{Command, Event, Kind, Port, Shard};
-use mio::{Events, Poll, Token, Waker};
+use media::Command;
+use media::ports::Layout;
+use media::router::{FromShard, ToShard};
 use tokio::sync::mpsc;
+use udp::{Epoll, Io, Uring, Waker};
 
-pub(crate) use sockets::SocketCounters;
-use sockets::Sockets;
+use crate::clock::Clock;
 
-/// Commands on their way to the thread; more wait with the engine.
+use desk::Desk;
+pub(crate) use lag::{BOUNDS as LAG_BOUNDS, Histogram, LagLimits};
+pub(crate) use luggage::Luggage;
+pub(crate) use sockets::{Binding, Room, SocketCounters};
+
+/// Commands on their way to a thread; more wait with the engine.
 const COMMANDS: usize = 4096;
-/// Commands that may wait with the engine; above, they are dropped and counted, and their plans time out (503).
+/// Commands that may wait with the engine; above, they are dropped and counted, and their calls are refused (503).
 const COMMANDS_WAITING: usize = 65_536;
-/// Sockets that one poll reports.
-const POLL_EVENTS: usize = 1024;
-/// Datagrams read from one socket before the next has its turn.
-const PER_SOCKET: usize = 16;
-/// Figures are published so often.
-const PUBLISH_EVERY: Duration = Duration::from_secs(1);
-/// Largest UDP datagram.
-const DATAGRAM: usize = 65_536;
-/// Above every port number.
-const WAKE: Token = Token(1 << 17);
+
+/// What a thread tells, and which it is.
+pub(crate) type FromThread = (usize, FromShard<Luggage>);
 
 /// How a media thread is set up.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Setup {
-    pub(crate) shard: media::Settings,
-    /// Where sockets are bound.
-    pub(crate) address: IpAddr,
-    /// What descriptions show.
-    pub(crate) announced: IpAddr,
-    /// First and last port.
-    pub(crate) ports: (u16, u16),
+    pub(crate) clock: Clock,
+    /// Which shard it is, and how the range's pairs are shared out.
+    pub(crate) shard: usize,
+    pub(crate) layout: Layout,
+    /// Last port of the range.
+    pub(crate) last_port: u16,
+    pub(crate) settings: media::Settings,
+    pub(crate) binding: Binding,
+    pub(crate) room: Room,
     pub(crate) quarantine: Duration,
-    pub(crate) port_pool: usize,
+    pub(crate) lag_limits: LagLimits,
     pub(crate) seed: [u8; 32],
+    /// The CPU that it keeps to.
+    pub(crate) cpu: Option<usize>,
 }
 
-/// What the thread has done, about a second ago.
+/// How a thread waits for packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IoKind {
+    Epoll,
+    IoUring,
+}
+
+/// What a thread has done, about a second ago.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct MediaFigures {
     pub(crate) shard: media::Counters,
     pub(crate) sockets: SocketCounters,
     pub(crate) streams: usize,
     pub(crate) listeners: usize,
-    pub(crate) ports_in_use: usize,
-    /// Longest turn of the loop within the last second: what a packet may have waited.
-    pub(crate) turn_max: Duration,
+    /// Pairs that the engine has; that rest; that wait to be used again.
+    pub(crate) ports: (usize, usize, usize),
+    /// Sockets that are open.
+    pub(crate) open: usize,
+    /// Longest that a packet or a tick waited within the last second.
+    pub(crate) lag_max: Duration,
+    pub(crate) lag: Histogram,
+    /// Datagrams that were thrown away because the thread was held up.
+    pub(crate) stale: u64,
 }
 
-/// The thread's door. Dropped, the thread ends.
+/// A thread's door. Dropped, the thread ends.
 #[derive(Debug)]
 pub(crate) struct MediaThread {
-    commands: Option<SyncSender<Command>>,
-    waiting: VecDeque<Command>,
+    commands: Option<SyncSender<ToShard<Luggage>>>,
+    waiting: VecDeque<ToShard<Luggage>>,
     sent: bool,
-    waker: Arc<Waker>,
+    waker: Waker,
     figures: Arc<Mutex<MediaFigures>>,
     thread: Option<JoinHandle<()>>,
-    /// Commands dropped because too many waited.
-    pub(crate) dropped: u64,
 }
 
 impl MediaThread {
-    /// Starts the thread; its events go to `events`.
+    /// Starts a thread; its events go to `events`.
     ///
     /// # Errors
-    /// The system has no thread or no poll to give.
-    pub(crate) fn start(setup: Setup, events: mpsc::Sender<Event>) -> io::Result<Self> {
-        let poll = Poll::new()?;
-        let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
-        let (sender, receiver) = sync_channel(COMMANDS);
-        let figures = Arc::new(Mutex::new(MediaFigures::default()));
-        let mut seed = setup.seed;
-        seed[0] ^= 1; // ports and SSRCs are drawn from different streams
-        let numbers = PortNumbers::new(setup.ports.0, setup.ports.1, setup.quarantine, seed);
-        let registry = poll.registry().try_clone()?;
-        let desk = Desk {
-            shard: Shard::new(setup.shard, setup.seed),
-            sockets: Sockets::new(registry, setup.address, setup.announced, numbers, setup.port_pool),
-            commands: receiver,
-            events,
-            figures: Arc::clone(&figures),
-            unread: Vec::new(),
-            buffer: vec![0; DATAGRAM],
-            turn_max: Duration::ZERO,
-            publish_at: Instant::now(),
-        };
-        let thread = std::thread::Builder::new().name("media".to_owned()).spawn(move || desk.run(poll))?;
-        Ok(Self {
-            commands: Some(sender),
-            waiting: VecDeque::new(),
-            sent: false,
-            waker,
-            figures,
-            thread: Some(thread),
-            dropped: 0,
-        })
+    /// The system has no thread or no sockets of this kind to give.
+    pub(crate) fn start(kind: IoKind, setup: Setup, events: mpsc::Sender<FromThread>) -> io::Result<Self> {
+        match kind {
+            IoKind::Epoll => Self::start_on::<Epoll>(setup, events),
+            IoKind::IoUring => Self::start_on::<Uring>(setup, events),
+        }
     }
 
-    /// Queues a command; [`MediaThread::flush`] hands everything over.
-    pub(crate) fn send(&mut self, command: Command) {
-        if self.waiting.len() >= COMMANDS_WAITING {
-            self.dropped += 1;
-            return;
+    fn start_on<I: Io + 'static>(setup: Setup, events: mpsc::Sender<FromThread>) -> io::Result<Self> {
+        let (sender, receiver) = sync_channel(COMMANDS);
+        let figures = Arc::new(Mutex::new(MediaFigures::default()));
+        let published = Arc::clone(&figures);
+        // Some kinds belong to the thread that made them.
+        let (made, makes) = sync_channel(1);
+        let name = format!("media-{}", setup.shard);
+        let thread = std::thread::Builder::new().name(name).spawn(move || {
+            keep_to(setup.cpu);
+            match I::new() {
+                Ok(io) => {
+                    // Whoever starts a thread waits for this.
+                    let _ = made.send(Ok(io.waker()));
+                    Desk::new(io, setup, receiver, events, published).run();
+                }
+                Err(error) => drop(made.send(Err(error))),
+            }
+        })?;
+        let waker = makes.recv().unwrap_or_else(|_| Err(io::Error::other("the thread ended at once")))?;
+        Ok(Self { commands: Some(sender), waiting: VecDeque::new(), sent: false, waker, figures, thread: Some(thread) })
+    }
+
+    /// Queues something; [`MediaThread::flush`] hands everything over. A command comes back where too many wait.
+    pub(crate) fn send(&mut self, to: ToShard<Luggage>) -> Option<Command> {
+        match to {
+            ToShard::Command(command) if self.waiting.len() >= COMMANDS_WAITING => return Some(command),
+            to => self.waiting.push_back(to),
         }
-        self.waiting.push_back(command);
+        None
     }
 
     /// Hands queued commands over and wakes the thread. True if some had no room and must be flushed again.
@@ -132,14 +144,14 @@ impl MediaThread {
                     self.waiting.push_front(command);
                     break;
                 }
-                // The thread has ended, which only happens when this door closes.
-                Err(TrySendError::Disconnected(_)) => self.dropped += 1,
+                // The thread has ended: when this door closes, or after an error that the log has.
+                Err(TrySendError::Disconnected(_)) => {}
             }
         }
-        if std::mem::take(&mut self.sent) && self.waker.wake().is_err() {
-            self.sent = true;
+        if std::mem::take(&mut self.sent) {
+            self.waker.wake();
         }
-        !self.waiting.is_empty() || self.sent
+        !self.waiting.is_empty()
     }
 
     /// What the thread has done.
@@ -152,7 +164,7 @@ impl Drop for MediaThread {
     fn drop(&mut self) {
         self.flush();
         self.commands = None;
-        let _ = self.waker.wake();
+        self.waker.wake();
         if let Some(thread) = self.thread.take() {
             // Only a panic fails here, and that has been reported where it happened.
             let _ = thread.join();
@@ -160,146 +172,12 @@ impl Drop for MediaThread {
     }
 }
 
-/// What the thread works with.
-struct Desk {
-    shard: Shard,
-    sockets: Sockets,
-    commands: Receiver<Command>,
-    events: mpsc::Sender<Event>,
-    figures: Arc<Mutex<MediaFigures>>,
-    /// Sockets that had more than their share: edge-triggered, so nobody will tell again.
-    unread: Vec<u16>,
-    buffer: Vec<u8>,
-    turn_max: Duration,
-    publish_at: Instant,
-}
-
-impl Desk {
-    fn run(mut self, mut poll: Poll) {
-        pin();
-        let mut events = Events::with_capacity(POLL_EVENTS);
-        let mut readable = Vec::with_capacity(POLL_EVENTS);
-        self.begin_turn();
-        self.sockets.refill();
-        self.tell();
-        loop {
-            let timeout = self.timeout();
-            if let Err(error) = poll.poll(&mut events, Some(timeout)) {
-                if error.kind() != io::ErrorKind::Interrupted {
-                    tracing::error!(%error, "the media thread cannot wait for packets");
-                    return;
-                }
-                continue;
-            }
-            let began = self.begin_turn();
-            if self.obey().is_err() {
-                return;
-            }
-            readable.append(&mut self.unread);
-            readable.extend(events.iter().filter_map(|event| u16::try_from(event.token().0).ok()));
-            for number in readable.drain(..) {
-                self.read(number);
-            }
-            self.begin_turn();
-            if self.shard.wake_at().is_some_and(|at| at <= self.sockets.now) {
-                self.shard.wake(self.sockets.now, &mut self.sockets);
-            }
-            self.sockets.refill();
-            self.tell();
-            self.publish(began);
-        }
-    }
-
-    fn begin_turn(&mut self) -> Instant {
-        self.sockets.now = Instant::now();
-        self.sockets.now
-    }
-
-    /// Until the next thing is due. The poll rounds up to milliseconds, so nothing spins.
-    fn timeout(&self) -> Duration {
-        if !self.unread.is_empty() {
-            return Duration::ZERO;
-        }
-        let backlog = (!self.sockets.events.is_empty()).then(|| self.sockets.now + Duration::from_millis(1));
-        let due = [self.shard.wake_at(), self.sockets.refill_at(), backlog, Some(self.publish_at)];
-        let due = due.into_iter().flatten().min().unwrap_or(self.publish_at);
-        due.saturating_duration_since(Instant::now())
-    }
-
-    /// Carries out what the engine ordered. An error: the door is closed.
-    fn obey(&mut self) -> Result<(), ()> {
-        loop {
-            match self.commands.try_recv() {
-                Ok(command) => {
-                    if matches!(command, Command::Open { .. } | Command::OpenListener { .. }) {
-                        self.sockets.taken();
-                    }
-                    self.shard.command(self.sockets.now, command, &mut self.sockets);
-                }
-                Err(TryRecvError::Empty) => return Ok(()),
-                Err(TryRecvError::Disconnected) => return Err(()),
-            }
-        }
-    }
-
-    /// Reads a socket until it is dry or has had its share.
-    fn read(&mut self, number: u16) {
-        let (port, kind) = if number.is_multiple_of(2) { (number, Kind::Rtp) } else { (number - 1, Kind::Rtcp) };
-        for _ in 0..PER_SOCKET {
-            let Some((length, source)) = self.sockets.receive(number, &mut self.buffer) else { return };
-            let now = Instant::now();
-            let data = &mut self.buffer[..length];
-            self.shard.datagram(now, Port(port), kind, source, data, &mut self.sockets);
-        }
-        self.unread.push(number);
-    }
-
-    /// Tells the engine what happened; what has no room stays for the next turn.
-    fn tell(&mut self) {
-        while let Some(event) = self.sockets.events.pop_front() {
-            match self.events.try_send(event) {
-                Ok(()) => {}
-                Err(mpsc::error::TrySendError::Full(event)) => {
-                    self.sockets.events.push_front(event);
-                    return;
-                }
-                Err(mpsc::error::TrySendError::Closed(_)) => {}
-            }
-        }
-    }
-
-    fn publish(&mut self, began: Instant) {
-        let now = Instant::now();
-        self.turn_max = self.turn_max.max(now - began);
-        if now < self.publish_at {
-            return;
-        }
-        self.publish_at = now + PUBLISH_EVERY;
-        let (streams, listeners) = self.shard.sizes();
-        let figures = MediaFigures {
-            shard: self.shard.counters(),
-            sockets: self.sockets.counters,
-            streams,
-            listeners,
-            ports_in_use: self.sockets.in_use(),
-            turn_max: std::mem::take(&mut self.turn_max),
-        };
-        *self.figures.lock().unwrap_or_else(PoisonError::into_inner) = figures;
-    }
-}
-
-/// Keeps this thread on the last core that the process may use, where it may use several: its caches stay warm, and the
-/// engine's thread has the others.
-fn pin() {
-    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-    let Ok(allowed) = sched_getaffinity(None) else { return };
-    let last = (0..CpuSet::MAX_CPU).rev().find(|cpu| allowed.is_set(*cpu));
-    let Some(last) = last.filter(|_| allowed.count() > 1) else { return };
-    let mut one = CpuSet::new();
-    one.set(last);
-    match sched_setaffinity(None, &one) {
-        Ok(()) => tracing::debug!(cpu = last, "the media thread is pinned"),
-        Err(error) => tracing::warn!(%error, "the media thread cannot be pinned"),
+/// Keeps the calling thread on a CPU, so that its caches stay warm; the system's refusal is no reason not to run.
+fn keep_to(cpu: Option<usize>) {
+    let Some(cpu) = cpu else { return };
+    match udp::pin_to(cpu) {
+        Ok(()) => tracing::debug!(cpu, "a media thread keeps to its CPU"),
+        Err(error) => tracing::warn!(%error, cpu, "a media thread cannot keep to its CPU"),
     }
 }
 
