@@ -91,7 +91,7 @@ mod tests {
             next_hop: hop.parse().unwrap(),
             allow: Vec::new(),
             nat: false,
-            srtp: signalling::Srtp::Off,
+            srtp: signalling::peers::Srtp::Off,
             offer_sendrecv: false,
         });
         MediaAddresses::of(&config)

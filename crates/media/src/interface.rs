@@ -307,6 +307,10 @@ pub struct Figures {
 pub trait Sink {
     /// Sends one packet from a port's socket. The slice is only lent.
     fn send(&mut self, port: Port, kind: Kind, to: SocketAddr, data: &[u8]);
+    /// The same for a listener's packet, which may wait for the end of the turn: what parties get goes first.
+    fn send_copy(&mut self, port: Port, kind: Kind, to: SocketAddr, data: &[u8]) {
+        self.send(port, kind, to, data);
+    }
     /// The only source that a socket accepts from now on; `None`: it is still learning, or hears several. The shell may
     /// connect the socket; the shard goes on checking sources itself.
     fn connect(&mut self, port: Port, kind: Kind, only: Option<SocketAddr>) {

@@ -398,7 +398,7 @@ impl Outbound {
             Some(protection) => guard::protect(protection, kind, packet, &mut buffer, counters),
         };
         let Some(packet) = packet else { return false };
-        sink.send(way.port, way.socket, way.to, packet);
+        sink.send_copy(way.port, way.socket, way.to, packet);
         true
     }
 

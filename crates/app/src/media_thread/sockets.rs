@@ -421,6 +421,10 @@ impl<I: Io> Sink for Sockets<I> {
         self.io.send(key(port, kind), to, data);
     }
 
+    fn send_copy(&mut self, port: Port, kind: Kind, to: SocketAddr, data: &[u8]) {
+        self.io.send_later(key(port, kind), to, data);
+    }
+
     fn connect(&mut self, port: Port, kind: Kind, only: Option<SocketAddr>) {
         if !self.binding.connect || self.half(port, kind) == Half::Closed {
             return;
