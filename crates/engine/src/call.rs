@@ -1,7 +1,5 @@
 //! Ids, metadata and record of a call across legs and transfers (pairing itself is signalling's).
 
-use std::net::SocketAddr;
-
 use jiff::Timestamp;
 use media::{Codec, Figures, Remote, StreamId};
 use signalling::sdp::Payload;
@@ -246,7 +244,7 @@ pub(crate) fn remote(session: &Session) -> Remote {
         receives: session.receives,
         decodable: session.payloads.iter().filter_map(|payload| Some((payload.pt, decodable(payload)?))).collect(),
         telephone_event: session.telephone_event,
-        latch: session.nat.then(|| SocketAddr::ip(&session.signalling)),
+        latch: session.nat.then(|| session.signalling.ip().to_canonical()),
         mux: false,
         keys: None,
     }

@@ -1,11 +1,10 @@
 //! The core's entry: takes one input, lets signalling follow until it is dry, and hands out what came of it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use media::{Port, StreamId};
-use signalling::{Counters, DialogCopy, LegId, PlanId, Signalling, TransferId};
+use signalling::{Counters, DialogCopy, LegId, MediaAddress, PlanId, Signalling, TransferId};
 
 use crate::audit::{Action, ENGINE, Folded};
 use crate::call::{Call, CallKey, Leg};
@@ -33,7 +32,7 @@ pub(crate) struct Core {
     pub(crate) settings: Settings,
     pub(crate) directory: Directory,
     pub(crate) ids: Ids,
-    pub(crate) ports: VecDeque<(Port, SocketAddr)>,
+    pub(crate) ports: VecDeque<(Port, MediaAddress)>,
     pub(crate) calls: BTreeMap<CallKey, Call>,
     pub(crate) call_ids: HashMap<String, CallKey>,
     pub(crate) legs: HashMap<LegId, Leg>,
@@ -398,7 +397,7 @@ impl Core {
         use media::Event as E;
         match event {
             E::Load { .. } => {}
-            E::PortReady { port, addr, addr6: _ } => self.ports.push_back((port, addr)),
+            E::PortReady { port, addr, addr6 } => self.ports.push_back((port, MediaAddress::new(addr, addr6))),
             E::Done { batch, ok } => match monitoring::ear_of(batch) {
                 Some(ear) if !ok => self.ear_refused(ear),
                 Some(_) => {}

@@ -1,11 +1,9 @@
 //! A call's legs from INVITE to BYE: who is called, ports and bridges, ringing, answer, hold, end.
 
-use std::net::SocketAddr;
-
 use media::{BatchId, Figures, StreamId};
 use signalling::message::{HeaderName, Message, Uri};
 use signalling::peers::TrunkId;
-use signalling::{Destination, End, LegId, NewLeg, Origin, PlanId, Session};
+use signalling::{Destination, End, LegId, MediaAddress, NewLeg, Origin, PlanId, Session};
 
 use crate::call::{Call, CallKey, Leg, LegEnd, LegRecord, Metadata, Role, remote};
 use crate::directory::Party;
@@ -170,7 +168,7 @@ impl Core {
     }
 
     /// Takes a port for a leg; `None` when there is none.
-    pub(crate) fn open_stream(&mut self, call: CallKey) -> Option<(StreamId, SocketAddr)> {
+    pub(crate) fn open_stream(&mut self, call: CallKey) -> Option<(StreamId, MediaAddress)> {
         let (port, addr) = self.ports.pop_front()?;
         let stream = StreamId(self.ids.next());
         self.streams.insert(stream, call);

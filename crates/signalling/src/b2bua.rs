@@ -10,7 +10,7 @@ use crate::interface::{Event, LegId, NewLeg, Reason};
 use crate::invite::{Extra, MAX_FORWARDS, allows_update};
 use crate::leg::{Kind, State, Timer};
 use crate::message::{HeaderName, Message, ResponseBuilder};
-use crate::sdp::Sdp;
+use crate::sdp::{MediaAddress, Sdp};
 use crate::session::offer_answer::{Told, common, effective, legal_answer};
 use crate::transaction::ServerId;
 use crate::transport::Flow;
@@ -18,13 +18,17 @@ use crate::ua::{Release, Ua};
 
 impl Ua {
     /// The engine's answer to an offered call: the other side is called and the two legs are paired.
-    pub(crate) fn connect(&mut self, caller: LegId, media: std::net::SocketAddr, new: &NewLeg) {
+    pub(crate) fn connect(&mut self, caller: LegId, media: MediaAddress, new: &NewLeg) {
         let Some(leg) = self.leg_mut(caller).filter(|leg| matches!(leg.state, State::Offered(_))) else {
             return self.unborn(new.leg, 487, "Caller is gone"); // cancelled while the engine decided
         };
         let State::Offered(server) = leg.state else { return };
         leg.state = State::Proceeding(server);
         leg.descriptions.set_media(media);
+        if leg.descriptions.remote_offer().is_some_and(|offer| !leg.descriptions.serves(offer)) {
+            self.unborn(new.leg, 488, "No media");
+            return self.release(caller, &no_address());
+        }
         let (mut callee, route) = match self.prepare(new, Kind::Callee) {
             Ok(made) => made,
             Err(status) => {
@@ -48,7 +52,7 @@ impl Ua {
         if status <= 100 || status == 199 {
             return;
         }
-        let answer = description(response);
+        let answer = self.answer_of(id, response);
         self.emit(Event::Ringing { leg: id, status, early_media: answer.is_some() });
         let Some((caller, server)) = self.waiting_caller(id) else { return };
         let body = answer.and_then(|answer| self.early_media(id, caller, &answer, response.to_tag()));
@@ -82,7 +86,7 @@ impl Ua {
             return;
         }
         self.emit(Event::Answered { leg: id });
-        let answer = description(ok).or_else(|| self.leg(id)?.early_answer(ok.to_tag()));
+        let answer = self.answer_of(id, ok).or_else(|| self.leg(id)?.early_answer(ok.to_tag()));
         if let Some(leg) = self.leg_mut(id) {
             leg.early = Vec::new();
         }
@@ -217,7 +221,7 @@ impl Ua {
         }
         let Some(peer) = self.peer_of(id) else { return };
         let cseq = self.leg(peer).and_then(|leg| leg.ack_owed);
-        let (Some(answer), Some(cseq)) = (description(ack), cseq) else { return self.no_late_answer(id) };
+        let (Some(answer), Some(cseq)) = (self.answer_of(id, ack), cseq) else { return self.no_late_answer(id) };
         let Some((body, told)) = self.write_answer_for(peer, &answer) else { return self.no_late_answer(id) };
         self.acknowledge(peer, cseq, Some(body));
         self.agree_both(id, answer, peer, told);
@@ -228,6 +232,11 @@ impl Ua {
     fn no_late_answer(&mut self, id: LegId) {
         self.count("late_answers_missing");
         self.clear_call(id, &Release::ours(&Reason { cause: 488, text: "No answer in the ACK".into() }));
+    }
+
+    /// The description that a leg's party sent, where we have an address that it can send to.
+    pub(crate) fn answer_of(&self, id: LegId, message: &Message) -> Option<Sdp> {
+        description(message).filter(|answer| self.leg(id).is_some_and(|leg| leg.descriptions.serves(answer)))
     }
 
     /// The description of one leg written as the answer to the other's open offer, made legal.
@@ -257,6 +266,11 @@ impl Ua {
             _ => None,
         }
     }
+}
+
+/// Why a description in a family that we lack is refused (488).
+pub(crate) fn no_address() -> Release {
+    Release::ours(&Reason { cause: 488, text: "Address family is not available".into() })
 }
 
 /// The session description of a message, if it carries one that can be served.

@@ -11,6 +11,7 @@ use crate::message::uri::Uri;
 use crate::peers::{PeerId, Peers, TrunkId};
 pub use crate::registrar::BindingCopy;
 use crate::sdp::{Direction, Payload};
+pub use crate::sdp::{Family, MediaAddress};
 use crate::transport::{ConnectionLimits, Flow, Transport};
 
 /// One INVITE dialog usage (RFC 3261 §12): what a call has two of, and a listening one.
@@ -164,7 +165,7 @@ pub enum Command {
         /// The leg that was offered.
         caller: LegId,
         /// Our RTP address towards the caller.
-        caller_media: SocketAddr,
+        caller_media: MediaAddress,
         /// The leg to be made.
         callee: NewLeg,
     },
@@ -175,7 +176,7 @@ pub enum Command {
         /// The leg to be released (BYE with a Reason).
         old: LegId,
         /// Our RTP address towards the new leg.
-        media: SocketAddr,
+        media: MediaAddress,
     },
     /// Refuses [`Event::Offered`] with a final status.
     Refuse {
@@ -266,7 +267,7 @@ pub struct NewLeg {
     /// Adds P-Asserted-Identity with the same user (the listener's call).
     pub identity: bool,
     /// Our RTP address towards this leg.
-    pub media: SocketAddr,
+    pub media: MediaAddress,
     /// Further header lines, whole (`X-Queue: Support`), copied as they are; never Via, From, To, Contact and the like.
     pub headers: Vec<(String, String)>,
     /// How long it may ring before CANCEL; `None`: [`Settings::invite_timeout`].

@@ -6,6 +6,7 @@ use crate::dialog::Dialog;
 use crate::interface::{Destination, LegId, NewLeg, Origin};
 use crate::leg::{Kind, Leg, Party, Purpose, State, Timer};
 use crate::message::{HeaderName, Message, Method, RequestBuilder};
+use crate::sdp::Family;
 use crate::session::Descriptions;
 use crate::transaction::ServerId;
 use crate::transport::{Flow, via};
@@ -155,7 +156,7 @@ impl Ua {
             local_tag: self.token(),
             dialog: None,
             invite: None,
-            descriptions: Descriptions::new(self.random.random()),
+            descriptions: Descriptions::new(self.random.random(), Family::of(flow.remote.ip())),
             early: Vec::new(),
             early_tag: String::new(),
             ring_until: None,

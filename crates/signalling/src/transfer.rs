@@ -258,7 +258,7 @@ impl Transfers {
         ua.acknowledge(leg, ok.cseq().number, None);
         ua.emit(Event::Answered { leg });
         let kept = self.all.get(&id).map(|transfer| transfer.kept);
-        let answer = description(ok).filter(|answer| {
+        let answer = ua.answer_of(leg, ok).filter(|answer| {
             let offered = kept.and_then(|kept| ua.leg(kept)?.descriptions.agreed().map(|agreed| agreed.remote.clone()));
             offered.is_some_and(|offered| crate::session::offer_answer::common(answer, &offered).is_some())
         });

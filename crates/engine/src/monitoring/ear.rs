@@ -187,7 +187,7 @@ impl Core {
             rtcp: session.rtcp,
             codec,
             payload_type,
-            latch: session.nat.then(|| session.signalling.ip()),
+            latch: session.nat.then(|| session.signalling.ip().to_canonical()),
             mux: false,
             keys: None,
         };

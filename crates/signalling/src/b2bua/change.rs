@@ -3,7 +3,7 @@
 
 use rand::RngExt;
 
-use super::{description, kept_headers, passed_status, with_headers};
+use super::{kept_headers, passed_status, with_headers};
 use crate::interface::{EndedBy, LegId, Reason};
 use crate::leg::{Kind, Purpose, State};
 use crate::message::{HeaderName, Message, Method};
@@ -61,8 +61,10 @@ impl Ua {
         method: &Method,
         offer: Option<Sdp>,
     ) {
+        let served = |offer: &Sdp| self.leg(from).is_some_and(|leg| leg.descriptions.serves(offer));
         let body = match &offer {
             None => None,
+            Some(offer) if !served(offer) => return self.refuse(server, 488),
             Some(offer) => {
                 let body = self.leg_mut(to).and_then(|leg| leg.descriptions.offer_from(offer, effective(offer)));
                 if body.is_none() {
@@ -111,7 +113,7 @@ impl Ua {
         let asked = leg.descriptions.local_offer().is_some();
         let late = !asked && invite;
         let waits = self.leg(from).is_some_and(|leg| leg.inbound == Some(server) || is_proceeding(&leg.state, server));
-        let described = description(ok);
+        let described = self.answer_of(id, ok);
         if late && waits && self.leg(id).is_some_and(|leg| leg.is_confirmed()) {
             return self.late_change_offered(id, from, server, cseq, described);
         }
@@ -269,8 +271,9 @@ impl Ua {
 
     /// The answer to our own late offer.
     pub(super) fn take_late_answer(&mut self, id: LegId, ack: &Message) {
+        let answer = self.answer_of(id, ack);
         let Some(leg) = self.leg_mut(id) else { return };
-        match description(ack) {
+        match answer {
             Some(answer) => {
                 leg.descriptions.agree_as_offerer(answer);
                 self.plan_media(id, None);

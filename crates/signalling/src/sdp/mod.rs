@@ -1,5 +1,6 @@
 //! Session descriptions (RFC 8866): what a B2BUA must know of them, and rewriting of c= and m= (RFC 3264).
 
+mod address;
 mod compose;
 mod parse;
 mod rewrite;
@@ -10,6 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
+pub use address::{Family, MediaAddress};
 pub use compose::compose;
 
 /// Bytes of a description; above it is Malformed.
@@ -156,6 +158,10 @@ impl Sdp {
     /// c= is 0.0.0.0 (or ::): the old way of hold.
     pub fn null_address(&self) -> bool {
         self.audio.address.is_some_and(|address| address.is_unspecified())
+    }
+    /// The family of the audio stream's address; `None` for 0.0.0.0, a host name and port 0.
+    pub fn family(&self) -> Option<Family> {
+        self.rtp().map(|rtp| Family::of(rtp.ip()))
     }
     /// The audio stream was refused (port 0).
     pub fn rejected(&self) -> bool {

@@ -9,14 +9,16 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 
 use crate::interface::Session;
-use crate::sdp::{self, Direction, Payload, Rewrite, Sdp};
+use crate::sdp::{self, Direction, Family, MediaAddress, Payload, Rewrite, Sdp};
 use offer_answer::{Told, effective};
 
 /// The descriptions of one leg: those in force, and the offer that has no answer yet.
 #[derive(Debug)]
 pub(crate) struct Descriptions {
     /// Our RTP address on this leg; known from when the engine decided about it.
-    media: Option<SocketAddr>,
+    media: Option<MediaAddress>,
+    /// The family that the remote party's last description used; before that, the one of the flow to it.
+    family: Family,
     session_id: u64,
     version: u64,
     /// What we wrote last: the version grows only when something changed (RFC 3264 §8).
@@ -47,10 +49,11 @@ pub(crate) enum Offer {
 }
 
 impl Descriptions {
-    pub(crate) fn new(session_id: u64) -> Self {
+    pub(crate) fn new(session_id: u64, family: Family) -> Self {
         // RFC 8866 §5.2 wants numbers that 63 bits hold.
         Self {
             media: None,
+            family,
             session_id: session_id >> 1,
             version: 1,
             written: Bytes::new(),
@@ -59,8 +62,23 @@ impl Descriptions {
         }
     }
 
-    pub(crate) fn set_media(&mut self, media: SocketAddr) {
+    pub(crate) fn set_media(&mut self, media: MediaAddress) {
         self.media = Some(media);
+    }
+
+    /// We have an address that who wrote this can send to.
+    pub(crate) fn serves(&self, remote: &Sdp) -> bool {
+        let has = |family| self.media.is_none_or(|media| media.of(family).is_some());
+        remote.family().is_none_or(has)
+    }
+
+    /// Our address as the remote party is shown it: in the family that it uses itself (RFC 6157).
+    fn shown(&self) -> Option<SocketAddr> {
+        let media = self.media?;
+        match self.remote_offer().and_then(Sdp::family) {
+            Some(family) => media.of(family),
+            None => media.preferring(self.family),
+        }
     }
 
     pub(crate) fn agreed(&self) -> Option<&Agreed> {
@@ -81,6 +99,7 @@ impl Descriptions {
 
     /// The remote party offers.
     pub(crate) fn receive_offer(&mut self, offer: Sdp) {
+        self.family = offer.family().unwrap_or(self.family);
         self.offer = Offer::Remote(offer);
     }
 
@@ -103,7 +122,7 @@ impl Descriptions {
         telephone_event: Option<u8>,
         direction: Direction,
     ) -> Option<Bytes> {
-        let media = self.media?;
+        let media = self.shown()?;
         let (session_id, codecs_told) =
             (self.session_id, codecs.iter().map(|codec| codec.pt).chain(telephone_event).collect());
         let body =
@@ -135,6 +154,7 @@ impl Descriptions {
 
     /// Our offer was answered with this: both are in force.
     pub(crate) fn agree_as_offerer(&mut self, remote: Sdp) -> bool {
+        self.family = remote.family().unwrap_or(self.family);
         match std::mem::take(&mut self.offer) {
             Offer::Local(told) => {
                 self.agreed = Some(Agreed { remote, told });
@@ -161,7 +181,7 @@ impl Descriptions {
     }
 
     fn write(&mut self, source: &Sdp, direction: Direction, only: Option<&[u8]>) -> Option<Bytes> {
-        let (media, session_id) = (self.media?, self.session_id);
+        let (media, session_id) = (self.shown()?, self.session_id);
         Some(self.versioned(|version| source.rewrite(&Rewrite { media, session_id, version, direction, only })))
     }
 

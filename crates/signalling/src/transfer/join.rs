@@ -1,7 +1,6 @@
 //! Joining the survivors of a transfer: they are re-INVITEd in turn until each sends what the other reads.
 
 use super::{Stage, Transfer, Transfers};
-use crate::b2bua::description;
 use crate::interface::{Event, LegId, Reason, TransferId};
 use crate::leg::{Kind, Purpose, Timer};
 use crate::message::{Message, Method};
@@ -109,7 +108,7 @@ impl Transfers {
             dialog.receive_response(ok);
         }
         ua.acknowledge(leg, ok.cseq().number, None);
-        let Some(answer) = description(ok).filter(|answer| !answer.rejected()) else {
+        let Some(answer) = ua.answer_of(leg, ok).filter(|answer| !answer.rejected()) else {
             drop_offer(ua, leg);
             return self.fail(ua, id, 488, "Not Acceptable Here");
         };
