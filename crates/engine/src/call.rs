@@ -1,9 +1,11 @@
 //! Ids, metadata and record of a call across legs and transfers (pairing itself is signalling's).
 
+use std::net::IpAddr;
+
 use jiff::Timestamp;
 use media::{Codec, Figures, Remote, StreamId};
 use signalling::sdp::Payload;
-use signalling::{EndedBy, LegId, Session, TransferId};
+use signalling::{EndedBy, LegId, MediaAddress, Session, TransferId};
 
 use crate::directory::Party;
 use crate::interaction::InteractionKey;
@@ -76,6 +78,8 @@ pub(crate) struct Leg {
     pub(crate) answered: bool,
     pub(crate) rang: bool,
     pub(crate) session: Option<Session>,
+    /// Addresses of its other streams.
+    pub(crate) others: Vec<MediaAddress>,
 }
 
 impl Leg {
@@ -244,10 +248,15 @@ pub(crate) fn remote(session: &Session) -> Remote {
         receives: session.receives,
         decodable: session.payloads.iter().filter_map(|payload| Some((payload.pt, decodable(payload)?))).collect(),
         telephone_event: session.telephone_event,
-        latch: session.nat.then(|| session.signalling.ip().to_canonical()),
+        latch: latch(session),
         mux: false,
         keys: None,
     }
+}
+
+/// Whom a leg's streams may latch to.
+pub(crate) fn latch(session: &Session) -> Option<IpAddr> {
+    session.nat.then(|| session.signalling.ip().to_canonical())
 }
 
 #[cfg(test)]

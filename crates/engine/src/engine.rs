@@ -33,6 +33,10 @@ pub(crate) struct Core {
     pub(crate) directory: Directory,
     pub(crate) ids: Ids,
     pub(crate) ports: VecDeque<(Port, MediaAddress)>,
+    /// Those that signalling may give to other streams.
+    pub(crate) lent: Vec<(Port, MediaAddress)>,
+    /// Streams besides the audio streams of legs.
+    pub(crate) others: HashMap<MediaAddress, StreamId>,
     pub(crate) calls: BTreeMap<CallKey, Call>,
     pub(crate) call_ids: HashMap<String, CallKey>,
     pub(crate) legs: HashMap<LegId, Leg>,
@@ -59,7 +63,7 @@ pub(crate) struct Core {
     /// The timer for `until` must be set anew.
     pub(crate) until_changed: bool,
     pub(crate) closing: Closing,
-    sip: Box<dyn Sip>,
+    pub(crate) sip: Box<dyn Sip>,
     sip_inputs: VecDeque<signalling::Input>,
     sip_outputs: Vec<signalling::Output>,
     /// Legs whose Call-ID is not known yet.
@@ -111,6 +115,8 @@ impl Core {
             directory,
             ids: Ids::new(random),
             ports: VecDeque::new(),
+            lent: Vec::new(),
+            others: HashMap::new(),
             calls: BTreeMap::new(),
             call_ids: HashMap::new(),
             legs: HashMap::new(),
@@ -178,7 +184,10 @@ impl Core {
             Input::Command { reply, actor, command } => self.command(reply, &actor, command),
             Input::Persisted { persist, result } => self.persisted(persist, result),
             Input::Reload(seed) => self.reload(seed),
-            Input::Settings(settings) => self.settings = *settings,
+            // what belongs to `[media]` waits for a restart
+            Input::Settings(settings) => {
+                self.settings = Settings { other_streams: self.settings.other_streams, ..*settings };
+            }
             Input::Note(note) => self.note(note),
             Input::Drain => self.drain(),
             Input::Stop => self.stop(),
@@ -197,7 +206,7 @@ impl Core {
             interactions: self.interactions.len(),
             requests: self.requests.len(),
             listenings: self.listenings.len(),
-            ports_ready: self.ports.len(),
+            ports_ready: self.ports.len() + self.lent.len(),
             desks: self.desks.len(),
             ears: self.ears.len(),
             closed_ears: self.closed_ears.len(),
@@ -205,6 +214,7 @@ impl Core {
                 self.call_ids.len(),
                 self.legs.len(),
                 self.streams.len(),
+                self.others.len(),
                 self.transfers.len(),
                 self.ear_legs.len(),
                 self.nameless.len(),
@@ -276,6 +286,7 @@ impl Core {
                 self.tell_peers();
             }
             while let Some(input) = self.sip_inputs.pop_front() {
+                self.lend();
                 let mut outputs = std::mem::take(&mut self.sip_outputs);
                 self.sip.drive(self.now.mono, input, &mut outputs);
                 for output in outputs.drain(..) {
@@ -366,6 +377,8 @@ impl Core {
             }
             E::Ringing { leg, early_media: _, status: _ } => self.ringing(leg),
             E::MediaPlanned { leg, session, plan } => self.media_planned(leg, session, plan),
+            E::MediaTaken { leg, media } => self.media_taken(leg, media),
+            E::StreamsPaired { pairs } => self.streams_paired(&pairs),
             E::Answered { leg } => self.leg_answered(leg),
             E::Ended { leg, end } => self.leg_ended(leg, end),
             // a Replaces that names no dialog of ours goes to the target, which knows it

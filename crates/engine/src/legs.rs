@@ -112,7 +112,7 @@ impl Core {
                 return;
             }
         };
-        if self.ports.len() < 2 {
+        if self.ports_left() < 2 {
             self.out.log("warn", "refused a call: no media port is ready".into(), Vec::new());
             self.refuse(offer.leg, 503, "calls_refused_no_port");
             return;
@@ -169,7 +169,7 @@ impl Core {
 
     /// Takes a port for a leg; `None` when there is none.
     pub(crate) fn open_stream(&mut self, call: CallKey) -> Option<(StreamId, MediaAddress)> {
-        let (port, addr) = self.ports.pop_front()?;
+        let (port, addr) = self.take_port()?;
         let stream = StreamId(self.ids.next());
         self.streams.insert(stream, call);
         self.out.media(media::Command::Open { stream, port });
@@ -178,7 +178,10 @@ impl Core {
 
     /// Adds a leg that signalling has to a call.
     pub(crate) fn add_leg(&mut self, key: CallKey, leg: LegId, party: Party, stream: StreamId, role: Role) {
-        self.legs.insert(leg, Leg { call: key, party, stream, answered: false, rang: false, session: None });
+        self.legs.insert(
+            leg,
+            Leg { call: key, party, stream, answered: false, rang: false, session: None, others: Vec::new() },
+        );
         if let Some(call) = self.calls.get_mut(&key) {
             call.legs.push(leg);
             call.records.push(LegRecord {
@@ -306,6 +309,7 @@ impl Core {
         if let Some(ear) = self.ear_legs.get(&leg_id).copied() {
             self.ear_planned(ear, session);
         } else if let Some(leg) = self.legs.get_mut(&leg_id) {
+            let others = (!session.others.is_empty()).then(|| session.clone());
             let (key, stream) = (leg.call, leg.stream);
             let remote = remote(&session);
             let codec = session.payloads.first().map(|payload| payload.name.clone());
@@ -318,6 +322,9 @@ impl Core {
                     record.codec = codec;
                 }
                 self.out.calls.insert(key);
+            }
+            if let Some(session) = others {
+                self.others_planned(&session);
             }
             self.judge_held(key);
             self.mark_desks(key);
@@ -392,6 +399,7 @@ impl Core {
         let Some(leg) = self.legs.remove(&leg_id) else { return };
         let key = leg.call;
         self.close_stream(leg.stream);
+        self.close_others(leg.others);
         let Some(call) = self.calls.get_mut(&key) else { return };
         call.legs.retain(|other| *other != leg_id);
         let side = call.side_of(leg_id);
@@ -447,6 +455,7 @@ impl Core {
             .map(|record| record.stream)
             .filter(|stream| self.streams.get(stream) == Some(&key))
             .collect();
+        let legs = call.legs.clone();
         for interaction in call.interactions.clone() {
             self.call_leaves(interaction, key, EndReason::CallEnded);
         }
@@ -455,6 +464,10 @@ impl Core {
         }
         for stream in streams {
             self.close_stream(stream);
+        }
+        for leg in legs {
+            let others = self.legs.get_mut(&leg).map(|leg| std::mem::take(&mut leg.others));
+            self.close_others(others.unwrap_or_default());
         }
         self.out.calls.insert(key);
     }

@@ -22,7 +22,7 @@ pub fn body(data: &[u8]) {
     for media in ["198.51.100.1:20000", "[2001:db8::1]:20000", "198.51.100.1:0"] {
         for (direction, only) in [(Direction::SendRecv, None), (Direction::Inactive, Some(only.as_slice()))] {
             let media: SocketAddr = media.parse().expect("an address");
-            let to = Rewrite { media, session_id: 7, version: 8, direction, only };
+            let to = Rewrite { media, session_id: 7, version: 8, direction, only, places: None };
             let out = sdp.rewrite(&to);
             if near_a_limit {
                 continue;

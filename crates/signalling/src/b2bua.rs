@@ -11,10 +11,10 @@ use crate::invite::{Extra, MAX_FORWARDS, allows_update};
 use crate::leg::{Kind, State, Timer};
 use crate::message::{HeaderName, Message, ResponseBuilder};
 use crate::sdp::{MediaAddress, Sdp};
-use crate::session::offer_answer::{Told, common, effective, legal_answer};
+use crate::session::offer_answer::Told;
 use crate::transaction::ServerId;
 use crate::transport::Flow;
-use crate::ua::{Release, Ua};
+use crate::ua::{Release, Source, Ua};
 
 impl Ua {
     /// The engine's answer to an offered call: the other side is called and the two legs are paired.
@@ -38,8 +38,9 @@ impl Ua {
         };
         callee.descriptions.set_media(new.media);
         let Some(leg) = self.leg(caller) else { return };
-        let offer = leg.descriptions.remote_offer();
-        let body = offer.and_then(|offer| callee.descriptions.offer_from(offer, effective(offer)));
+        let offer = leg.descriptions.remote_offer().cloned();
+        let body = offer.and_then(|offer| self.offer_to(&mut callee, caller, Source::Offer(&offer)));
+        let Some(leg) = self.leg(caller) else { return };
         let extra =
             Extra { max_forwards: leg.invite.as_ref().map_or(MAX_FORWARDS, max_forwards_left), ..Extra::default() };
         self.place(callee, route, new, body, extra);
@@ -68,7 +69,7 @@ impl Ua {
 
     /// A description in a provisional answer: both sides may hear each other before the call is answered.
     fn early_media(&mut self, id: LegId, caller: LegId, answer: &Sdp, tag: &str) -> Option<Bytes> {
-        let (body, told) = self.write_answer_for(caller, answer)?;
+        let (body, told) = self.write_answer_for(caller, id, answer)?;
         let leg = self.leg_mut(id)?;
         leg.remember_early(tag, answer.clone());
         let seen = leg.descriptions.local_offer().map(|offered| leg.descriptions.preview(answer, offered))?;
@@ -76,6 +77,7 @@ impl Ua {
         let caller_leg = self.leg(caller)?;
         let seen = caller_leg.descriptions.remote_offer().map(|offer| caller_leg.descriptions.preview(offer, &told))?;
         self.plan_agreed(caller, &seen, true, None);
+        self.pair_streams(id, caller);
         Some(body)
     }
 
@@ -97,7 +99,9 @@ impl Ua {
             return self.pass_late_offer(id, cseq, caller, server, answer);
         }
         self.acknowledge(id, cseq, None);
-        let Some((body, told)) = self.write_answer_for(caller, &answer) else { return self.fail_answered(id, cseq) };
+        let Some((body, told)) = self.write_answer_for(caller, id, &answer) else {
+            return self.fail_answered(id, cseq);
+        };
         self.agree_both(id, answer, caller, told);
         self.plan_media(id, None);
         self.answer_when_planned(caller, server, body);
@@ -167,8 +171,7 @@ impl Ua {
 
     /// The called leg's offer goes to the caller in the 2xx; the answer comes in the ACK (RFC 3261 §13.2.1).
     fn pass_late_offer(&mut self, id: LegId, cseq: u32, caller: LegId, server: ServerId, offer: Sdp) {
-        let direction = effective(&offer);
-        let body = self.leg_mut(caller).and_then(|leg| leg.descriptions.offer_from(&offer, direction));
+        let body = self.offer_on(caller, id, Source::Offer(&offer));
         let Some(body) = body else { return self.fail_answered(id, cseq) };
         if let Some(leg) = self.leg_mut(id) {
             leg.descriptions.receive_offer(offer);
@@ -222,7 +225,7 @@ impl Ua {
         let Some(peer) = self.peer_of(id) else { return };
         let cseq = self.leg(peer).and_then(|leg| leg.ack_owed);
         let (Some(answer), Some(cseq)) = (self.answer_of(id, ack), cseq) else { return self.no_late_answer(id) };
-        let Some((body, told)) = self.write_answer_for(peer, &answer) else { return self.no_late_answer(id) };
+        let Some((body, told)) = self.write_answer_for(peer, id, &answer) else { return self.no_late_answer(id) };
         self.acknowledge(peer, cseq, Some(body));
         self.agree_both(id, answer, peer, told);
         self.plan_media(peer, None);
@@ -234,20 +237,6 @@ impl Ua {
         self.clear_call(id, &Release::ours(&Reason { cause: 488, text: "No answer in the ACK".into() }));
     }
 
-    /// The description that a leg's party sent, where we have an address that it can send to.
-    pub(crate) fn answer_of(&self, id: LegId, message: &Message) -> Option<Sdp> {
-        description(message).filter(|answer| self.leg(id).is_some_and(|leg| leg.descriptions.serves(answer)))
-    }
-
-    /// The description of one leg written as the answer to the other's open offer, made legal.
-    pub(crate) fn write_answer_for(&mut self, to: LegId, answer: &Sdp) -> Option<(Bytes, Told)> {
-        let leg = self.leg_mut(to)?;
-        let offer = leg.descriptions.remote_offer()?;
-        let direction = legal_answer(effective(answer), effective(offer));
-        let only = common(answer, offer)?;
-        leg.descriptions.write_answer(answer, direction, &only)
-    }
-
     /// `answerer` answered our offer with `answer`; `offerer`'s offer was answered with `told`.
     pub(crate) fn agree_both(&mut self, answerer: LegId, answer: Sdp, offerer: LegId, told: Told) {
         if let Some(leg) = self.leg_mut(answerer) {
@@ -256,6 +245,7 @@ impl Ua {
         if let Some(leg) = self.leg_mut(offerer) {
             leg.descriptions.agree_as_answerer(told);
         }
+        self.pair_streams(answerer, offerer);
     }
 
     /// The caller's leg that waits for what this leg says.

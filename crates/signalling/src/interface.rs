@@ -14,6 +14,9 @@ use crate::sdp::{Direction, Payload};
 pub use crate::sdp::{Family, MediaAddress};
 use crate::transport::{ConnectionLimits, Flow, Transport};
 
+/// Streams of a call that are relayed besides its audio stream, if the engine has addresses to spare; more are refused.
+pub const OTHER_STREAMS_MAX: usize = 3;
+
 /// One INVITE dialog usage (RFC 3261 §12): what a call has two of, and a listening one.
 ///
 /// Ids are never used again. Those of legs that we call come from [`crate::Signalling::new_leg`].
@@ -365,6 +368,18 @@ pub enum Event {
         /// To be acknowledged.
         plan: Option<PlanId>,
     },
+    /// A stream besides a leg's audio stream has one of [`Signalling::spare_media`], until the leg is over.
+    MediaTaken {
+        /// The leg; the engine knows it.
+        leg: LegId,
+        /// Which.
+        media: MediaAddress,
+    },
+    /// These streams belong together: packets of each go out by the other. Replaces what either was paired with.
+    StreamsPaired {
+        /// By our addresses.
+        pairs: Vec<(MediaAddress, MediaAddress)>,
+    },
     /// A leg was answered: 2xx received (called leg) or sent (calling leg).
     Answered {
         /// The leg.
@@ -566,6 +581,30 @@ pub struct Session {
     pub early: bool,
     /// Latch to the signalling source (`nat = true` of the peer).
     pub nat: bool,
+    /// Every other stream that has an address of its own.
+    pub others: Vec<OtherStream>,
+}
+
+/// A stream besides the audio stream: video, text, a second audio stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherStream {
+    /// Our address, from [`Event::MediaTaken`].
+    pub media: MediaAddress,
+    /// Where the remote party wants RTP; `None`: nowhere.
+    pub rtp: Option<SocketAddr>,
+    /// Where it wants RTCP.
+    pub rtcp: Option<SocketAddr>,
+    /// The remote party sends, and we said that we receive.
+    pub sends: bool,
+    /// The remote party receives, and we said that we send.
+    pub receives: bool,
+}
+
+impl OtherStream {
+    /// Refused, or taken back.
+    pub(crate) fn unused(media: MediaAddress) -> Self {
+        Self { media, rtp: None, rtcp: None, sends: false, receives: false }
+    }
 }
 
 /// Why something that came in was dropped or refused; one counter each, shown in `/metrics`.
@@ -627,6 +666,12 @@ impl Signalling {
     #[must_use]
     pub fn sip_call_id(&self, leg: LegId) -> Option<&str> {
         self.core.sip_call_id(leg)
+    }
+
+    /// Addresses that signalling may give to streams besides the audio stream, each told by [`Event::MediaTaken`]. The
+    /// engine adds to them and takes out of them as it likes; while there is none, further streams are refused.
+    pub fn spare_media(&mut self) -> &mut Vec<MediaAddress> {
+        self.core.spare_media()
     }
 
     /// What it takes to end a leg's dialog; `None` where it has none that needs ending.

@@ -85,6 +85,8 @@ pub(crate) struct Media {
     pub(crate) rtp_timeout: Duration,
     pub(crate) rtp_timeout_held: Duration,
     pub(crate) one_way_after: Duration,
+    /// Relayed, or refused.
+    pub(crate) other_streams: bool,
 }
 
 /// `[monitoring]`.

@@ -5,7 +5,7 @@ use signalling::sdp::{Direction, Payload};
 use signalling::{Command, Destination, End, EndedBy, LegId, NewLeg, Reason, Session};
 
 use crate::audit::Action;
-use crate::call::decodable;
+use crate::call::{decodable, latch};
 use crate::engine::Core;
 use crate::interaction::{EarOn, InteractionKey};
 use crate::monitoring::{ClosedEar, EAR_BATCH, Ear, EarKey, EarState, ListeningPhase, Target};
@@ -28,7 +28,7 @@ impl Core {
         destination: Destination,
         sendrecv: bool,
     ) {
-        let Some((port, media)) = self.ports.pop_front() else { return };
+        let Some((port, media)) = self.take_port() else { return };
         let key = self.ids.next();
         let leg = self.sip_leg();
         self.out.media(media::Command::OpenListener { listener: ListenerId(key), port });
@@ -187,7 +187,7 @@ impl Core {
             rtcp: session.rtcp,
             codec,
             payload_type,
-            latch: session.nat.then(|| session.signalling.ip().to_canonical()),
+            latch: latch(session),
             mux: false,
             keys: None,
         };

@@ -149,6 +149,7 @@ impl Ua {
         }
         self.pair(new, peer);
         self.emit(Event::Replaced { old, new, peer });
+        self.pair_streams(new, peer);
         self.release(old, &Release::ours(&Reason { cause: 200, text: "Replaced".into() }));
     }
 }

@@ -8,7 +8,14 @@ fn with(lines: &str) -> String {
     format!("v=0\r\no=ann 7 8 IN IP4 198.51.100.1\r\ns=call\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n{lines}")
 }
 fn rewritten(text: &str, direction: Direction, only: Option<&[u8]>) -> String {
-    let to = Rewrite { media: "203.0.113.5:30000".parse().unwrap(), session_id: 11, version: 2, direction, only };
+    let to = Rewrite {
+        media: "203.0.113.5:30000".parse().unwrap(),
+        session_id: 11,
+        version: 2,
+        direction,
+        only,
+        places: None,
+    };
     String::from_utf8(parse(text).unwrap().rewrite(&to).to_vec()).unwrap()
 }
 
@@ -160,6 +167,7 @@ fn rewriting_across_families_and_gaps() {
         version: 1,
         direction: Direction::RecvOnly,
         only: None,
+        places: None,
     };
     let out = parse(text).unwrap().rewrite(&to);
     assert_eq!(
@@ -218,6 +226,7 @@ fn mutations_never_panic() {
             version: 1,
             direction: sdp.direction().reversed(),
             only: (parsed % 2 == 0).then_some(&[0_u8][..]),
+            places: None,
         };
         let again = Sdp::parse(&sdp.rewrite(&to)).unwrap();
         assert_eq!(again.direction(), to.direction);
@@ -231,7 +240,7 @@ fn an_origin_among_the_streams_is_none() {
     let text = "v=0\r\ns=-\r\nc=IN IP4 10.0.0.9\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\no=spy 1 1 IN IP4 10.0.0.9\r\n";
     let sdp = Sdp::parse(&Bytes::from_static(text.as_bytes())).unwrap();
     let media = "192.0.2.1:20000".parse().unwrap();
-    let to = Rewrite { media, session_id: 1, version: 2, direction: Direction::SendRecv, only: None };
+    let to = Rewrite { media, session_id: 1, version: 2, direction: Direction::SendRecv, only: None, places: None };
     let out = String::from_utf8(sdp.rewrite(&to).to_vec()).unwrap();
     assert!(out.starts_with("v=0\r\no=- 1 2 IN IP4 192.0.2.1\r\ns=-\r\n"), "{out}");
     assert_eq!(out.matches("o=").count(), 1, "{out}");
