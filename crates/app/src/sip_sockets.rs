@@ -212,7 +212,7 @@ pub(crate) fn route_to(remote: IpAddr) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use engine::directory::TrunkSeed;
+    use engine::directory::{Srtp, TrunkSeed};
 
     use super::*;
 
@@ -276,6 +276,7 @@ mod tests {
             next_hop: addr.parse().unwrap(),
             allow: Vec::new(),
             nat: false,
+            srtp: Srtp::Off,
             offer_sendrecv: false,
         };
         let directory = Seed { trunks: vec![trunk("127.0.0.9:5060"), trunk("[::1]:5060")], ..Seed::default() };

@@ -9,6 +9,7 @@ use signalling::{EndedBy, LegId, MediaAddress, Session, TransferId};
 
 use crate::directory::Party;
 use crate::interaction::InteractionKey;
+use crate::protection;
 use crate::view::{CallDirection, CallEnd, CallState, CallView, LegView};
 
 /// A call while the process lives.
@@ -249,8 +250,8 @@ pub(crate) fn remote(session: &Session) -> Remote {
         decodable: session.payloads.iter().filter_map(|payload| Some((payload.pt, decodable(payload)?))).collect(),
         telephone_event: session.telephone_event,
         latch: latch(session),
-        mux: false,
-        keys: None,
+        mux: session.mux,
+        keys: protection::keys(session),
     }
 }
 

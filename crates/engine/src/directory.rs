@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use jiff::Timestamp;
 use signalling::message::uri::Uri;
+pub use signalling::peers::Srtp;
 use signalling::peers::{Account, FixedContact, PeerId, Peers, Trunk, TrunkId};
 use signalling::transport::Transport;
 
@@ -33,6 +34,8 @@ pub struct PhoneSeed {
     pub password: Option<String>,
     /// Latch media to the signalling source.
     pub nat: bool,
+    /// Encrypted media.
+    pub srtp: Srtp,
 }
 
 /// `[[agent]]`. Its SIP user is its id.
@@ -82,6 +85,8 @@ pub struct TrunkSeed {
     pub allow: Vec<(IpAddr, u8)>,
     /// Latch media.
     pub nat: bool,
+    /// Encrypted media.
+    pub srtp: Srtp,
     /// Offer `sendrecv` to listeners behind this trunk.
     pub offer_sendrecv: bool,
 }
@@ -267,6 +272,7 @@ impl Directory {
                 contact: contact(&agent.seed.phone),
                 password: agent.seed.phone.password.clone(),
                 nat: agent.seed.phone.nat,
+                srtp: agent.seed.phone.srtp,
                 may_transfer: true,
             })
             .collect();
@@ -280,6 +286,7 @@ impl Directory {
                 contact: contact(phone),
                 password: phone.password.clone(),
                 nat: phone.nat,
+                srtp: phone.srtp,
                 may_transfer: false,
             })
         }));
@@ -289,6 +296,7 @@ impl Directory {
             next_hop: t.next_hop,
             allow: t.allow.clone(),
             nat: t.nat,
+            srtp: t.srtp,
         });
         Peers { accounts, trunks: trunks.collect(), routes: self.routes.clone() }
     }

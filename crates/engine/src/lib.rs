@@ -42,6 +42,7 @@ mod others;
 mod outbox;
 mod pii;
 mod problem;
+mod protection;
 mod restored;
 mod sip;
 mod status;

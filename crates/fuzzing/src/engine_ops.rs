@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use arbitrary::{Result, Unstructured};
-use engine::directory::{AgentSeed, PhoneSeed, Seed, TrunkSeed, UserSeed};
+use engine::directory::{AgentSeed, PhoneSeed, Seed, Srtp, TrunkSeed, UserSeed};
 use engine::view::{AgentStatus, EventBody, EventName, Role};
 use engine::{
     AgentChange, Command, Engine, Input, ListenerOrder, Now, Order, Output, PersistId, ReplyId, Settings, View,
@@ -423,6 +423,7 @@ fn directory() -> Seed {
             next_hop: addr(TRUNK),
             allow: vec![(addr(TRUNK).ip(), 32)],
             nat: false,
+            srtp: Srtp::Off,
             offer_sendrecv: false,
         }],
         routes: Vec::new(),

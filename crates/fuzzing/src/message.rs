@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use signalling::message::{HeaderName, Limits, Message, ResponseBuilder};
-use signalling::peers::{Account, FixedContact, PeerId, Peers, Trunk, TrunkId};
+use signalling::peers::{Account, FixedContact, PeerId, Peers, Srtp, Trunk, TrunkId};
 use signalling::transport::{Flow, Transport};
 use signalling::{Command, Destination, Event, Input, LegId, NewLeg, Output, Settings, Signalling};
 
@@ -245,6 +245,7 @@ fn peers() -> Peers {
         contact: contact.map(|at| FixedContact { uri: format!("sip:{user}@{at}"), addr: addr(at) }),
         password: password.map(str::to_owned),
         nat: false,
+        srtp: Srtp::Off,
         may_transfer: true,
     };
     let trunk = Trunk {
@@ -253,6 +254,7 @@ fn peers() -> Peers {
         next_hop: addr(TRUNK),
         allow: vec![(addr(TRUNK).ip(), 32)],
         nat: false,
+        srtp: Srtp::Off,
     };
     Peers {
         accounts: vec![account(1, "anna", Some(PHONE), None), account(2, "bo", None, Some("secret"))],

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use signalling::sdp::crypto::{Crypto, Key, Protection, Suite};
 use signalling::sdp::{BYTES_MAX, Direction, LINES_MAX, Rewrite, STREAMS_MAX, Sdp};
 
 /// Attributes that must not pass: they name addresses, ports or keys of the other leg.
@@ -19,10 +20,15 @@ pub fn body(data: &[u8]) {
     assert!(sdp.rtcp().is_none_or(|rtcp| rtcp.port() > 0 && !rtcp.ip().is_multicast()));
     let near_a_limit = data.len() > BYTES_MAX - 8_192 || lines(data) > LINES_MAX - 100;
     let only: Vec<u8> = sdp.payloads().iter().map(|payload| payload.pt).take(1).collect();
+    let key = Key::new(Suite::AesCm128HmacSha1_80, &[7; 30]).expect("30 bytes");
+    let ours = Protection { secure: true, feedback: None, crypto: vec![Crypto { tag: 1, key }], mux: true };
+    let plain = Protection::default();
     for media in ["198.51.100.1:20000", "[2001:db8::1]:20000", "198.51.100.1:0"] {
-        for (direction, only) in [(Direction::SendRecv, None), (Direction::Inactive, Some(only.as_slice()))] {
+        for (direction, only, protection) in
+            [(Direction::SendRecv, None, &plain), (Direction::Inactive, Some(only.as_slice()), &ours)]
+        {
             let media: SocketAddr = media.parse().expect("an address");
-            let to = Rewrite { media, session_id: 7, version: 8, direction, only, places: None };
+            let to = Rewrite { media, session_id: 7, version: 8, direction, only, protection, places: None };
             let out = sdp.rewrite(&to);
             if near_a_limit {
                 continue;
@@ -45,6 +51,8 @@ fn check(sdp: &Sdp, to: &Rewrite<'_>, out: &Bytes) {
     assert!(again.rtcp().is_none_or(|rtcp| rtcp.ip() == to.media.ip() && rtcp.port() == to.media.port() + 1));
     assert!(again.rejected() || again.rewrite(to) == out, "once more changes nothing");
     assert!(again.rejected() || again.direction() == to.direction);
+    let protection = (again.secure(), again.crypto(), again.mux());
+    assert!(again.rejected() || protection == (to.protection.secure, &to.protection.crypto[..], to.protection.mux));
     assert_eq!(m_lines(out).count(), m_lines(sdp.bytes()).count(), "a stream for each stream");
     assert!(m_lines(out).count() <= STREAMS_MAX);
     let with_port = m_lines(out).filter(|line| line.split(|byte| *byte == b' ').nth(1) != Some(b"0")).count();
@@ -63,7 +71,9 @@ fn check(sdp: &Sdp, to: &Rewrite<'_>, out: &Bytes) {
         }
         assert!(!text.starts_with("k="), "{text}");
         let name = text.strip_prefix("a=").and_then(|rest| rest.split(':').next()).unwrap_or_default().trim();
-        assert!(!GONE.iter().any(|gone| name.eq_ignore_ascii_case(gone)), "{text}");
+        let ours = to.protection.mux
+            && (text == "a=rtcp-mux" || text.ends_with("inline:BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH"));
+        assert!(ours || !GONE.iter().any(|gone| name.eq_ignore_ascii_case(gone)), "{text}");
     }
 }
 

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use crate::interface::{BindingCopy, Event, LegId, Origin, Settings};
 use crate::leg::{Kind, Leg, Party, State};
 use crate::message::{HeaderName, Limits, Message, Method, NameAddr, ParseError, ReplacesHeader, ResponseBuilder, Uri};
-use crate::peers::{PeerId, PeerIndex, Peers};
+use crate::peers::{PeerId, PeerIndex, Peers, Srtp};
 use crate::registrar::Registrar;
 use crate::transaction::ServerId;
 use crate::transport::{Flow, Transport, unmapped};
@@ -22,7 +22,8 @@ use crate::ua::{ALLOW, SDP, SUPPORTED, Ua};
 
 use authentication::Credentials;
 pub(crate) use authentication::Guard;
-pub(crate) use body::{Fault, session_body};
+use body::admitted;
+pub(crate) use body::{Fault, not_acceptable, session_body};
 use stranger::DenialMeter;
 
 /// Seconds after which a call that found no room may be tried again.
@@ -116,13 +117,15 @@ impl Door {
     }
 
     pub(crate) fn party(&self, origin: Origin) -> Party {
-        let (nat, may_transfer) = match origin {
+        let nobody = (false, Srtp::Off, false);
+        let (nat, srtp, may_transfer) = match origin {
             Origin::Account(peer) => {
-                self.index.account(peer).map_or((false, false), |account| (account.nat, account.may_transfer))
+                let account = self.index.account(peer);
+                account.map_or(nobody, |account| (account.nat, account.srtp, account.may_transfer))
             }
-            Origin::Trunk(trunk) => (self.index.trunk(trunk).is_some_and(|trunk| trunk.nat), false),
+            Origin::Trunk(trunk) => self.index.trunk(trunk).map_or(nobody, |trunk| (trunk.nat, trunk.srtp, false)),
         };
-        Party { origin, nat, may_transfer }
+        Party { origin, nat, srtp, may_transfer }
     }
 
     /// Whether it is somebody we know who sent this.
@@ -226,11 +229,18 @@ impl Ua {
         if !takes_descriptions(invite) {
             return self.refuse(server, 406);
         }
+        let party = self.door.party(origin);
         let offer = match session_body(invite).and_then(body::with_audio) {
             Ok(offer) => offer,
             Err(fault) => return self.refuse_fault(server, &fault),
         };
-        let party = self.door.party(origin);
+        let offer = match admitted(offer, party.srtp) {
+            Ok(offer) => offer,
+            Err(fault) => {
+                self.count("srtp_offers_refused");
+                return self.refuse_fault(server, &fault);
+            }
+        };
         let leg = self.offered(invite, flow, server, party);
         if let (Some(offer), Some(leg)) = (offer, self.leg_mut(leg)) {
             leg.descriptions.receive_offer(offer);

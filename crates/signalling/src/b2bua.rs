@@ -69,6 +69,9 @@ impl Ua {
 
     /// A description in a provisional answer: both sides may hear each other before the call is answered.
     fn early_media(&mut self, id: LegId, caller: LegId, answer: &Sdp, tag: &str) -> Option<Bytes> {
+        if !self.reads(id, answer) {
+            return None; // the final answer may be another phone's
+        }
         let (body, told) = self.write_answer_for(caller, id, answer)?;
         let leg = self.leg_mut(id)?;
         leg.remember_early(tag, answer.clone());
@@ -94,7 +97,9 @@ impl Ua {
         }
         let Some((caller, server)) = self.waiting_caller(id) else { return self.fail_answered(id, cseq) };
         let late = self.leg(caller).is_some_and(|leg| leg.descriptions.remote_offer().is_none());
-        let Some(answer) = answer else { return self.fail_answered(id, cseq) };
+        let Some(answer) = answer.filter(|answer| late || self.reads(id, answer)) else {
+            return self.fail_answered(id, cseq);
+        };
         if late {
             return self.pass_late_offer(id, cseq, caller, server, answer);
         }
@@ -171,6 +176,7 @@ impl Ua {
 
     /// The called leg's offer goes to the caller in the 2xx; the answer comes in the ACK (RFC 3261 §13.2.1).
     fn pass_late_offer(&mut self, id: LegId, cseq: u32, caller: LegId, server: ServerId, offer: Sdp) {
+        let Some(offer) = self.admit_offer(id, offer).ok() else { return self.fail_answered(id, cseq) };
         let body = self.offer_on(caller, id, Source::Offer(&offer));
         let Some(body) = body else { return self.fail_answered(id, cseq) };
         if let Some(leg) = self.leg_mut(id) {
@@ -224,7 +230,8 @@ impl Ua {
         }
         let Some(peer) = self.peer_of(id) else { return };
         let cseq = self.leg(peer).and_then(|leg| leg.ack_owed);
-        let (Some(answer), Some(cseq)) = (self.answer_of(id, ack), cseq) else { return self.no_late_answer(id) };
+        let answer = self.answer_of(id, ack).filter(|answer| self.reads(id, answer));
+        let (Some(answer), Some(cseq)) = (answer, cseq) else { return self.no_late_answer(id) };
         let Some((body, told)) = self.write_answer_for(peer, id, &answer) else { return self.no_late_answer(id) };
         self.acknowledge(peer, cseq, Some(body));
         self.agree_both(id, answer, peer, told);
@@ -235,6 +242,28 @@ impl Ua {
     fn no_late_answer(&mut self, id: LegId) {
         self.count("late_answers_missing");
         self.clear_call(id, &Release::ours(&Reason { cause: 488, text: "No answer in the ACK".into() }));
+    }
+
+    /// A leg's answer can be taken for what it says of encryption.
+    pub(crate) fn reads(&mut self, id: LegId, answer: &Sdp) -> bool {
+        let reads = self.leg(id).is_none_or(|leg| leg.descriptions.reads(answer));
+        if !reads {
+            self.count("srtp_answers_refused");
+        }
+        reads
+    }
+
+    /// A leg's offer as it may be taken, by the policy of its party and what is in force there.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub(crate) fn admit_offer(&mut self, id: LegId, offer: Sdp) -> Result<Sdp, &'static str> {
+        let Some(leg) = self.leg(id) else { return Ok(offer) };
+        let admitted = leg.descriptions.admit(offer);
+        if admitted.is_err() {
+            self.count("srtp_offers_refused");
+        }
+        admitted
     }
 
     /// `answerer` answered our offer with `answer`; `offerer`'s offer was answered with `told`.

@@ -172,7 +172,7 @@ impl Core {
             Command::Connect { caller, caller_media, callee } => self.ua.connect(caller, caller_media, &callee),
             Command::Replace { new, old, media } => self.ua.replace(new, old, media),
             Command::Refuse { leg, status, retry_after } => self.ua.refuse_offered(leg, status, retry_after),
-            Command::Call { leg, codecs, direction } => self.ua.call(&leg, codecs, direction),
+            Command::Call { leg, codecs, direction, encrypted } => self.ua.call(&leg, codecs, direction, encrypted),
             Command::End { leg, reason } => self.ua.clear_call(leg, &Release::ours(&reason)),
             Command::AcceptTransfer { transfer, target } => self.transfers.accept(&mut self.ua, transfer, target),
             Command::RefuseTransfer { transfer, status } => self.transfers.refuse(&mut self.ua, transfer, status),

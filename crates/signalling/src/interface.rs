@@ -10,6 +10,7 @@ use crate::message::Message;
 use crate::message::uri::Uri;
 use crate::peers::{PeerId, Peers, TrunkId};
 pub use crate::registrar::BindingCopy;
+pub use crate::sdp::crypto::{Key, SessionKeys, Suite};
 use crate::sdp::{Direction, Payload};
 pub use crate::sdp::{Family, MediaAddress};
 use crate::transport::{ConnectionLimits, Flow, Transport};
@@ -78,6 +79,8 @@ pub struct Settings {
     pub listen: Vec<(Transport, SocketAddr)>,
     /// What connections may take.
     pub connections: ConnectionLimits,
+    /// Offers of ours name rtcp-mux (RFC 5761). Theirs are taken with it always.
+    pub rtcp_mux: bool,
     /// Calls (pairs of legs) at most; above: 503.
     pub max_legs: usize,
     /// Transactions at most; above, requests are answered 503.
@@ -106,6 +109,7 @@ impl Settings {
             invite_timeout: Duration::from_secs(180),
             listen: Vec::new(),
             connections: ConnectionLimits::default(),
+            rtcp_mux: false,
             max_legs: 20_000,
             max_transactions: 100_000,
         }
@@ -199,6 +203,8 @@ pub enum Command {
         codecs: Vec<Payload>,
         /// `sendonly`, or `sendrecv` where configured (SEMANTICS, principle 3).
         direction: Direction,
+        /// It hears what is encrypted elsewhere: it is offered no plain RTP, whatever its policy.
+        encrypted: bool,
     },
     /// Answers [`Event::Record`]: it is kept, so the INVITE or the ACK may leave.
     Recorded {
@@ -581,6 +587,10 @@ pub struct Session {
     pub early: bool,
     /// Latch to the signalling source (`nat = true` of the peer).
     pub nat: bool,
+    /// RTCP shares RTP's port, both ways (RFC 5761).
+    pub mux: bool,
+    /// What encrypts the leg (RFC 4568); `None`: it is plain.
+    pub keys: Option<Box<SessionKeys>>,
     /// Every other stream that has an address of its own.
     pub others: Vec<OtherStream>,
 }

@@ -6,8 +6,10 @@ use crate::dialog::Dialog;
 use crate::interface::{Destination, LegId, NewLeg, Origin};
 use crate::leg::{Kind, Leg, Party, Purpose, State, Timer};
 use crate::message::{HeaderName, Message, Method, RequestBuilder};
+use crate::peers::Srtp;
 use crate::sdp::Family;
 use crate::session::Descriptions;
+use crate::session::keys::Shield;
 use crate::transaction::ServerId;
 use crate::transport::{Flow, via};
 use crate::ua::{ALLOW, SDP, SUPPORTED, Ua, quotable};
@@ -145,6 +147,8 @@ impl Ua {
     }
 
     fn fresh(&mut self, id: LegId, kind: Kind, state: State, party: Party, flow: Flow) -> Leg {
+        let seed = if party.srtp == Srtp::Off { [0; 32] } else { self.random.random() };
+        let shield = Shield::new(party.srtp, self.settings.rtcp_mux, seed);
         Leg {
             id,
             kind,
@@ -156,7 +160,7 @@ impl Ua {
             local_tag: self.token(),
             dialog: None,
             invite: None,
-            descriptions: Descriptions::new(self.random.random(), Family::of(flow.remote.ip())),
+            descriptions: Descriptions::new(self.random.random(), Family::of(flow.remote.ip()), shield),
             early: Vec::new(),
             early_tag: String::new(),
             ring_until: None,

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::dialog::Dialog;
 use crate::interface::{LegId, Origin, OrphanId, PlanId, ReceiptId, TransferId};
 use crate::message::Message;
+use crate::peers::Srtp;
 use crate::sdp::{Direction, Payload, Sdp};
 use crate::session::Descriptions;
 use crate::session::update::Open;
@@ -74,6 +75,7 @@ pub(crate) struct Party {
     pub(crate) origin: Origin,
     /// Media latches to the signalling source.
     pub(crate) nat: bool,
+    pub(crate) srtp: Srtp,
     pub(crate) may_transfer: bool,
 }
 

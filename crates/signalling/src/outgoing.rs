@@ -9,16 +9,20 @@ use crate::sdp::{Direction, Payload};
 use crate::session::offer_answer::same_codec;
 use crate::transport::Flow;
 use crate::ua::{Release, Ua};
+use rand::RngExt;
 
 impl Ua {
     /// Prepares the call of a listener; its INVITE leaves with [`Self::recorded`].
-    pub(crate) fn call(&mut self, new: &NewLeg, codecs: Vec<Payload>, direction: Direction) {
+    pub(crate) fn call(&mut self, new: &NewLeg, codecs: Vec<Payload>, direction: Direction, encrypted: bool) {
         let kind = Kind::Listener { codecs: codecs.clone(), direction };
         let (mut leg, route) = match self.prepare(new, kind) {
             Ok(made) => made,
             Err(status) => return self.unborn(new.leg, status, "Not reachable"),
         };
         leg.descriptions.set_media(new.media);
+        if encrypted {
+            leg.descriptions.require_encryption(self.random.random());
+        }
         let events = codecs.iter().find(|codec| is_event(codec)).map(|codec| codec.pt);
         let audio: Vec<Payload> = codecs.into_iter().filter(|codec| !is_event(codec)).collect();
         let Some(body) = leg.descriptions.offer_codecs(&audio, events, direction) else {
@@ -78,6 +82,7 @@ impl Ua {
         let Kind::Listener { codecs, .. } = &leg.kind else { return };
         let usable = answer.filter(|answer| {
             !answer.rejected()
+                && leg.descriptions.reads(answer)
                 && answer.payloads().iter().any(|payload| codecs.iter().any(|codec| same_codec(payload, codec)))
         });
         let Some(answer) = usable else {

@@ -27,6 +27,18 @@ pub struct Peers {
     pub routes: Vec<(IpAddr, SocketAddr)>,
 }
 
+/// Whether a party's media is encrypted (SRTP with keys from SDP).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Srtp {
+    /// It is plain: an offer of SRTP alone is refused, keys beside plain RTP are passed over.
+    #[default]
+    Off,
+    /// Encrypted where the party does it too (RFC 8643), else plain.
+    Offer,
+    /// Encrypted, or no call.
+    Require,
+}
+
 /// A phone that may register or has a fixed contact.
 #[derive(Clone, Debug)]
 pub struct Account {
@@ -40,6 +52,8 @@ pub struct Account {
     pub password: Option<String>,
     /// Latch media to the signalling source.
     pub nat: bool,
+    /// Encrypted media.
+    pub srtp: Srtp,
     /// REFER is allowed (agents; a user's softphone only listens): else 603.
     pub may_transfer: bool,
 }
@@ -67,6 +81,8 @@ pub struct Trunk {
     pub allow: Vec<(IpAddr, u8)>,
     /// Latch media to the signalling source.
     pub nat: bool,
+    /// Encrypted media.
+    pub srtp: Srtp,
 }
 
 impl FixedContact {
@@ -267,12 +283,27 @@ mod tests {
 
     fn account(id: u32, user: &str, contact: Option<(&str, &str)>) -> Account {
         let contact = contact.map(|(uri, addr)| FixedContact { uri: uri.into(), addr: addr.parse().unwrap() });
-        Account { id: PeerId(id), user: user.into(), contact, password: None, nat: false, may_transfer: true }
+        Account {
+            id: PeerId(id),
+            user: user.into(),
+            contact,
+            password: None,
+            nat: false,
+            srtp: Srtp::Off,
+            may_transfer: true,
+        }
     }
 
     fn trunk(name: &str, allow: &[(&str, u8)]) -> Trunk {
         let allow = allow.iter().map(|(addr, prefix)| (addr.parse().unwrap(), *prefix)).collect();
-        Trunk { name: name.into(), host: name.into(), next_hop: "10.0.0.1:5060".parse().unwrap(), allow, nat: false }
+        Trunk {
+            name: name.into(),
+            host: name.into(),
+            next_hop: "10.0.0.1:5060".parse().unwrap(),
+            allow,
+            nat: false,
+            srtp: Srtp::Off,
+        }
     }
 
     fn index(accounts: Vec<Account>, trunks: Vec<Trunk>) -> PeerIndex {

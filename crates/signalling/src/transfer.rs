@@ -260,7 +260,7 @@ impl Transfers {
             let offered = kept.and_then(|kept| ua.leg(kept)?.descriptions.agreed().map(|agreed| agreed.remote.clone()));
             offered.is_some_and(|offered| crate::session::offer_answer::common(answer, &offered).is_some())
         });
-        let Some(answer) = answer else {
+        let Some(answer) = answer.filter(|answer| ua.reads(leg, answer)) else {
             ua.release(leg, &Release::ours(&Reason { cause: 488, text: "No codec in common".into() }));
             return self.fail(ua, id, 488, "Not Acceptable Here");
         };

@@ -7,6 +7,7 @@ mod support;
 use std::net::SocketAddr;
 
 use signalling::message::Message;
+use signalling::peers::Srtp;
 use signalling::{Event, LegId, MediaAddress, OtherStream};
 use support::*;
 
@@ -402,4 +403,27 @@ fn a_phone_that_takes_a_legs_place_takes_its_video_too() {
     assert_eq!(pairs(&net), [[at_new.min(at_caller), at_new.max(at_caller)]]);
     assert_ne!(pairs(&net), before);
     over(&mut net, new, caller);
+}
+
+#[test]
+fn beside_encrypted_audio_nothing_goes_plain() {
+    let crypto = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkw\r\n";
+    let plain = sdp(4000, "0", "sendrecv") + "m=video 4002 RTP/AVP 96\r\n";
+    let keyed = sdp(4000, "0", "sendrecv").replace("RTP/AVP", "RTP/SAVP") + crypto + "m=video 4002 RTP/AVP 96\r\n";
+    // Somebody who offers both ways to hear the same: it is one stream, not two.
+    let either = keyed.replace("m=video 4002 RTP/AVP 96", "m=audio 4002 RTP/AVP 0");
+    for (trunk, phones, offer, relayed) in [
+        (Srtp::Offer, Srtp::Off, &keyed, false),
+        (Srtp::Off, Srtp::Require, &plain, false),
+        (Srtp::Offer, Srtp::Offer, &either, false),
+        (Srtp::Offer, Srtp::Offer, &plain, true),
+    ] {
+        let mut net = secured(trunk, phones);
+        net.core.spare_media().extend((1..=8).map(spare));
+        let caller = Call::out(&mut net, TRUNK, "anna", Some(offer.clone()));
+        let callee = Call::incoming(&mut net, ANNA);
+        assert_eq!(ports(&callee.invite)[1] > 0, relayed, "{trunk:?} {phones:?}");
+        assert_eq!(lines(&callee.invite, "m=video").iter().filter(|line| line.contains("SAVP")).count(), 0);
+        caller.cancel(&mut net);
+    }
 }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use engine::directory::{AgentSeed, PhoneSeed, Seed, TrunkSeed, UserSeed};
+use engine::directory::{AgentSeed, PhoneSeed, Seed, Srtp, TrunkSeed, UserSeed};
 use engine::view::Role;
 use phone::Voice;
 use signalling::sdp::Direction;
@@ -167,6 +167,7 @@ fn directory() -> Seed {
             next_hop: at(2, 5060),
             allow: vec![(at(2, 0).ip(), 32)],
             nat: false,
+            srtp: Srtp::Off,
             offer_sendrecv: false,
         }],
         ..Seed::default()

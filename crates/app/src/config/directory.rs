@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use engine::directory::{AgentSeed, PhoneSeed, Seed, TrunkSeed, UserSeed};
+use engine::directory::{AgentSeed, PhoneSeed, Seed, Srtp, TrunkSeed, UserSeed};
 use engine::view::Role;
 
 use super::section::{Given, Section};
@@ -77,6 +77,7 @@ fn trunk(section: &Section<'_>, names: &mut Names<'_>) -> Option<TrunkSeed> {
         });
     }
     let nat = section.boolean("nat").is_some_and(|given| given.value);
+    let srtp = srtp(section);
     let offer_sendrecv = listener_offer(section);
     for later in ["username", "password", "client_certificate", "register"] {
         section.not_in_this_version(later);
@@ -90,7 +91,7 @@ fn trunk(section: &Section<'_>, names: &mut Names<'_>) -> Option<TrunkSeed> {
     }
     // Without a list the trunk's own address may call, and nobody else.
     let own = vec![(place.addr.ip(), if place.addr.is_ipv4() { 32 } else { 128 })];
-    Some(TrunkSeed { name, host, next_hop: place.addr, allow: allow.unwrap_or(own), nat, offer_sendrecv })
+    Some(TrunkSeed { name, host, next_hop: place.addr, allow: allow.unwrap_or(own), nat, srtp, offer_sendrecv })
 }
 
 fn agent(section: &Section<'_>, names: &mut Names<'_>) -> Option<AgentSeed> {
@@ -179,7 +180,14 @@ fn phone(section: &Section<'_>, names: &Names<'_>) -> PhoneSeed {
         contact: contact.map(|place| (place.uri.as_str().to_owned(), place.addr)),
         password: section.filled("password").map(|given| given.value),
         nat: section.boolean("nat").is_some_and(|given| given.value),
+        srtp: srtp(section),
     }
+}
+
+fn srtp(section: &Section<'_>) -> Srtp {
+    section
+        .choice("srtp", &[("off", Srtp::Off), ("offer", Srtp::Offer), ("require", Srtp::Require)])
+        .unwrap_or_default()
 }
 
 fn listener_offer(section: &Section<'_>) -> bool {

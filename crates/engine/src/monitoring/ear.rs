@@ -62,7 +62,7 @@ impl Core {
         let codecs = self.offered_codecs(id);
         let direction = if sendrecv { Direction::SendRecv } else { Direction::SendOnly };
         self.counters.count("listeners_called");
-        self.sip(Command::Call { leg: new, codecs, direction });
+        self.sip(Command::Call { leg: new, codecs, direction, encrypted: false });
         let at = self.after(self.settings.ring_timeout);
         self.timers.set(Timer::Ring(key), at);
         self.join_ear(id, key);
@@ -188,8 +188,8 @@ impl Core {
             codec,
             payload_type,
             latch: latch(session),
-            mux: false,
-            keys: None,
+            mux: session.mux,
+            keys: crate::protection::keys(session),
         };
         self.out.media(media::Command::Listen { listener: ListenerId(key), remote });
     }

@@ -28,7 +28,7 @@ use signalling::{
     TransferId,
 };
 
-use crate::directory::{AgentSeed, PhoneSeed, Seed, TrunkSeed, UserSeed};
+use crate::directory::{AgentSeed, PhoneSeed, Seed, Srtp, TrunkSeed, UserSeed};
 use crate::engine::Core;
 use crate::interface::*;
 use crate::persist::{AuditEntry, Change, Restored};
@@ -207,6 +207,7 @@ fn fixed(user: &str, port: u16) -> PhoneSeed {
         contact: Some((format!("sip:{user}@127.0.0.1:{port}"), SocketAddr::from(([127, 0, 0, 1], port)))),
         password: None,
         nat: false,
+        srtp: Srtp::Off,
     }
 }
 
@@ -248,6 +249,7 @@ pub(super) fn seed() -> Seed {
             next_hop: "10.0.0.10:5060".parse().unwrap(),
             allow: vec![("10.0.0.0".parse().unwrap(), 24)],
             nat: false,
+            srtp: Srtp::Off,
             offer_sendrecv: false,
         }],
         ..Seed::default()
@@ -268,6 +270,8 @@ pub(super) fn session(sends: bool, receives: bool) -> Session {
         early: false,
         nat: false,
         others: Vec::new(),
+        mux: false,
+        keys: None,
     }
 }
 

@@ -3,7 +3,9 @@
 use bytes::Bytes;
 
 use crate::message::{HeaderName, Message};
+use crate::peers::Srtp;
 use crate::sdp::{Sdp, SdpError};
+use crate::session::keys;
 use crate::ua::SDP;
 
 /// Parts of a multipart body that are looked at. A multipart within a multipart is not looked into.
@@ -60,7 +62,15 @@ pub(crate) fn with_audio(offer: Option<Sdp>) -> Result<Option<Sdp>, Fault> {
     }
 }
 
-fn not_acceptable(what: &str) -> Fault {
+/// A call's first offer is as the policy of its caller has it.
+///
+/// # Errors
+/// 488 where it is not.
+pub(crate) fn admitted(offer: Option<Sdp>, policy: Srtp) -> Result<Option<Sdp>, Fault> {
+    offer.map(|offer| keys::admit(policy, false, offer)).transpose().map_err(not_acceptable)
+}
+
+pub(crate) fn not_acceptable(what: &str) -> Fault {
     Fault { status: 488, phrase: None, header: Some((HeaderName::Warning, format!("304 medlytt \"{what}\""))) }
 }
 

@@ -35,6 +35,10 @@ impl Ua {
         if let Err(why) = may_change(leg.open()) {
             return self.refuse_for_now(server, why);
         }
+        let offer = match offer.map(|offer| self.admit_offer(id, offer)).transpose() {
+            Ok(offer) => offer,
+            Err(what) => return self.refuse_fault(server, &crate::admission::not_acceptable(what)),
+        };
         // A newer INVITE says that the 2xx of the last one has come; its ACK was lost or is late.
         self.stop_repeating(id);
         match self.peer_of(id) {
@@ -123,8 +127,9 @@ impl Ua {
         if !waits {
             return self.drop_offer(id); // who asked is gone; the leg itself is being ended too
         }
-        let written = described.as_ref().and_then(|answer| self.write_answer_for(from, id, answer));
-        let (Some(answer), Some((body, told))) = (described, written) else {
+        let answer = described.filter(|answer| self.reads(id, answer));
+        let written = answer.as_ref().and_then(|answer| self.write_answer_for(from, id, answer));
+        let (Some(answer), Some((body, told))) = (answer, written) else {
             self.count("answers_unusable");
             self.drop_offer(id);
             return self.refuse_change(from, server, 488, Vec::new());
@@ -142,6 +147,7 @@ impl Ua {
 
     /// A re-INVITE without an offer was answered with one: it goes back, its answer comes in the ACK.
     fn late_change_offered(&mut self, id: LegId, from: LegId, server: ServerId, cseq: u32, offer: Option<Sdp>) {
+        let offer = offer.and_then(|offer| self.admit_offer(id, offer).ok());
         let body = offer.as_ref().and_then(|offer| self.offer_on(from, id, Source::Offer(offer)));
         let (Some(offer), Some(body)) = (offer, body) else {
             self.acknowledge(id, cseq, None);
@@ -266,7 +272,7 @@ impl Ua {
 
     /// The answer to our own late offer.
     pub(super) fn take_late_answer(&mut self, id: LegId, ack: &Message) {
-        let answer = self.answer_of(id, ack);
+        let answer = self.answer_of(id, ack).filter(|answer| self.reads(id, answer));
         let Some(leg) = self.leg_mut(id) else { return };
         match answer {
             Some(answer) => {

@@ -12,6 +12,7 @@ mod source;
 pub(crate) mod syntax;
 pub mod uri;
 
+use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -68,13 +69,22 @@ pub enum ParseError {
 }
 
 /// A parsed request or response. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Message {
     raw: Bytes,
     index: Indexed,
 }
 
-#[derive(Clone, Debug)]
+/// Its start line and Call-ID alone: in headers and body stand what proves who one is, and keys.
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = self.raw.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+        let line = String::from_utf8_lossy(line);
+        f.debug_struct("Message").field("line", &line).field("call_id", &self.call_id()).finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone)]
 enum Indexed {
     Parsed(Arc<Index>),
     /// Made when it is first looked at, as we wrote the message ourselves: much of that is only sent.

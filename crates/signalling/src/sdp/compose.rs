@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
+use super::crypto::Protection;
 use super::{Direction, Payload};
 
 /// A description of our own with one audio stream (the listener's offer, an answer for Replaces).
@@ -15,14 +16,16 @@ pub fn compose(
     payloads: &[Payload],
     telephone_event: Option<u8>,
     direction: Direction,
+    protection: &Protection,
 ) -> Bytes {
     let mut out = String::with_capacity(512);
     // Writing to a String cannot fail.
     let _ = write!(
         out,
-        "v=0\r\no=- {session_id} {version} {0}\r\ns=-\r\nc={0}\r\nt=0 0\r\nm=audio {1} RTP/AVP",
+        "v=0\r\no=- {session_id} {version} {0}\r\ns=-\r\nc={0}\r\nt=0 0\r\nm=audio {1} {2}",
         address_of(media),
-        media.port()
+        media.port(),
+        protection.profile(false)
     );
     for payload in payloads {
         let _ = write!(out, " {}", payload.pt);
@@ -47,6 +50,7 @@ pub fn compose(
         let _ = write!(out, "a=rtpmap:{pt} telephone-event/{clock}\r\na=fmtp:{pt} 0-16\r\n");
     }
     let _ = write!(out, "a=ptime:20\r\na={}\r\n", direction.as_str());
+    out.push_str(&protection.lines());
     Bytes::from(out)
 }
 

@@ -1,17 +1,22 @@
 //! Session descriptions (RFC 8866): what a B2BUA must know of them, and rewriting of c= and m= (RFC 3264).
 
 mod address;
+mod base64;
 mod compose;
+pub mod crypto;
 mod parse;
 mod rewrite;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
 pub use address::{Family, MediaAddress};
+use crypto::{Crypto, Protection};
+
 pub use compose::compose;
 
 /// Bytes of a description; above it is Malformed.
@@ -96,7 +101,7 @@ pub enum SdpError {
 
 /// A parsed description: text, and the parts of its one relayed audio stream (the first audio m-line with a port
 /// other than 0, else the first audio m-line).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Sdp {
     text: Bytes,
     lines: Vec<Line>,
@@ -112,14 +117,19 @@ pub(crate) struct Stream {
     pub(crate) media: String,
     /// What follows the port: `RTP/AVP 96 97`.
     pub(crate) rest: String,
-    /// What it describes, where it is plain RTP to one host; anything else can only be refused.
+    /// What it describes, where it is RTP or SRTP to one host; anything else can only be refused.
     pub(crate) rtp: Option<Audio>,
 }
 
 impl Stream {
-    /// It can be relayed, and has a port.
-    pub(crate) fn is_live(&self) -> bool {
+    /// It has a port.
+    pub(crate) fn has_port(&self) -> bool {
         self.rtp.as_ref().is_some_and(|rtp| rtp.port > 0)
+    }
+
+    /// It can be relayed beside the audio stream, and has a port: what is encrypted would need keys of its own.
+    pub(crate) fn is_live(&self) -> bool {
+        self.has_port() && self.rtp.as_ref().is_some_and(|rtp| !rtp.profile.secure)
     }
 }
 
@@ -149,6 +159,26 @@ pub(crate) struct Audio {
     /// Those that are RFC 4733 events, and which of them goes with the voice.
     events: Vec<u8>,
     telephone_event: Option<u8>,
+    profile: Profile,
+    /// Usable `a=crypto` lines, in their order.
+    crypto: Vec<Crypto>,
+    /// There is an `a=crypto` line, usable or not.
+    names_crypto: bool,
+    mux: bool,
+}
+
+/// How RTP goes (RFC 3551, 3711, 4585, 5124).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Profile {
+    secure: bool,
+    feedback: bool,
+}
+
+/// Never with its text: keys stand in it.
+impl fmt::Debug for Sdp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sdp").field("audio", &self.audio).finish_non_exhaustive()
+    }
 }
 
 impl Audio {
@@ -181,7 +211,12 @@ impl Sdp {
     /// # Errors
     /// [`SdpError`].
     pub fn parse(text: &Bytes) -> Result<Self, SdpError> {
-        parse::parse(text)
+        parse::parse(text, None)
+    }
+    /// The same body with the audio stream chosen among those over SRTP, or among those over plain RTP; `None`: there is
+    /// no such stream with a port.
+    pub fn with_profile(&self, secure: bool) -> Option<Self> {
+        parse::parse(&self.text, Some(secure)).ok().filter(|sdp| !sdp.rejected())
     }
     /// The body as it came.
     pub fn bytes(&self) -> &Bytes {
@@ -223,8 +258,29 @@ impl Sdp {
     pub fn telephone_event(&self) -> Option<u8> {
         self.audio.telephone_event
     }
+    /// The audio stream's profile is RTP/SAVP or RTP/SAVPF.
+    pub fn secure(&self) -> bool {
+        self.audio.profile.secure
+    }
+    /// The audio stream's profile is one with feedback.
+    pub fn feedback(&self) -> bool {
+        self.audio.profile.feedback
+    }
+    /// The audio stream's keys that can be used, best first as the writer has them.
+    pub fn crypto(&self) -> &[Crypto] {
+        &self.audio.crypto
+    }
+    /// The audio stream has an a=crypto line, which may be of no use.
+    pub fn names_crypto(&self) -> bool {
+        self.audio.names_crypto
+    }
+    /// RTCP on RTP's port is offered or accepted (RFC 5761; RFC 8858 where nothing else is).
+    pub fn mux(&self) -> bool {
+        self.audio.mux
+    }
     /// The same description for the other leg: our address in o=, c= and m=, a=rtcp set right, other m-lines relayed or
-    /// refused (port 0), ICE, DTLS, crypto and rtcp-mux attributes taken out, direction set, everything else byte-identical.
+    /// refused (port 0), ICE, DTLS, crypto and rtcp-mux attributes taken out and ours put in, direction set, everything else
+    /// byte-identical.
     pub fn rewrite(&self, to: &Rewrite<'_>) -> Bytes {
         rewrite::rewrite(self, to)
     }
@@ -245,7 +301,7 @@ impl Sdp {
     pub(crate) fn audio_at(&self) -> usize {
         usize::from(self.audio.section).saturating_sub(1)
     }
-    /// The same with the audio stream at this place; `None` where no plain RTP is there.
+    /// The same with the audio stream at this place; `None` where no RTP is there.
     pub(crate) fn with_audio_at(mut self, place: usize) -> Option<Self> {
         self.audio = self.streams.get(place)?.rtp.clone()?;
         Some(self)
@@ -269,6 +325,8 @@ pub struct Rewrite<'a> {
     pub direction: Direction,
     /// Only these payload types (an answer's restriction to what was offered); `None`: all.
     pub only: Option<&'a [u8]>,
+    /// Encryption and multiplexing on the leg that gets the description.
+    pub protection: &'a Protection,
     /// The m-lines in order; `None`: as the source has them, every one but the audio stream's refused.
     pub places: Option<&'a [Place]>,
 }

@@ -5,11 +5,14 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 
+use super::crypto::{CRYPTO_MAX, Crypto};
 use super::{
-    self as sdp, Audio, BYTES_MAX, Direction, LINES_MAX, Line, PAYLOADS_MAX, Payload, STREAMS_MAX, Sdp, SdpError,
+    self as sdp, Audio, BYTES_MAX, Direction, LINES_MAX, Line, PAYLOADS_MAX, Payload, Profile, STREAMS_MAX, Sdp,
+    SdpError,
 };
 
-pub(super) fn parse(text: &Bytes) -> Result<Sdp, SdpError> {
+/// `secure`: only streams over SRTP, or only plain ones, are looked at.
+pub(super) fn parse(text: &Bytes, secure: Option<bool>) -> Result<Sdp, SdpError> {
     let lines = lines(text)?;
     let content = |line: &Line| {
         std::str::from_utf8(text.get(line.from as usize + 2..line.end as usize).unwrap_or_default()).unwrap_or_default()
@@ -19,8 +22,8 @@ pub(super) fn parse(text: &Bytes) -> Result<Sdp, SdpError> {
         .filter(|line| line.kind == b'm')
         .map(|line| Stream::parse(content(line), line.section))
         .collect::<Result<Vec<_>, _>>()?;
-    let stream = chosen(&streams)?;
-    let audio = read(stream, &lines, content)?;
+    let (stream, profile) = chosen(&streams, secure)?;
+    let audio = read(stream, profile, &lines, content)?;
     let streams = streams
         .iter()
         .map(|other| {
@@ -37,8 +40,13 @@ pub(super) fn parse(text: &Bytes) -> Result<Sdp, SdpError> {
 }
 
 /// The session's part and the stream's own.
-fn read<'a>(stream: &'a Stream<'a>, lines: &[Line], content: impl Fn(&Line) -> &'a str) -> Result<Audio, SdpError> {
-    let mut reading = Reading::new(stream);
+fn read<'a>(
+    stream: &'a Stream<'a>,
+    profile: Profile,
+    lines: &[Line],
+    content: impl Fn(&Line) -> &'a str,
+) -> Result<Audio, SdpError> {
+    let mut reading = Reading::new(stream, profile);
     for line in lines {
         if line.section != 0 && line.section != stream.section {
             continue;
@@ -55,7 +63,7 @@ fn read<'a>(stream: &'a Stream<'a>, lines: &[Line], content: impl Fn(&Line) -> &
 
 /// A stream besides the audio stream: nothing of it makes the description a broken one.
 fn read_other<'a>(stream: &'a Stream<'a>, lines: &[Line], content: impl Fn(&Line) -> &'a str) -> Option<Audio> {
-    if stream.plain_rtp() { read(stream, lines, content).ok() } else { None }
+    read(stream, stream.profile()?, lines, content).ok()
 }
 
 /// Splits and checks every line's form. Empty lines are passed over.
@@ -129,22 +137,30 @@ impl<'a> Stream<'a> {
         }
         Ok(Self { section, media, port, proto, formats })
     }
-    fn plain_rtp(&self) -> bool {
-        self.proto.eq_ignore_ascii_case("RTP/AVP") || self.proto.eq_ignore_ascii_case("RTP/AVPF")
+    /// `None`: neither plain RTP nor SRTP with keys in the description.
+    fn profile(&self) -> Option<Profile> {
+        match self.proto.to_ascii_uppercase().as_str() {
+            "RTP/AVP" => Some(Profile { secure: false, feedback: false }),
+            "RTP/AVPF" => Some(Profile { secure: false, feedback: true }),
+            "RTP/SAVP" => Some(Profile { secure: true, feedback: false }),
+            "RTP/SAVPF" => Some(Profile { secure: true, feedback: true }),
+            _ => None,
+        }
     }
 }
 
-fn chosen<'a, 'b>(streams: &'b [Stream<'a>]) -> Result<&'b Stream<'a>, SdpError> {
+fn chosen<'a, 'b>(streams: &'b [Stream<'a>], secure: Option<bool>) -> Result<(&'b Stream<'a>, Profile), SdpError> {
     let mut audio = streams.iter().filter(|stream| stream.media.eq_ignore_ascii_case("audio")).peekable();
     if audio.peek().is_none() {
         return Err(SdpError::NotAcceptable("no audio stream"));
     }
-    let mut plain = audio.filter(|stream| stream.plain_rtp());
-    let first = plain.next().ok_or(SdpError::NotAcceptable("audio is not over RTP/AVP"))?;
-    if first.port > 0 {
+    let wanted = |profile: &Profile| secure.is_none_or(|secure| secure == profile.secure);
+    let mut known = audio.filter_map(|stream| Some((stream, stream.profile().filter(wanted)?)));
+    let first = known.next().ok_or(SdpError::NotAcceptable("audio is not over RTP/AVP or RTP/SAVP"))?;
+    if first.0.port > 0 {
         return Ok(first);
     }
-    Ok(plain.find(|stream| stream.port > 0).unwrap_or(first))
+    Ok(known.find(|(stream, _)| stream.port > 0).unwrap_or(first))
 }
 
 /// The audio stream while its lines come by.
@@ -157,6 +173,10 @@ struct Reading<'a> {
     rtcp: Option<(u16, Option<IpAddr>)>,
     maps: Vec<(u8, &'a str)>,
     fmtps: Vec<(u8, &'a str)>,
+    profile: Profile,
+    crypto: Vec<Crypto>,
+    crypto_lines: usize,
+    mux: bool,
 }
 
 /// What an m-line's payload types are.
@@ -174,7 +194,7 @@ enum Address {
 }
 
 impl<'a> Reading<'a> {
-    fn new(stream: &'a Stream<'a>) -> Self {
+    fn new(stream: &'a Stream<'a>, profile: Profile) -> Self {
         Self {
             stream,
             session_address: None,
@@ -184,6 +204,10 @@ impl<'a> Reading<'a> {
             rtcp: None,
             maps: Vec::new(),
             fmtps: Vec::new(),
+            profile,
+            crypto: Vec::new(),
+            crypto_lines: 0,
+            mux: false,
         }
     }
 
@@ -210,9 +234,22 @@ impl<'a> Reading<'a> {
             "rtcp" => self.rtcp = Some(rtcp(value)?),
             "rtpmap" => self.maps.extend(payload_line(value)),
             "fmtp" => self.fmtps.extend(payload_line(value)),
+            "crypto" => self.crypto(value),
+            "rtcp-mux" | "rtcp-mux-only" => self.mux = true,
             _ => {}
         }
         Ok(())
+    }
+
+    /// Of two lines with one tag the first counts: they cannot be told apart in an answer (RFC 4568 §4.1).
+    fn crypto(&mut self, value: &str) {
+        self.crypto_lines += 1;
+        if self.crypto_lines <= CRYPTO_MAX
+            && let Some(line) = Crypto::parse(value)
+            && self.crypto.iter().all(|known| known.tag != line.tag)
+        {
+            self.crypto.push(line);
+        }
     }
 
     fn finish(self) -> Result<Audio, SdpError> {
@@ -247,6 +284,10 @@ impl<'a> Reading<'a> {
             payloads,
             events: events.into_iter().map(|(pt, _)| pt).collect(),
             telephone_event,
+            profile: self.profile,
+            crypto: self.crypto,
+            names_crypto: self.crypto_lines > 0,
+            mux: self.mux,
         })
     }
 

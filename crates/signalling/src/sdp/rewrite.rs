@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::compose::address_of;
+use super::crypto::Protection;
 use super::{Direction, Line, Place, Rewrite, Sdp};
 
 pub(super) fn rewrite(sdp: &Sdp, to: &Rewrite<'_>) -> Bytes {
@@ -60,6 +61,8 @@ struct Shown<'a> {
     only: Option<&'a [u8]>,
     /// It has port 0.
     refused: bool,
+    /// Encryption and multiplexing; `None`: neither, under the source's own profile.
+    protection: Option<&'a Protection>,
 }
 
 impl Writing<'_> {
@@ -71,8 +74,14 @@ impl Writing<'_> {
             Place::Kept(source) => self.refused_stream(section(*source), out),
             Place::Relayed { source, media, direction } => {
                 let (media, direction) = (*media, *direction);
-                let shown =
-                    Shown { section: section(*source), media, direction, only: None, refused: media.port() == 0 };
+                let shown = Shown {
+                    section: section(*source),
+                    media,
+                    direction,
+                    only: None,
+                    refused: media.port() == 0,
+                    protection: None,
+                };
                 self.stream(shown, out);
             }
             Place::Missing { media, rest } => {
@@ -86,7 +95,8 @@ impl Writing<'_> {
         let Rewrite { media, direction, only, .. } = *self.to;
         // A refused stream keeps its formats: an m-line without any is broken (RFC 3264 §6).
         let only = only.filter(|_| !self.sdp.nothing_left(only));
-        Shown { section: self.sdp.audio.section, media, direction, only, refused: self.refused }
+        let (section, protection) = (self.sdp.audio.section, Some(self.to.protection));
+        Shown { section, media, direction, only, refused: self.refused, protection }
     }
 
     /// Everything before the first m-line.
@@ -132,6 +142,9 @@ impl Writing<'_> {
         if !directed {
             shown.direction(out);
         }
+        if let Some(own) = shown.protection.filter(|_| !shown.refused) {
+            out.put_slice(own.lines().as_bytes());
+        }
     }
 
     /// A session part whose o= is missing gets one behind v=.
@@ -166,7 +179,8 @@ impl Writing<'_> {
     fn stream_line(&self, line: &Line, shown: Shown<'_>, out: &mut BytesMut) {
         let text = std::str::from_utf8(self.sdp.line(line)).unwrap_or_default();
         let mut words = text.split_ascii_whitespace();
-        let (media, proto) = (words.next().unwrap_or("m=audio"), words.nth(1).unwrap_or("RTP/AVP"));
+        let (media, source) = (words.next().unwrap_or("m=audio"), words.nth(1).unwrap_or("RTP/AVP"));
+        let proto = shown.protection.map_or(source, |own| own.profile(self.sdp.audio.profile.feedback));
         let port = if shown.refused { 0 } else { shown.media.port() };
         put(out, format_args!("{media} {port} {proto}"));
         for format in self.sdp.formats_of(line, shown.only) {
@@ -207,8 +221,8 @@ impl Writing<'_> {
         match name.as_str() {
             "sendrecv" | "sendonly" | "recvonly" | "inactive" => Fate::Direction,
             "rtcp" => Fate::Rtcp,
-            // Our legs are plain RTP on two ports each: no ICE (RFC 8839), no keys (RFC 4568, 5763), no multiplexing
-            // (RFC 5761), no grouping with streams that are refused (RFC 5888), and no other configuration to choose (RFC 5939).
+            // Of the other leg alone: ICE (RFC 8839), keys (RFC 4568, 5763), multiplexing (RFC 5761), grouping with streams
+            // that are refused (RFC 5888), and other configurations to choose (RFC 5939).
             "candidate" | "remote-candidates" | "end-of-candidates" | "fingerprint" | "setup" | "tls-id"
             | "connection" | "crypto" | "key-mgmt" | "rtcp-mux" | "rtcp-mux-only" | "group" | "bundle-only"
             | "acap" | "tcap" | "pcfg" | "acfg" | "csup" | "creq" => Fate::Goes,
@@ -227,9 +241,9 @@ impl Writing<'_> {
 }
 
 impl Shown<'_> {
-    /// a=rtcp with our port, one above RTP's.
+    /// a=rtcp with our port, one above RTP's. Beside a=rtcp-mux it would say nothing that is not the default.
     fn rtcp(&self, out: &mut BytesMut) {
-        if !self.refused {
+        if !self.refused && !self.protection.is_some_and(|own| own.mux) {
             let port = self.media.port().saturating_add(1);
             put(out, format_args!("a=rtcp:{port} {}\r\n", address_of(self.media)));
         }

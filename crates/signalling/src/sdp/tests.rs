@@ -1,4 +1,8 @@
+use super::crypto::{Key, Suite};
 use super::*;
+
+/// Plain RTP, two ports.
+static PLAIN: Protection = Protection { secure: false, feedback: None, crypto: Vec::new(), mux: false };
 
 fn parse(text: &str) -> Result<Sdp, SdpError> {
     Sdp::parse(&Bytes::copy_from_slice(text.as_bytes()))
@@ -15,6 +19,7 @@ fn rewritten(text: &str, direction: Direction, only: Option<&[u8]>) -> String {
         direction,
         only,
         places: None,
+        protection: &PLAIN,
     };
     String::from_utf8(parse(text).unwrap().rewrite(&to).to_vec()).unwrap()
 }
@@ -118,7 +123,8 @@ fn refused_as_not_acceptable() {
         "",
         "m=video 5000 RTP/AVP 96\r\n",
         "m=image 5000 udptl t38\r\n",
-        "m=audio 5000 RTP/SAVP 0\r\n",
+        "m=audio 5000 UDP/TLS/RTP/SAVP 0\r\n",
+        "m=audio 5000 TCP/RTP/AVP 0\r\n",
         "m=audio 5000 UDP/TLS/RTP/SAVPF 0\r\n",
         "m=audio 5000 RTP/AVP 0\r\nc=IN IP4 255.255.255.255\r\n",
         "m=audio 5000 RTP/AVP 0\r\nc=IN IP4 224.2.1.1/127\r\n",
@@ -168,6 +174,7 @@ fn rewriting_across_families_and_gaps() {
         direction: Direction::RecvOnly,
         only: None,
         places: None,
+        protection: &PLAIN,
     };
     let out = parse(text).unwrap().rewrite(&to);
     assert_eq!(
@@ -183,7 +190,7 @@ fn composing() {
         Payload { pt: 8, name: "PCMA".into(), clock: 8000, channels: 1, fmtp: String::new() },
         Payload { pt: 96, name: "opus".into(), clock: 48000, channels: 2, fmtp: "useinbandfec=1\r\na=evil".into() },
     ];
-    let text = compose("192.0.2.3:6000".parse().unwrap(), 5, 1, &payloads, Some(101), Direction::SendOnly);
+    let text = compose("192.0.2.3:6000".parse().unwrap(), 5, 1, &payloads, Some(101), Direction::SendOnly, &PLAIN);
     let sdp = Sdp::parse(&text).unwrap();
     assert_eq!(
         (sdp.rtp(), sdp.direction(), sdp.telephone_event()),
@@ -227,6 +234,7 @@ fn mutations_never_panic() {
             direction: sdp.direction().reversed(),
             only: (parsed % 2 == 0).then_some(&[0_u8][..]),
             places: None,
+            protection: &PLAIN,
         };
         let again = Sdp::parse(&sdp.rewrite(&to)).unwrap();
         assert_eq!(again.direction(), to.direction);
@@ -240,8 +248,85 @@ fn an_origin_among_the_streams_is_none() {
     let text = "v=0\r\ns=-\r\nc=IN IP4 10.0.0.9\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\no=spy 1 1 IN IP4 10.0.0.9\r\n";
     let sdp = Sdp::parse(&Bytes::from_static(text.as_bytes())).unwrap();
     let media = "192.0.2.1:20000".parse().unwrap();
-    let to = Rewrite { media, session_id: 1, version: 2, direction: Direction::SendRecv, only: None, places: None };
+    let to = Rewrite {
+        media,
+        session_id: 1,
+        version: 2,
+        direction: Direction::SendRecv,
+        only: None,
+        places: None,
+        protection: &PLAIN,
+    };
     let out = String::from_utf8(sdp.rewrite(&to).to_vec()).unwrap();
     assert!(out.starts_with("v=0\r\no=- 1 2 IN IP4 192.0.2.1\r\ns=-\r\n"), "{out}");
     assert_eq!(out.matches("o=").count(), 1, "{out}");
+}
+
+/// 30 bytes as base64.
+const K: &str = "MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkw";
+
+#[test]
+fn what_an_encrypted_phone_offers() {
+    let lines = format!(
+        "a=crypto:9 AEAD_AES_128_GCM inline:AAAA\r\nm=audio 5000 RTP/SAVPF 0\r\na=crypto:1 NULL_HMAC_SHA1_80 inline:{K}\r\na=crypto:2 AES_CM_128_HMAC_SHA1_32 inline:{K}|2^31\r\na=crypto:2 AES_CM_128_HMAC_SHA1_80 inline:{K}\r\na=rtcp-mux\r\n"
+    );
+    let sdp = parse(&with(&lines)).unwrap();
+    assert!(sdp.secure() && sdp.feedback() && sdp.mux() && sdp.names_crypto());
+    let tags: Vec<_> = sdp.crypto().iter().map(|line| (line.tag, line.key.suite())).collect();
+    assert_eq!(tags, [(2, Suite::AesCm128HmacSha1_32)], "of two with one tag the first; none of the session's");
+    assert!(!format!("{sdp:?}").contains("MTIz"), "keys are never shown");
+    let mux_only = parse(&with("m=audio 5000 RTP/AVP 0\r\na=rtcp-mux-only\r\n")).unwrap();
+    assert!(mux_only.mux() && !mux_only.secure() && !mux_only.names_crypto());
+}
+
+#[test]
+fn of_two_audio_streams_the_one_that_is_wanted() {
+    let both = with(&format!(
+        "m=audio 5000 RTP/SAVP 0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{K}\r\nm=audio 5002 RTP/AVP 8\r\n"
+    ));
+    let sdp = parse(&both).unwrap();
+    assert!(sdp.secure() && sdp.crypto().len() == 1);
+    let plain = sdp.with_profile(false).unwrap();
+    assert_eq!((plain.secure(), plain.rtp().unwrap().port(), plain.payloads()[0].pt), (false, 5002, 8));
+    assert!(plain.with_profile(true).is_some_and(|sdp| sdp.secure()));
+    assert!(parse(&with("m=audio 5000 RTP/AVP 0\r\n")).unwrap().with_profile(true).is_none());
+}
+
+#[test]
+fn protection_is_the_legs_own() {
+    let text = with(&format!(
+        "m=audio 40000 RTP/SAVPF 0\r\na=rtcp:40001\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{K}\r\na=rtcp-mux\r\n"
+    ));
+    let sdp = parse(&text).unwrap();
+    let write = |protection: &Protection| {
+        let to = Rewrite {
+            media: "203.0.113.5:30000".parse().unwrap(),
+            session_id: 1,
+            version: 1,
+            direction: Direction::SendRecv,
+            only: None,
+            protection,
+            places: None,
+        };
+        String::from_utf8(sdp.rewrite(&to).to_vec()).unwrap()
+    };
+    let plain = write(&PLAIN);
+    assert!(
+        plain.ends_with("m=audio 30000 RTP/AVPF 0\r\na=rtcp:30001 IN IP4 203.0.113.5\r\na=sendrecv\r\n"),
+        "{plain}"
+    );
+    let key = Key::new(Suite::AesCm128HmacSha1_80, &[0; 30]).unwrap();
+    let ours = Protection { secure: true, feedback: Some(false), crypto: vec![Crypto { tag: 3, key }], mux: true };
+    let secure = write(&ours);
+    let zeros = "A".repeat(40);
+    assert!(
+        secure.ends_with(&format!(
+            "m=audio 30000 RTP/SAVP 0\r\na=sendrecv\r\na=crypto:3 AES_CM_128_HMAC_SHA1_80 inline:{zeros}\r\na=rtcp-mux\r\n"
+        )),
+        "{secure}"
+    );
+    assert_eq!(parse(&secure).unwrap().crypto(), ours.crypto);
+    let composed = compose("192.0.2.3:6000".parse().unwrap(), 5, 1, sdp.payloads(), None, Direction::SendOnly, &ours);
+    let composed = Sdp::parse(&composed).unwrap();
+    assert!(composed.secure() && composed.mux() && composed.crypto() == ours.crypto);
 }

@@ -1,6 +1,7 @@
 //! The offer/answer session of one leg (RFC 3264): what its remote party said, what we told it, and what that means.
 
 pub(crate) mod glare;
+pub(crate) mod keys;
 pub(crate) mod offer_answer;
 pub(crate) mod streams;
 pub(crate) mod update;
@@ -10,7 +11,9 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 
 use crate::interface::{OtherStream, Session};
+use crate::sdp::crypto::Protection;
 use crate::sdp::{self, Direction, Family, MediaAddress, Payload, Place, Rewrite, Sdp};
+use keys::{Secured, Shield};
 use offer_answer::{Told, effective};
 use streams::{Line, Slots};
 
@@ -29,6 +32,7 @@ pub(crate) struct Descriptions {
     written: Bytes,
     agreed: Option<Agreed>,
     offer: Offer,
+    shield: Shield,
 }
 
 /// Both descriptions in force.
@@ -38,6 +42,8 @@ pub(crate) struct Agreed {
     pub(crate) remote: Sdp,
     /// What we said.
     pub(crate) told: Told,
+    /// What protects it.
+    pub(crate) secured: Secured,
 }
 
 /// RFC 3264's states.
@@ -53,7 +59,7 @@ pub(crate) enum Offer {
 }
 
 impl Descriptions {
-    pub(crate) fn new(session_id: u64, family: Family) -> Self {
+    pub(crate) fn new(session_id: u64, family: Family, shield: Shield) -> Self {
         // RFC 8866 §5.2 wants numbers that 63 bits hold.
         Self {
             media: None,
@@ -64,6 +70,7 @@ impl Descriptions {
             written: Bytes::new(),
             agreed: None,
             offer: Offer::Stable,
+            shield,
         }
     }
 
@@ -130,14 +137,36 @@ impl Descriptions {
         }
     }
 
+    /// No plain RTP on this leg, whatever its party's policy.
+    pub(crate) fn require_encryption(&mut self, seed: [u8; 32]) {
+        self.shield.require(seed);
+    }
+
+    /// Judges an offer of the remote party; what comes back is what is to be received.
+    pub(crate) fn admit(&self, offer: Sdp) -> Result<Sdp, &'static str> {
+        self.shield.admit(offer)
+    }
+
+    /// Nothing plain goes beside its audio stream, by what is agreed or by this offer.
+    pub(crate) fn is_closed(&self, offer: Option<&Sdp>) -> bool {
+        self.shield.is_closed(offer)
+    }
+
+    /// An answer to our offer can be taken for what it says of encryption.
+    pub(crate) fn reads(&self, answer: &Sdp) -> bool {
+        self.shield.reads(answer)
+    }
+
     /// The remote party offers.
     pub(crate) fn receive_offer(&mut self, offer: Sdp) {
         self.family = offer.family().unwrap_or(self.family);
+        self.shield.drop_open();
         self.offer = Offer::Remote(offer);
     }
 
     /// The open offer was refused: what was agreed stands.
     pub(crate) fn drop_offer(&mut self) {
+        self.shield.drop_open();
         self.offer = Offer::Stable;
     }
 
@@ -149,7 +178,8 @@ impl Descriptions {
         places: &[Place],
         told: Told,
     ) -> Option<Bytes> {
-        let body = self.write(source, direction, None, Some(places))?;
+        let protection = self.shield.offer();
+        let body = self.write(source, direction, None, Some(places), &protection)?;
         self.offer = Offer::Local(told);
         Some(body)
     }
@@ -164,8 +194,10 @@ impl Descriptions {
         let media = self.shown()?;
         let payloads = codecs.iter().map(|codec| codec.pt).chain(telephone_event).collect();
         let session_id = self.session_id;
-        let body =
-            self.versioned(|version| sdp::compose(media, session_id, version, codecs, telephone_event, direction));
+        let protection = self.shield.offer();
+        let body = self.versioned(|version| {
+            sdp::compose(media, session_id, version, codecs, telephone_event, direction, &protection)
+        });
         let audio = Line { media: "audio".into(), rest: String::new(), source: None, live: Some(direction) };
         self.offer = Offer::Local(Told { direction, payloads, lines: vec![audio], audio_at: 0, from: None });
         Some(body)
@@ -173,10 +205,11 @@ impl Descriptions {
 
     /// What is agreed, as an offer of our own: the audio stream alone.
     pub(crate) fn offer_again(&mut self) -> Option<Bytes> {
-        let Agreed { remote, told } = self.agreed.clone()?;
+        let Agreed { remote, told, .. } = self.agreed.clone()?;
         let only: Vec<u8> = remote.formats().iter().filter(|pt| told.payloads.contains(pt)).copied().collect();
         let only = Some(only.as_slice()).filter(|only| !only.is_empty());
-        let body = self.write(&remote, told.direction, only, None)?;
+        let protection = self.shield.offer();
+        let body = self.write(&remote, told.direction, only, None, &protection)?;
         self.offer = Offer::Local(Told::new(&remote, only, Line::of(&remote, told.direction), None));
         Some(body)
     }
@@ -190,12 +223,15 @@ impl Descriptions {
         only: &[u8],
         places: &[Place],
     ) -> Option<Bytes> {
-        self.write(source, direction, Some(only), Some(places))
+        let Offer::Remote(offer) = &self.offer else { return None };
+        let protection = self.shield.answer(offer);
+        self.write(source, direction, Some(only), Some(places), &protection)
     }
 
     /// The remote party's offer answered by ourselves: its audio stream alone.
     pub(crate) fn answer_alone(&mut self, offer: &Sdp, direction: Direction, only: &[u8]) -> Option<Bytes> {
-        let body = self.write(offer, direction, Some(only), None)?;
+        let protection = self.shield.answer(offer);
+        let body = self.write(offer, direction, Some(only), None, &protection)?;
         self.agree_as_answerer(Told::new(offer, Some(only), Line::of(offer, direction), None));
         Some(body)
     }
@@ -204,7 +240,9 @@ impl Descriptions {
     pub(crate) fn agree_as_answerer(&mut self, told: Told) -> bool {
         match std::mem::take(&mut self.offer) {
             Offer::Remote(remote) => {
-                self.agreed = Some(Agreed { remote, told });
+                let secured = self.shield.answered(&remote);
+                self.shield.agree(&secured);
+                self.agreed = Some(Agreed { remote, told, secured });
                 true
             }
             other => {
@@ -219,7 +257,9 @@ impl Descriptions {
         self.family = remote.family().unwrap_or(self.family);
         match std::mem::take(&mut self.offer) {
             Offer::Local(told) => {
-                self.agreed = Some(Agreed { remote, told });
+                let secured = self.shield.answered(&remote);
+                self.shield.agree(&secured);
+                self.agreed = Some(Agreed { remote, told, secured });
                 true
             }
             other => {
@@ -231,7 +271,7 @@ impl Descriptions {
 
     /// Early media: the session as it will be if this answer becomes the final one; the offer stays open.
     pub(crate) fn preview(&self, remote: &Sdp, told: &Told) -> Agreed {
-        Agreed { remote: remote.clone(), told: told.clone() }
+        Agreed { remote: remote.clone(), told: told.clone(), secured: self.shield.answered(remote) }
     }
 
     /// Our open offer.
@@ -248,9 +288,12 @@ impl Descriptions {
         direction: Direction,
         only: Option<&[u8]>,
         places: Option<&[Place]>,
+        protection: &Protection,
     ) -> Option<Bytes> {
         let (media, session_id) = (self.shown()?, self.session_id);
-        Some(self.versioned(|version| source.rewrite(&Rewrite { media, session_id, version, direction, only, places })))
+        Some(self.versioned(|version| {
+            source.rewrite(&Rewrite { media, session_id, version, direction, only, places, protection })
+        }))
     }
 
     fn versioned(&mut self, write: impl Fn(u64) -> Bytes) -> Bytes {
@@ -328,7 +371,8 @@ impl Agreed {
     fn session(&self, signalling: SocketAddr, nat: bool, early: bool) -> Session {
         Session {
             rtp: self.remote.rtp(),
-            rtcp: self.remote.rtcp(),
+            // RFC 5761 §5.1.1: with multiplexing, whatever a=rtcp says
+            rtcp: if self.secured.mux { self.remote.rtp() } else { self.remote.rtcp() },
             signalling,
             sends: self.sends(),
             receives: self.receives(),
@@ -336,6 +380,8 @@ impl Agreed {
             telephone_event: self.telephone_event(),
             early,
             nat,
+            mux: self.secured.mux,
+            keys: self.secured.keys.clone(),
             others: Vec::new(),
         }
     }

@@ -49,7 +49,7 @@ pub(crate) fn places(own: &[Line], source: &[Stream]) -> Vec<Option<usize>> {
         }
     }
     let last =
-        if own.is_empty() { source.len() } else { source.iter().rposition(Stream::is_live).map_or(0, |at| at + 1) };
+        if own.is_empty() { source.len() } else { source.iter().rposition(Stream::has_port).map_or(0, |at| at + 1) };
     let new: Vec<usize> = (0..last).filter(|of| !places.contains(&Some(*of))).collect();
     places.extend(new.into_iter().map(Some));
     places.truncate(STREAMS_MAX);

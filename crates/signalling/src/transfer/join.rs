@@ -107,7 +107,8 @@ impl Transfers {
             dialog.receive_response(ok);
         }
         ua.acknowledge(leg, ok.cseq().number, None);
-        let Some(answer) = ua.answer_of(leg, ok).filter(|answer| !answer.rejected()) else {
+        let answer = ua.answer_of(leg, ok).filter(|answer| !answer.rejected() && ua.reads(leg, answer));
+        let Some(answer) = answer else {
             drop_offer(ua, leg);
             return self.fail(ua, id, 488, "Not Acceptable Here");
         };

@@ -48,6 +48,8 @@ impl Ua {
         // Refused to its party once, it is not offered to another.
         let stands =
             |of: usize| agreed.as_ref().is_none_or(|told| told.lines.get(of).is_some_and(|l| l.live.is_some()));
+        let offered = Some(&sdp).filter(|_| matches!(source, Source::Offer(_)));
+        let is_open = !from.descriptions.is_closed(offered) && !to.descriptions.is_closed(None);
         let order = places(to.descriptions.lines(), sdp.streams());
         let (mut shown, mut lines, mut relayed) = (Vec::new(), Vec::new(), 0);
         for (place, of) in order.into_iter().enumerate() {
@@ -60,7 +62,7 @@ impl Ua {
             let mut line = Line::refused(stream, Some(of));
             let media = if of == sdp.audio_at() || !stream.is_live() || !stands(of) {
                 None
-            } else if relayed < OTHER_STREAMS_MAX && self.slot(from, of) && self.slot(to, place) {
+            } else if is_open && relayed < OTHER_STREAMS_MAX && self.slot(from, of) && self.slot(to, place) {
                 to.descriptions.shown_at(place)
             } else {
                 self.count("other_streams_refused");

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use signalling::digest::{self, Credentials};
 use signalling::message::{HeaderName, Limits, Message, Method};
-use signalling::peers::{Account, FixedContact, PeerId, Peers, Trunk, TrunkId};
+use signalling::peers::{Account, FixedContact, PeerId, Peers, Srtp, Trunk, TrunkId};
 use signalling::sdp::{Direction, Payload};
 use signalling::transport::{Flow, Transport};
 use signalling::{
@@ -199,7 +199,7 @@ impl Net {
         change(&mut leg);
         let id = leg.leg;
         let codecs = vec![codec(0, "PCMU"), codec(8, "PCMA")];
-        self.run(Input::Command(Command::Call { leg, codecs, direction: Direction::SendOnly }));
+        self.run(Input::Command(Command::Call { leg, codecs, direction: Direction::SendOnly, encrypted: false }));
         id
     }
 
@@ -427,6 +427,20 @@ pub fn digest_answer(challenges: &[&str], credentials: &Credentials<'_>, method:
         .expect("a challenge that can be answered")
 }
 
+/// A core whose trunk has this policy, and its phones that.
+pub fn secured(trunk: Srtp, phones: Srtp) -> Net {
+    secured_with(trunk, phones, |_| {})
+}
+
+pub fn secured_with(trunk: Srtp, phones: Srtp, change: impl FnOnce(&mut Settings)) -> Net {
+    let mut net = Net::with(change);
+    let mut table = peers();
+    table.trunks[0].srtp = trunk;
+    table.accounts.iter_mut().for_each(|account| account.srtp = phones);
+    net.order(Command::Peers(Arc::new(table)));
+    net
+}
+
 pub fn peers() -> Peers {
     let account = |id, phone: Phone, password: Option<&str>, may_transfer| Account {
         id: PeerId(id),
@@ -437,6 +451,7 @@ pub fn peers() -> Peers {
         }),
         password: password.map(str::to_owned),
         nat: false,
+        srtp: Srtp::Off,
         may_transfer,
     };
     Peers {
@@ -452,6 +467,7 @@ pub fn peers() -> Peers {
             next_hop: TRUNK.addr.parse().unwrap(),
             allow: vec![("10.0.0.9".parse().unwrap(), 32)],
             nat: false,
+            srtp: Srtp::Off,
         }],
         routes: vec![],
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use signalling::message::{Limits, Message};
-use signalling::peers::{Account, FixedContact, PeerId, Peers, Trunk, TrunkId};
+use signalling::peers::{Account, FixedContact, PeerId, Peers, Srtp, Trunk, TrunkId};
 use signalling::transport::{Flow, Transport};
 use signalling::{Command, Destination, Event, Input, MediaAddress, NewLeg, Output, Settings, Signalling};
 
@@ -109,6 +109,7 @@ fn peers(phones: &str) -> Peers {
         contact: Some(FixedContact { uri: format!("sip:{user}@{phones}"), addr: phones.parse().unwrap() }),
         password: None,
         nat: false,
+        srtp: Srtp::Off,
         may_transfer: true,
     };
     let mut accounts: Vec<Account> = (0..).zip(USERS).map(account).collect();
@@ -118,6 +119,7 @@ fn peers(phones: &str) -> Peers {
         contact: None,
         password: Some("secret".into()),
         nat: false,
+        srtp: Srtp::Off,
         may_transfer: true,
     });
     let trunk = Trunk {
@@ -126,6 +128,7 @@ fn peers(phones: &str) -> Peers {
         next_hop: TRUNK.parse().unwrap(),
         allow: vec![("198.51.100.9".parse().unwrap(), 32), ("2001:db8::9:1".parse().unwrap(), 128)],
         nat: false,
+        srtp: Srtp::Off,
     };
     Peers { accounts, trunks: vec![trunk], routes: Vec::new() }
 }
