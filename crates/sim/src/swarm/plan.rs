@@ -40,10 +40,11 @@ impl Plan {
         let kind = if seed % 6 == 5 { Kind::Equal } else { Kind::Wild };
         let mut actions = Vec::new();
         let scenes = rng.random_range(SCENES);
-        let config = match kind {
+        let mut config = match kind {
             Kind::Wild => Config::wild(&mut rng),
             Kind::Equal => Config::roomy(&mut rng),
         };
+        config.with_video(seed);
         if kind == Kind::Equal {
             actions.push(Action::Listeners);
         }
