@@ -102,7 +102,7 @@ impl Ua {
     /// The description that a leg's party sent, where we have an address that it can send to. The audio stream of an
     /// answer is the one that was offered as such, whatever else was accepted.
     pub(crate) fn answer_of(&self, id: LegId, message: &Message) -> Option<Sdp> {
-        let answer = crate::b2bua::description(message)?;
+        let answer = crate::admission::session_body(message).ok().flatten()?;
         let leg = self.leg(id)?;
         let place = leg.descriptions.local_offer().map(|told| told.audio_at);
         let is_audio = |place: &usize| answer.streams().get(*place).is_some_and(|stream| stream.media == "audio");
