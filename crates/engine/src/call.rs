@@ -99,6 +99,8 @@ pub(crate) struct LegRecord {
     pub(crate) role: Role,
     pub(crate) sip_call_id: String,
     pub(crate) codec: Option<String>,
+    /// What encrypted it last.
+    pub(crate) srtp: Option<&'static str>,
     pub(crate) figures: Figures,
 }
 
@@ -219,6 +221,7 @@ impl LegRecord {
             role: self.role.as_str().to_owned(),
             sip_call_id: self.sip_call_id.clone(),
             codec: self.codec.clone(),
+            srtp: self.srtp.map(str::to_owned),
             packets: self.figures.packets,
             lost: self.figures.lost,
             jitter_ms: self.figures.jitter_ms,

@@ -2,7 +2,7 @@
 
 use crate::audit::{Action, ENGINE};
 use crate::call::CallKey;
-use crate::directory::{MAX_AGENTS, contact_addr};
+use crate::directory::{MAX_AGENTS, Srtp, contact_addr};
 use crate::engine::Core;
 use crate::interface::{AgentChange, Command, Problem, Reply, ReplyId};
 use crate::persist::{AgentRecord, Change};
@@ -94,7 +94,8 @@ impl Core {
             .with("group", record.group.as_ref())
             .with("skills", &record.skills)
             .with("monitorable", record.monitorable)
-            .with("contact", record.contact.as_ref());
+            .with("contact", record.contact.as_ref())
+            .with("srtp", record.srtp.as_ref());
         self.persist_all(
             vec![Change::Agent(record), Change::Audit(entry)],
             vec![After::Reply(reply, Reply::Agent(view, new), "store-unavailable")],
@@ -139,8 +140,12 @@ impl Core {
         }
         let contact =
             change.contact.or_else(|| old.and_then(|agent| agent.phone.contact.as_ref().map(|(uri, _)| uri.clone())));
+        if change.srtp.as_deref().is_some_and(|srtp| Srtp::of_name(srtp).is_none()) {
+            return Err(Problem::invalid("srtp", "must be off, offer or require"));
+        }
+        let srtp = change.srtp.or_else(|| self.directory.record(id).and_then(|record| record.srtp));
         let monitorable = change.monitorable.or(old.map(|agent| agent.monitorable)).unwrap_or(true);
-        Ok(AgentRecord { id: id.to_owned(), name, number, group, skills, monitorable, contact })
+        Ok(AgentRecord { id: id.to_owned(), name, number, group, skills, monitorable, contact, srtp })
     }
 
     /// Everybody who talks to this agent now may hear or not hear it from now on.

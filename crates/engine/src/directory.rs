@@ -470,6 +470,9 @@ fn overlay(record: &AgentRecord, mut phone: PhoneSeed) -> AgentSeed {
     if let Some(uri) = &record.contact {
         phone.contact = contact_addr(uri).map(|addr| (uri.clone(), addr));
     }
+    if let Some(srtp) = record.srtp.as_deref().and_then(Srtp::of_name) {
+        phone.srtp = srtp;
+    }
     AgentSeed {
         id: record.id.clone(),
         name: record.name.clone(),

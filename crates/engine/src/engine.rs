@@ -187,6 +187,7 @@ impl Core {
             // what belongs to `[media]` waits for a restart
             Input::Settings(settings) => {
                 self.settings = Settings { other_streams: self.settings.other_streams, ..*settings };
+                self.dirty_desks.extend(self.desks.keys().cloned());
             }
             Input::Note(note) => self.note(note),
             Input::Drain => self.drain(),

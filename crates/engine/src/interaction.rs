@@ -369,6 +369,7 @@ impl Core {
     /// Whether what the agent is on may not be heard: somebody in it is not monitorable, or the call says so. In a
     /// conference the agent's own voice stream carries the others.
     pub(crate) fn unhearable(&self, agent: &str, on: EarOn) -> bool {
+        let Some(heard) = self.heard_calls(agent, on) else { return true };
         let hidden = |key: CallKey| {
             let Some(call) = self.calls.get(&key) else { return true };
             let other = self.agents_on(key).into_iter().any(|(_, other)| {
@@ -376,15 +377,20 @@ impl Core {
             });
             call.metadata.do_not_monitor || other
         };
+        heard.into_iter().any(hidden)
+    }
+
+    /// The calls whose parties are heard in what the agent is on; `None`: it is on nothing.
+    pub(crate) fn heard_calls(&self, agent: &str, on: EarOn) -> Option<Vec<CallKey>> {
         if !on.conference {
-            return hidden(on.call);
+            return Some(vec![on.call]);
         }
-        let Some(desk) = self.desks.get(agent) else { return true };
+        let desk = self.desks.get(agent)?;
         let unheld = |entry: &&OnDesk| {
             matches!(entry.phase, Phase::Answered(_))
                 && self.leg_of(agent, entry.call).and_then(|leg| self.legs.get(&leg)).is_some_and(|leg| !leg.holds())
         };
-        desk.calls.iter().filter(unheld).any(|entry| hidden(entry.call))
+        Some(desk.calls.iter().filter(unheld).map(|entry| entry.call).collect())
     }
 
     /// The shield of a call's interactions, consultations included.

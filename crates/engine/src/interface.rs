@@ -49,6 +49,8 @@ pub struct Settings {
     pub suspend_after: u32,
     /// Listeners per agent: 8.
     pub max_listeners_per_agent: usize,
+    /// A listener's leg may be plain though the call that it hears is encrypted: no.
+    pub plain_listeners: bool,
     /// Silence after the transferor's BYE until the outcome, at most: 30 s.
     pub transfer_linger: Duration,
     /// The shield ends by itself; `None`: it does not.
@@ -91,6 +93,7 @@ impl Settings {
             busy_retries: 3,
             suspend_after: 3,
             max_listeners_per_agent: 8,
+            plain_listeners: false,
             transfer_linger: Duration::from_secs(30),
             shield_timeout: None,
             default_until: Duration::from_secs(12 * 3600),
@@ -327,6 +330,8 @@ pub struct AgentChange {
     pub monitorable: Option<bool>,
     /// Fixed contact, `sip:user@IP:port`.
     pub contact: Option<String>,
+    /// Encrypted media: `off`, `offer` or `require`.
+    pub srtp: Option<String>,
 }
 
 /// What an order came to.

@@ -190,6 +190,7 @@ impl Core {
                 role,
                 sip_call_id: String::new(),
                 codec: None,
+                srtp: None,
                 figures: Figures::default(),
             });
         }
@@ -313,7 +314,12 @@ impl Core {
             let (key, stream) = (leg.call, leg.stream);
             let remote = remote(&session);
             let codec = session.payloads.first().map(|payload| payload.name.clone());
+            let srtp = session.keys.as_ref().map(|keys| keys.suite().name());
+            let encrypts = srtp.is_some() && leg.session.as_ref().is_none_or(|session| session.keys.is_none());
             leg.session = Some(session);
+            if encrypts {
+                self.hush_plain_ears(key);
+            }
             if self.streams.contains_key(&stream) {
                 self.out.media(media::Command::Describe { stream, remote });
             }
@@ -321,6 +327,7 @@ impl Core {
                 if codec.is_some() {
                     record.codec = codec;
                 }
+                record.srtp = srtp;
                 self.out.calls.insert(key);
             }
             if let Some(session) = others {

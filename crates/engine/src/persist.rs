@@ -163,6 +163,9 @@ pub struct AgentRecord {
     pub skills: Vec<String>,
     pub monitorable: bool,
     pub contact: Option<String>,
+    /// `None`: as the configuration has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub srtp: Option<String>,
 }
 
 /// What was kept.

@@ -362,6 +362,8 @@ pub struct LegView {
     pub sip_call_id: String,
     /// Negotiated codec.
     pub codec: Option<String>,
+    /// SRTP suite by its name in SDP; `null`: the leg is plain.
+    pub srtp: Option<String>,
     /// Packets received from this party.
     pub packets: u64,
     /// Lost before they reached us.

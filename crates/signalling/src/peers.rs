@@ -39,6 +39,24 @@ pub enum Srtp {
     Require,
 }
 
+impl Srtp {
+    /// As it is configured.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Offer => "offer",
+            Self::Require => "require",
+        }
+    }
+
+    /// From [`Self::as_str`].
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        [Self::Off, Self::Offer, Self::Require].into_iter().find(|policy| policy.as_str() == name)
+    }
+}
+
 /// A phone that may register or has a fixed contact.
 #[derive(Clone, Debug)]
 pub struct Account {

@@ -607,3 +607,32 @@ fn keys_are_never_shown() {
     }
     assert!(shown.contains("Key(AES_CM_128_HMAC_SHA1_80)") && !shown.contains("inline:"));
 }
+
+/// `sdp.proto-savp-no-crypto`, `sdp.crypto-short-key`, `sdp.crypto-null`, and `sdp.reoffer-crypto-drop` as a re-INVITE.
+#[test]
+fn hostile_descriptions_of_encrypted_calls() {
+    let head = "v=0\no=- 1 1 IN IP4 127.0.0.1\ns=-\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 40000 ";
+    for policy in [Srtp::Off, Srtp::Offer, Srtp::Require] {
+        let mut net = secured(policy, policy);
+        for rest in [
+            "RTP/SAVP 0",
+            "RTP/SAVP 0\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:AAAA",
+            "RTP/SAVP 0\na=crypto:1 NULL_HMAC_SHA1_80 inline:MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkw",
+        ] {
+            let call = Call::out(&mut net, TRUNK, "anna", Some(format!("{head}{rest}\n")));
+            net.expect(TRUNK, "488");
+            call.ack(&mut net, 1, None);
+            net.flush(TRUNK);
+            net.nothing(ANNA);
+        }
+        if policy == Srtp::Off {
+            continue;
+        }
+        let (_, mut agent, caller_leg, agent_leg) = encrypted_call(&mut net);
+        let before = (net.session(agent_leg), net.session(caller_leg));
+        agent.reinvite(&mut net, Some(format!("{head}RTP/AVP 0\na=rtpmap:0 PCMU/8000\n")));
+        net.expect(ANNA, "488");
+        assert_eq!((net.session(agent_leg), net.session(caller_leg)), before);
+        assert!(net.ended().is_empty(), "the call goes on as it was");
+    }
+}

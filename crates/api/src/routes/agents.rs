@@ -37,6 +37,8 @@ pub(crate) struct AgentBody {
     monitorable: Option<bool>,
     /// Fixed contact, `sip:user@IP:port`.
     contact: Option<String>,
+    /// Encrypted media: `off`, `offer` or `require`.
+    srtp: Option<String>,
 }
 
 /// Status from the platform.
@@ -114,6 +116,7 @@ pub(crate) async fn upsert(
         skills: fields.texts("skills")?,
         monitorable: fields.flag("monitorable")?,
         contact: fields.text("contact")?,
+        srtp: fields.text("srtp")?,
     };
     body.fields.finish()?;
     Ok(api.order(&caller, under(precondition(&headers), None, Command::PutAgent { id, agent })).await)

@@ -87,6 +87,7 @@ pub(crate) struct Media {
     pub(crate) one_way_after: Duration,
     /// Relayed, or refused.
     pub(crate) other_streams: bool,
+    pub(crate) rtcp_mux: bool,
 }
 
 /// `[monitoring]`.
@@ -105,6 +106,7 @@ pub(crate) struct Monitoring {
     pub(crate) busy_retries: u32,
     pub(crate) suspend_after: u32,
     pub(crate) max_listeners_per_agent: usize,
+    pub(crate) plain_listeners: bool,
     pub(crate) transfer_linger: Duration,
     pub(crate) shield_timeout: Option<Duration>,
     pub(crate) default_until: Duration,

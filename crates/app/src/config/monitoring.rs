@@ -31,6 +31,7 @@ pub(super) fn monitoring(root: &Section<'_>) -> Monitoring {
         busy_retries: section.integer("busy_retries", 0..=1000).and_then(|n| u32::try_from(n).ok()).unwrap_or(3),
         suspend_after: section.integer("suspend_after", 1..=1000).and_then(|n| u32::try_from(n).ok()).unwrap_or(3),
         max_listeners_per_agent: section.count("max_listeners_per_agent", 1..=1000).unwrap_or(8),
+        plain_listeners: section.boolean("plain_listeners").is_some_and(|given| given.value),
         transfer_linger: seconds("transfer_linger", 30),
         shield_timeout: section.duration("shield_timeout", ANY_DURATION).filter(|timeout| !timeout.is_zero()),
         default_until: seconds("default_until", DAY / 2),

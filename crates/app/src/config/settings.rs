@@ -23,6 +23,7 @@ impl Config {
             busy_retries: monitoring.busy_retries,
             suspend_after: monitoring.suspend_after,
             max_listeners_per_agent: monitoring.max_listeners_per_agent,
+            plain_listeners: monitoring.plain_listeners,
             transfer_linger: monitoring.transfer_linger,
             shield_timeout: monitoring.shield_timeout,
             default_until: monitoring.default_until,
@@ -78,6 +79,7 @@ impl Config {
             // Both legs of each; listeners take theirs out of the same number.
             max_legs: self.sip.max_calls.saturating_mul(2),
             max_transactions: self.sip.max_transactions,
+            rtcp_mux: self.media.rtcp_mux,
             connections: signalling::transport::ConnectionLimits {
                 total: self.sip.max_connections,
                 per_source: self.sip.max_connections_per_source,

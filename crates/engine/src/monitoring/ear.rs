@@ -27,6 +27,7 @@ impl Core {
         target: Target,
         destination: Destination,
         sendrecv: bool,
+        encrypted: bool,
     ) {
         let Some((port, media)) = self.take_port() else { return };
         let key = self.ids.next();
@@ -39,6 +40,7 @@ impl Core {
             leg,
             state: EarState::Calling,
             session: None,
+            encrypted,
             listenings: Vec::new(),
             hears: None,
             taps: None,
@@ -62,7 +64,7 @@ impl Core {
         let codecs = self.offered_codecs(id);
         let direction = if sendrecv { Direction::SendRecv } else { Direction::SendOnly };
         self.counters.count("listeners_called");
-        self.sip(Command::Call { leg: new, codecs, direction, encrypted: false });
+        self.sip(Command::Call { leg: new, codecs, direction, encrypted });
         let at = self.after(self.settings.ring_timeout);
         self.timers.set(Timer::Ring(key), at);
         self.join_ear(id, key);
@@ -136,6 +138,7 @@ impl Core {
     pub(crate) fn ear_planned(&mut self, key: EarKey, session: Session) {
         let Some(ear) = self.ears.get_mut(&key) else { return };
         ear.session = Some(session);
+        self.dirty_desks.insert(ear.agent.clone());
         if ear.state.is_up() {
             self.listen(key);
         }
@@ -323,7 +326,10 @@ impl Core {
             self.close_ear(key, was.is_up());
         }
         let Some(ear) = self.ears.remove(&key) else { return };
-        let reason = ended_because(was, end);
+        let reason = ended_because(was, end, ear.encrypted);
+        if reason == EndReason::PolicyDenied {
+            self.counters.count("listenings_unprotected");
+        }
         for id in &ear.listenings {
             if reason == EndReason::ListenerBusy {
                 self.busy(id);
@@ -411,8 +417,12 @@ impl Core {
         let on = on.filter(|on| on.interaction.is_some_and(listens));
         let hears = on.and_then(|on| on.interaction);
         let shielded = hears.is_some_and(|key| self.is_shielded(key, on));
+        let plain = on.is_some_and(|on| self.is_too_plain(key, agent, on));
+        if plain && self.deny_plain_ear(key, on) {
+            return self.judge_ear(key, agent, on);
+        }
         let taps = on
-            .filter(|on| !self.unhearable(agent, *on))
+            .filter(|on| !plain && !self.unhearable(agent, *on))
             .and_then(|on| self.legs.get(&on.leg))
             .map(|leg| Taps { agent: leg.stream });
         let moves = taps.is_some() && self.ears.get(&key).is_some_and(|ear| ear.taps != taps);
@@ -438,7 +448,7 @@ impl Core {
 }
 
 /// SEMANTICS, Calling the listener.
-fn ended_because(state: EarState, end: &End) -> EndReason {
+fn ended_because(state: EarState, end: &End, encrypted: bool) -> EndReason {
     if state.is_up() {
         return match end.by {
             EndedBy::Remote => EndReason::ListenerHungUp,
@@ -447,6 +457,8 @@ fn ended_because(state: EarState, end: &End) -> EndReason {
     }
     match (end.by, end.status) {
         (EndedBy::Remote, Some(486 | 600)) => EndReason::ListenerBusy,
+        // its phone does not do what the call asks for: it says so, or answers without a key
+        (EndedBy::Remote, Some(488)) if encrypted => EndReason::PolicyDenied,
         (EndedBy::Remote, Some(603)) => EndReason::ListenerDeclined,
         (EndedBy::Remote, Some(300..=399)) => EndReason::ListenerDiverted,
         (EndedBy::Timeout, _) if state == EarState::Ringing => EndReason::ListenerNoAnswer,
@@ -465,7 +477,7 @@ mod tests {
 
     #[test]
     fn every_final_answer_has_its_reason() {
-        let because = |status| ended_because(EarState::Ringing, &end(EndedBy::Remote, Some(status)));
+        let because = |status| ended_because(EarState::Ringing, &end(EndedBy::Remote, Some(status)), false);
         assert_eq!(because(486), EndReason::ListenerBusy);
         assert_eq!(because(600), EndReason::ListenerBusy);
         assert_eq!(because(603), EndReason::ListenerDeclined);
@@ -473,9 +485,14 @@ mod tests {
         for status in [404, 410, 480, 488, 500, 503, 408] {
             assert_eq!(because(status), EndReason::ListenerUnreachable, "{status}");
         }
-        assert_eq!(ended_because(EarState::Calling, &end(EndedBy::Timeout, None)), EndReason::ListenerUnreachable);
-        assert_eq!(ended_because(EarState::Ringing, &end(EndedBy::Timeout, None)), EndReason::ListenerNoAnswer);
-        assert_eq!(ended_because(EarState::Ringing, &end(EndedBy::Local, None)), EndReason::ListenerUnreachable);
-        assert_eq!(ended_because(EarState::Live, &end(EndedBy::Remote, None)), EndReason::ListenerHungUp);
+        assert_eq!(
+            ended_because(EarState::Calling, &end(EndedBy::Timeout, None), false),
+            EndReason::ListenerUnreachable
+        );
+        assert_eq!(ended_because(EarState::Ringing, &end(EndedBy::Timeout, None), false), EndReason::ListenerNoAnswer);
+        assert_eq!(ended_because(EarState::Ringing, &end(EndedBy::Local, None), false), EndReason::ListenerUnreachable);
+        let no_key = ended_because(EarState::Ringing, &end(EndedBy::Remote, Some(488)), true);
+        assert_eq!(no_key, EndReason::PolicyDenied, "of an encrypted call");
+        assert_eq!(ended_because(EarState::Live, &end(EndedBy::Remote, None), false), EndReason::ListenerHungUp);
     }
 }

@@ -75,6 +75,9 @@ impl Core {
         if let Some(reason) = self.rights_lost(listening) {
             return Some(reason);
         }
+        if self.is_unprotected(interaction, &listening.listener) {
+            return Some(EndReason::PolicyDenied);
+        }
         let leg = self.leg_of(&interaction.agent, interaction.primary).and_then(|leg| self.legs.get(&leg));
         let codec = leg.and_then(|leg| leg.session.as_ref()).and_then(|session| session.payloads.first());
         if codec.is_some_and(|codec| decodable(codec).is_none()) {
@@ -151,9 +154,17 @@ impl Core {
             self.end_listening(id, EndReason::ListenerInCall);
             return;
         }
+        let Some(interaction) = self.interactions.get(&key) else { return };
+        let encrypted = self.asks_for_encryption(interaction);
+        if self.is_unprotected(interaction, &listening.view.listener) {
+            return self.end_unprotected(id);
+        }
         let same =
             self.ears.iter().find(|(_, ear)| ear.target == target).map(|(ear, e)| (*ear, e.state, e.agent == agent));
         match same {
+            Some((ear, state, true)) if state != EarState::Ending && encrypted && self.is_plain(ear) => {
+                self.end_unprotected(id);
+            }
             Some((ear, state, true)) if state != EarState::Ending => self.join_ear(id, ear),
             Some(_) => self.set_phase(id, ListeningPhase::Blocked),
             None => {
@@ -163,7 +174,7 @@ impl Core {
                     self.end_listening(id, EndReason::LimitReached);
                     return;
                 }
-                self.call_listener(id, &agent, target, destination, sendrecv);
+                self.call_listener(id, &agent, target, destination, sendrecv, encrypted);
             }
         }
     }

@@ -108,6 +108,8 @@ pub(crate) struct Ear {
     pub(crate) leg: LegId,
     pub(crate) state: EarState,
     pub(crate) session: Option<Session>,
+    /// It was offered SRTP alone.
+    pub(crate) encrypted: bool,
     pub(crate) listenings: Vec<String>,
     /// Whose interaction it hears now.
     pub(crate) hears: Option<InteractionKey>,

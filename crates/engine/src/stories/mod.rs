@@ -8,6 +8,7 @@ mod listening;
 mod monkey;
 mod ordering;
 mod others;
+mod protection;
 mod restart;
 mod rights;
 mod terms;

@@ -227,5 +227,6 @@ fn agent(id: &str) -> AgentRecord {
         skills: vec!["Sales".to_owned()],
         monitorable: true,
         contact: None,
+        srtp: Some("require".to_owned()),
     }
 }

@@ -59,6 +59,7 @@ fn jitter_that_is_no_number_does_not_spoil_its_record() {
         role: "agent".to_owned(),
         sip_call_id: "x".to_owned(),
         codec: None,
+        srtp: None,
         packets: 0,
         lost: 0,
         jitter_ms: f32::NAN,
