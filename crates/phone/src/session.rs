@@ -112,7 +112,11 @@ impl Session {
 
     /// Takes the other side's description; the codecs that both know, in its order.
     pub(crate) fn take(&mut self, body: &Bytes) -> Result<Vec<Codec>, SdpError> {
-        let sdp = Sdp::parse(body)?;
+        let mut sdp = Sdp::parse(body)?;
+        if sdp.secure() {
+            // it has no SRTP
+            sdp = sdp.with_profile(false).ok_or(SdpError::NotAcceptable("audio is not over RTP/AVP"))?;
+        }
         self.others = others(body);
         let common: Vec<Codec> =
             sdp.payloads().iter().filter_map(|p| Codec::of(p.pt)).filter(|c| self.codecs.contains(c)).collect();

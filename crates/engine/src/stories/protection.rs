@@ -227,5 +227,5 @@ fn the_api_sets_an_agents_policy() {
     b.command("platform", Command::PutAgent { id: "anna".into(), agent: named }).unwrap();
     assert_eq!(policy(&b), Srtp::Require, "what is left out stays");
     let problem = b.command("platform", Command::PutAgent { id: "anna".into(), agent: srtp("on") }).unwrap_err();
-    assert_eq!((problem.code, problem.field.as_deref()), ("invalid-request", Some("srtp")));
+    assert_eq!((problem.code, problem.field), ("invalid-request", Some("srtp")));
 }
