@@ -1,11 +1,11 @@
 //! Ids, metadata and record of a call across legs and transfers (pairing itself is signalling's).
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 
 use jiff::Timestamp;
 use media::{Codec, Figures, Remote, StreamId};
 use signalling::sdp::Payload;
-use signalling::{EndedBy, LegId, Session, TransferId};
+use signalling::{EndedBy, LegId, MediaAddress, Session, TransferId};
 
 use crate::directory::Party;
 use crate::interaction::InteractionKey;
@@ -81,6 +81,8 @@ pub(crate) struct Leg {
     pub(crate) answered: bool,
     pub(crate) rang: bool,
     pub(crate) session: Option<Session>,
+    /// Addresses of its other streams.
+    pub(crate) others: Vec<MediaAddress>,
 }
 
 impl Leg {
@@ -252,10 +254,15 @@ pub(crate) fn remote(session: &Session) -> Remote {
         receives: session.receives,
         decodable: session.payloads.iter().filter_map(|payload| Some((payload.pt, decodable(payload)?))).collect(),
         telephone_event: session.telephone_event,
-        latch: session.nat.then(|| SocketAddr::ip(&session.signalling)),
+        latch: latch(session),
         mux: session.mux,
         keys: protection::keys(session),
     }
+}
+
+/// Whom a leg's streams may latch to.
+pub(crate) fn latch(session: &Session) -> Option<IpAddr> {
+    session.nat.then(|| session.signalling.ip().to_canonical())
 }
 
 #[cfg(test)]

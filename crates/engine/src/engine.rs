@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use media::StreamId;
-use signalling::{Counters, DialogCopy, LegId, PlanId, Signalling, TransferId};
+use signalling::{Counters, DialogCopy, LegId, MediaAddress, PlanId, Signalling, TransferId};
 
 use crate::audit::{Action, ENGINE, Folded};
 use crate::call::{Call, CallKey, Leg};
@@ -34,6 +34,10 @@ pub(crate) struct Core {
     pub(crate) directory: Directory,
     pub(crate) ids: Ids,
     pub(crate) shards: Shards,
+    /// Ports that signalling may give to other streams.
+    pub(crate) lent: Vec<Ready>,
+    /// Streams besides the audio streams of legs.
+    pub(crate) others: HashMap<MediaAddress, StreamId>,
     pub(crate) calls: BTreeMap<CallKey, Call>,
     pub(crate) call_ids: HashMap<String, CallKey>,
     pub(crate) legs: HashMap<LegId, Leg>,
@@ -60,7 +64,7 @@ pub(crate) struct Core {
     /// The timer for `until` must be set anew.
     pub(crate) until_changed: bool,
     pub(crate) closing: Closing,
-    sip: Box<dyn Sip>,
+    pub(crate) sip: Box<dyn Sip>,
     sip_inputs: VecDeque<signalling::Input>,
     sip_outputs: Vec<signalling::Output>,
     /// Legs whose Call-ID is not known yet.
@@ -113,6 +117,8 @@ impl Core {
             directory,
             ids: Ids::new(random),
             shards,
+            lent: Vec::new(),
+            others: HashMap::new(),
             calls: BTreeMap::new(),
             call_ids: HashMap::new(),
             legs: HashMap::new(),
@@ -195,8 +201,8 @@ impl Core {
 
     /// What the media plane was set up with stays.
     fn set(&mut self, settings: Settings) {
-        let Settings { media_layout, fork_lag, call_lag, .. } = self.settings;
-        self.settings = Settings { media_layout, fork_lag, call_lag, ..settings };
+        let Settings { media_layout, fork_lag, call_lag, other_streams, .. } = self.settings;
+        self.settings = Settings { media_layout, fork_lag, call_lag, other_streams, ..settings };
         // what a listener may hear may have changed
         self.dirty_desks.extend(self.desks.keys().cloned());
     }
@@ -214,7 +220,7 @@ impl Core {
             interactions: self.interactions.len(),
             requests: self.requests.len(),
             listenings: self.listenings.len(),
-            ports_ready: self.shards.ready(),
+            ports_ready: self.shards.ready() + self.lent.len(),
             shards,
             shards_over_fork_lag,
             shards_over_call_lag,
@@ -225,6 +231,7 @@ impl Core {
                 self.call_ids.len(),
                 self.legs.len(),
                 self.streams.len(),
+                self.others.len(),
                 self.transfers.len(),
                 self.ear_legs.len(),
                 self.nameless.len(),
@@ -301,6 +308,7 @@ impl Core {
                 self.tell_peers();
             }
             while let Some(input) = self.sip_inputs.pop_front() {
+                self.lend();
                 let mut outputs = std::mem::take(&mut self.sip_outputs);
                 self.sip.drive(self.now.mono, input, &mut outputs);
                 for output in outputs.drain(..) {
@@ -391,6 +399,8 @@ impl Core {
             }
             E::Ringing { leg, early_media: _, status: _ } => self.ringing(leg),
             E::MediaPlanned { leg, session, plan } => self.media_planned(leg, session, plan),
+            E::MediaTaken { leg, media } => self.media_taken(leg, media),
+            E::StreamsPaired { pairs } => self.streams_paired(&pairs),
             E::Answered { leg } => self.leg_answered(leg),
             E::Ended { leg, end } => self.leg_ended(leg, end),
             // a Replaces that names no dialog of ours goes to the target, which knows it
@@ -422,7 +432,7 @@ impl Core {
         use media::Event as E;
         match event {
             E::Load { shard, lag } => self.load(shard, lag),
-            E::PortReady { port, addr, addr6: _ } => self.shards.add_ready(Ready { port, addr }),
+            E::PortReady { port, addr, addr6 } => self.shards.add_ready(port, MediaAddress::new(addr, addr6)),
             E::Done { batch, ok } => match monitoring::ear_of(batch) {
                 Some(ear) if !ok => self.ear_refused(ear),
                 Some(_) => {}

@@ -67,6 +67,8 @@ pub struct Settings {
     pub max_active_requests_admin: Option<usize>,
     /// Directions that trigger where an order names none: inbound.
     pub default_directions: Vec<crate::view::CallDirection>,
+    /// Streams besides a call's audio stream are relayed: `[media] other_streams`. Default false: refused.
+    pub other_streams: bool,
     /// Active requests at most, in all (503 above).
     pub max_requests: usize,
     /// Ended calls, listenings and requests kept in the views until the store has them, at most.
@@ -108,6 +110,7 @@ impl Settings {
             max_active_requests_supervisor: Some(1),
             max_active_requests_admin: None,
             default_directions: vec![crate::view::CallDirection::Inbound],
+            other_streams: false,
             max_requests: 10_000,
             max_ended_views: 10_000,
             media_layout: media::ports::Layout { first: 20_000, shards: 1 },

@@ -1,11 +1,9 @@
 //! A call's legs from INVITE to BYE: who is called, ports and bridges, ringing, answer, hold, end.
 
-use std::net::SocketAddr;
-
 use media::{BatchId, Figures, StreamId};
 use signalling::message::{HeaderName, Message, Uri};
 use signalling::peers::TrunkId;
-use signalling::{Destination, End, LegId, NewLeg, Origin, PlanId, Session};
+use signalling::{Destination, End, LegId, MediaAddress, NewLeg, Origin, PlanId, Session};
 
 use crate::call::{Call, CallKey, Leg, LegEnd, LegRecord, Metadata, Role, remote};
 use crate::directory::Party;
@@ -119,7 +117,7 @@ impl Core {
                 return;
             }
         };
-        match self.shards.place_call(&self.shards_of(&[&caller, &callee]), self.media_limits()) {
+        match self.place_call(&caller, &callee) {
             Ok(shard) => self.connect(offer, caller, callee, destination, shard),
             Err(NoPlace::Ports) => {
                 self.out.log("warn", "refused a call: no media port is ready".into(), Vec::new());
@@ -177,6 +175,15 @@ impl Core {
         }
     }
 
+    /// Where a call begins. What signalling has at hand for other streams is given back first where ports are short.
+    fn place_call(&mut self, caller: &Party, callee: &Party) -> Result<usize, NoPlace> {
+        let (wanted, limits) = (self.shards_of(&[caller, callee]), self.media_limits());
+        match self.shards.place_call(&wanted, limits) {
+            Err(NoPlace::Ports) if self.recall() => self.shards.place_call(&wanted, limits),
+            placed => placed,
+        }
+    }
+
     /// Where agents have calls or listeners already, the first one's first: consultations, transfers and listeners stay
     /// together.
     fn shards_of(&self, parties: &[&Party]) -> Vec<usize> {
@@ -192,8 +199,8 @@ impl Core {
     }
 
     /// Takes a port for a leg, on that shard if it has one ready; `None` when there is none.
-    pub(crate) fn open_stream(&mut self, call: CallKey, shard: usize) -> Option<(StreamId, SocketAddr)> {
-        let Ready { port, addr } = self.shards.take(shard)?;
+    pub(crate) fn open_stream(&mut self, call: CallKey, shard: usize) -> Option<(StreamId, MediaAddress)> {
+        let Ready { port, addr } = self.take_port(shard)?;
         let stream = StreamId(self.ids.next());
         self.streams.insert(stream, call);
         self.out.media(media::Command::Open { stream, port });
@@ -202,7 +209,10 @@ impl Core {
 
     /// Adds a leg that signalling has to a call.
     pub(crate) fn add_leg(&mut self, key: CallKey, leg: LegId, party: Party, stream: StreamId, role: Role) {
-        self.legs.insert(leg, Leg { call: key, party, stream, answered: false, rang: false, session: None });
+        self.legs.insert(
+            leg,
+            Leg { call: key, party, stream, answered: false, rang: false, session: None, others: Vec::new() },
+        );
         if let Some(call) = self.calls.get_mut(&key) {
             call.legs.push(leg);
             call.records.push(LegRecord {
@@ -341,6 +351,7 @@ impl Core {
         if let Some(ear) = self.ear_legs.get(&leg_id).copied() {
             self.ear_planned(ear, session);
         } else if let Some(leg) = self.legs.get_mut(&leg_id) {
+            let others = (!session.others.is_empty()).then(|| session.clone());
             let (key, stream) = (leg.call, leg.stream);
             let remote = remote(&session);
             let codec = session.payloads.first().map(|payload| payload.name.clone());
@@ -359,6 +370,9 @@ impl Core {
                 }
                 record.srtp = srtp;
                 self.out.calls.insert(key);
+            }
+            if let Some(session) = others {
+                self.others_planned(&session);
             }
             self.judge_held(key);
             self.mark_desks(key);
@@ -433,6 +447,7 @@ impl Core {
         let Some(leg) = self.legs.remove(&leg_id) else { return };
         let key = leg.call;
         self.close_stream(leg.stream);
+        self.close_others(leg.others);
         let Some(call) = self.calls.get_mut(&key) else { return };
         call.legs.retain(|other| *other != leg_id);
         let side = call.side_of(leg_id);
@@ -488,6 +503,7 @@ impl Core {
             .map(|record| record.stream)
             .filter(|stream| self.streams.get(stream) == Some(&key))
             .collect();
+        let legs = call.legs.clone();
         for interaction in call.interactions.clone() {
             self.call_leaves(interaction, key, EndReason::CallEnded);
         }
@@ -496,6 +512,10 @@ impl Core {
         }
         for stream in streams {
             self.close_stream(stream);
+        }
+        for leg in legs {
+            let others = self.legs.get_mut(&leg).map(|leg| std::mem::take(&mut leg.others));
+            self.close_others(others.unwrap_or_default());
         }
         self.out.calls.insert(key);
     }

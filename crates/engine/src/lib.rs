@@ -38,6 +38,7 @@ mod interaction;
 mod interface;
 mod legs;
 mod monitoring;
+mod others;
 mod outbox;
 mod pii;
 mod placement;

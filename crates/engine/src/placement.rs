@@ -3,17 +3,17 @@
 //! A guess at the best place, no more: what must be together and is not is moved by the media plane's router.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use media::Port;
 use media::ports::Layout;
+use signalling::MediaAddress;
 
 /// A bound pair of sockets that waits for a leg.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ready {
     pub(crate) port: Port,
-    pub(crate) addr: SocketAddr,
+    pub(crate) addr: MediaAddress,
 }
 
 /// Why no call can begin.
@@ -65,11 +65,22 @@ impl Shards {
         self.all.iter().map(|shard| shard.ready.len()).sum()
     }
 
-    pub(crate) fn add_ready(&mut self, ready: Ready) {
-        let home = self.layout.shard_of(ready.port);
+    pub(crate) fn add_ready(&mut self, port: Port, addr: MediaAddress) {
+        let home = self.layout.shard_of(port);
         if let Some(shard) = self.all.get_mut(home) {
-            shard.ready.push_back(ready);
+            shard.ready.push_back(Ready { port, addr: addr.on_shard(home) });
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn forget_ready(&mut self) {
+        self.all.iter_mut().for_each(|shard| shard.ready.clear());
+    }
+
+    /// A port of each shard that has more than so many ready and of which `is_wanted`.
+    pub(crate) fn spare(&mut self, kept: usize, mut is_wanted: impl FnMut(usize) -> bool) -> Vec<Ready> {
+        let rich = self.all.iter_mut().enumerate().filter(|(_, shard)| shard.ready.len() > kept);
+        rich.filter(|(index, _)| is_wanted(*index)).filter_map(|(_, shard)| shard.ready.pop_front()).collect()
     }
 
     /// A port of that shard; if it has none ready, one of the shard that has most.
@@ -152,7 +163,8 @@ mod tests {
         for (index, count) in ready.into_iter().enumerate() {
             for n in 0..count {
                 let port = 20_000 + 6 * n + 2 * index as u16;
-                shards.add_ready(Ready { port: Port(port), addr: SocketAddr::from(([127, 0, 0, 1], port)) });
+                let addr = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+                shards.add_ready(Port(port), addr.into());
             }
         }
         shards

@@ -2,11 +2,12 @@
 
 use std::time::Instant;
 
-use signalling::{Counters, DialogCopy, Input, LegId, Output, Signalling, Sizes};
+use signalling::{Counters, DialogCopy, Input, LegId, MediaAddress, Output, Signalling, Sizes};
 
 /// Signalling as the engine sees it.
 pub(crate) trait Sip: std::fmt::Debug + Send {
     fn new_leg(&mut self) -> LegId;
+    fn spare_media(&mut self) -> &mut Vec<MediaAddress>;
     fn drive(&mut self, now: Instant, input: Input, outputs: &mut Vec<Output>);
     fn wake_at(&self) -> Option<Instant>;
     fn counters(&self) -> &Counters;
@@ -18,6 +19,9 @@ pub(crate) trait Sip: std::fmt::Debug + Send {
 impl Sip for Signalling {
     fn new_leg(&mut self) -> LegId {
         Signalling::new_leg(self)
+    }
+    fn spare_media(&mut self) -> &mut Vec<MediaAddress> {
+        Signalling::spare_media(self)
     }
     fn drive(&mut self, now: Instant, input: Input, outputs: &mut Vec<Output>) {
         Signalling::drive(self, now, input, outputs);

@@ -60,6 +60,7 @@ impl Life {
     fn new() -> Self {
         let now = Now { mono: Instant::now(), wall: "2026-11-24T12:00:00Z".parse().expect("a time") };
         let mut settings = Settings::new(signalling::Settings::for_domain("medlytt.test"));
+        settings.other_streams = true;
         settings.access_number = Some("+4721000000".into());
         let mut outputs = Vec::new();
         let engine = Engine::new(now, settings, directory(), Default::default(), [9; 32], &mut outputs);
@@ -384,7 +385,7 @@ fn addr(text: &str) -> SocketAddr {
 }
 
 fn description() -> String {
-    "v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0 8\r\n".into()
+    "v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0 8\r\nm=video 4002 RTP/AVP 96\r\n".into()
 }
 
 fn directory() -> Seed {

@@ -28,7 +28,7 @@ pub fn body(data: &[u8]) {
             [(Direction::SendRecv, None, &plain), (Direction::Inactive, Some(only.as_slice()), &ours)]
         {
             let media: SocketAddr = media.parse().expect("an address");
-            let to = Rewrite { media, session_id: 7, version: 8, direction, only, protection };
+            let to = Rewrite { media, session_id: 7, version: 8, direction, only, protection, places: None };
             let out = sdp.rewrite(&to);
             if near_a_limit {
                 continue;

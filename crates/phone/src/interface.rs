@@ -77,6 +77,8 @@ pub struct Habits {
     pub bye_after_transfer: bool,
     /// Sounds of every other call of this phone are mixed into what each call is sent (local conference).
     pub conference: bool,
+    /// Offers and takes a video stream in new calls, beside audio; the shell sends and hears it.
+    pub video: bool,
     /// Answers requests inside dialogs at all (false: a phone that lost its power).
     pub alive: bool,
 }
@@ -92,6 +94,7 @@ impl Default for Habits {
             refuse_changes: None,
             bye_after_transfer: false,
             conference: false,
+            video: false,
             alive: true,
         }
     }

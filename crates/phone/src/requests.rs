@@ -117,6 +117,14 @@ impl Phone {
         self.reinvite(now, id, Direction::SendRecv, out)
     }
 
+    /// A re-INVITE that adds video to a call, or takes it away.
+    pub fn show_video(&mut self, now: Instant, id: CallId, on: bool, out: &mut Vec<Output>) -> u32 {
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.session.video = on;
+        }
+        self.send_change(now, id, Change::Reinvite { offer: true }, out)
+    }
+
     /// A re-INVITE that offers this direction.
     pub fn reinvite(&mut self, now: Instant, id: CallId, direction: Direction, out: &mut Vec<Output>) -> u32 {
         if let Some(call) = self.calls.get_mut(&id) {

@@ -23,9 +23,16 @@ pub struct Session {
     /// Last RTP address that the other side gave, kept while it holds with c=0.0.0.0.
     pub(crate) remote_rtp: Option<SocketAddr>,
     pub(crate) codec: Option<Codec>,
+    /// It offers and takes a video stream, on a port so far above audio's ([`VIDEO_ABOVE`]).
+    pub(crate) video: bool,
+    /// m-lines behind the audio stream's: `video`, and what follows the port; and the other side's port.
+    others: Vec<(String, String, u16)>,
     session_id: u64,
     version: u64,
 }
+
+/// The phone's video port is so far above its audio port. What goes over it is the shell's.
+pub(crate) const VIDEO_ABOVE: u16 = 800;
 
 impl Session {
     pub(crate) fn new(codecs: Vec<Codec>, wish: Direction, session_id: u64) -> Self {
@@ -38,6 +45,8 @@ impl Session {
             remote: None,
             remote_rtp: None,
             codec: None,
+            video: false,
+            others: Vec::new(),
             session_id,
             version: 0,
         }
@@ -69,8 +78,23 @@ impl Session {
             && !self.null_address
     }
 
+    /// Our video address and the other side's, where both have one.
+    #[must_use]
+    pub fn video(&self) -> Option<(SocketAddr, SocketAddr)> {
+        let local = self.local.filter(|_| self.video)?;
+        let port = self.others.iter().find(|(media, _, port)| media == "video" && *port > 0)?.2;
+        let remote = self.remote_rtp?;
+        Some((SocketAddr::new(local.ip(), local.port() + VIDEO_ABOVE), SocketAddr::new(remote.ip(), port)))
+    }
+
     /// A new offer.
     pub(crate) fn offer(&mut self) -> Bytes {
+        if self.video && self.others.is_empty() {
+            self.others.push(("video".to_owned(), "RTP/AVP 96".to_owned(), 0));
+        }
+        // what was refused may be offered anew (RFC 3264 §8.2)
+        let (video, offered) = (self.video, 9);
+        self.others.iter_mut().for_each(|(media, _, port)| *port = if video && media == "video" { offered } else { 0 });
         self.shown = self.wish;
         self.compose(self.codecs.clone(), 101)
     }
@@ -93,6 +117,7 @@ impl Session {
             // it has no SRTP
             sdp = sdp.with_profile(false).ok_or(SdpError::NotAcceptable("audio is not over RTP/AVP"))?;
         }
+        self.others = others(body);
         let common: Vec<Codec> =
             sdp.payloads().iter().filter_map(|p| Codec::of(p.pt)).filter(|c| self.codecs.contains(c)).collect();
         let Some(first) = common.first() else {
@@ -110,9 +135,9 @@ impl Session {
         self.version += 1;
         let local = self.local.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 9)));
         let family = if local.is_ipv4() { "IP4" } else { "IP6" };
-        let shown = if self.null_address { "0.0.0.0".to_owned() } else { local.ip().to_string() };
+        let shown = if self.null_address { "IP4 0.0.0.0".to_owned() } else { format!("{family} {}", local.ip()) };
         let mut text = format!(
-            "v=0\r\no=- {} {} IN {family} {}\r\ns=-\r\nc=IN {family} {shown}\r\nt=0 0\r\nm=audio {} RTP/AVP",
+            "v=0\r\no=- {} {} IN {family} {}\r\ns=-\r\nc=IN {shown}\r\nt=0 0\r\nm=audio {} RTP/AVP",
             self.session_id,
             self.version,
             local.ip(),
@@ -129,8 +154,24 @@ impl Session {
             "a=rtpmap:{event} telephone-event/8000\r\na=fmtp:{event} 0-15\r\na=ptime:20\r\na={}\r\n",
             word(self.shown)
         );
+        for (media, rest, theirs) in &self.others {
+            let takes = self.video && media == "video" && *theirs > 0 && rest.starts_with("RTP/AVP ");
+            let port = if takes { local.port().saturating_add(VIDEO_ABOVE) } else { 0 };
+            text += &format!("m={media} {port} {rest}\r\n");
+        }
         Bytes::from(text)
     }
+}
+
+/// The m-lines behind the first.
+fn others(body: &Bytes) -> Vec<(String, String, u16)> {
+    let text = String::from_utf8_lossy(body).into_owned();
+    let line = |line: &str| {
+        let mut words = line.strip_prefix("m=")?.splitn(3, ' ');
+        let (media, port, rest) = (words.next()?, words.next()?, words.next()?);
+        Some((media.to_owned(), rest.to_owned(), port.parse().ok()?))
+    };
+    text.lines().filter_map(line).skip(1).collect()
 }
 
 fn word(direction: Direction) -> &'static str {

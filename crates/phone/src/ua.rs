@@ -272,7 +272,8 @@ impl Phone {
         let mouth = Mouth::new(self.settings.voice, self.rng.random(), self.rng.random(), self.rng.random());
         let local_tag = self.token();
         let wish = if outgoing { signalling::sdp::Direction::SendRecv } else { self.settings.habits.answer_direction };
-        let session = Session::new(self.settings.codecs.clone(), wish, u64::from(self.rng.random::<u32>()));
+        let mut session = Session::new(self.settings.codecs.clone(), wish, u64::from(self.rng.random::<u32>()));
+        session.video = self.settings.habits.video;
         let call = Call {
             id,
             outgoing,

@@ -10,21 +10,25 @@ use crate::interface::{Event, LegId, NewLeg, Reason};
 use crate::invite::{Extra, MAX_FORWARDS, allows_update};
 use crate::leg::{Kind, State, Timer};
 use crate::message::{HeaderName, Message, ResponseBuilder};
-use crate::sdp::Sdp;
-use crate::session::offer_answer::{Told, common, effective, legal_answer};
+use crate::sdp::{MediaAddress, Sdp};
+use crate::session::offer_answer::Told;
 use crate::transaction::ServerId;
 use crate::transport::Flow;
-use crate::ua::{Release, Ua};
+use crate::ua::{Release, Source, Ua};
 
 impl Ua {
     /// The engine's answer to an offered call: the other side is called and the two legs are paired.
-    pub(crate) fn connect(&mut self, caller: LegId, media: std::net::SocketAddr, new: &NewLeg) {
+    pub(crate) fn connect(&mut self, caller: LegId, media: MediaAddress, new: &NewLeg) {
         let Some(leg) = self.leg_mut(caller).filter(|leg| matches!(leg.state, State::Offered(_))) else {
             return self.unborn(new.leg, 487, "Caller is gone"); // cancelled while the engine decided
         };
         let State::Offered(server) = leg.state else { return };
         leg.state = State::Proceeding(server);
         leg.descriptions.set_media(media);
+        if leg.descriptions.remote_offer().is_some_and(|offer| !leg.descriptions.serves(offer)) {
+            self.unborn(new.leg, 488, "No media");
+            return self.release(caller, &no_address());
+        }
         let (mut callee, route) = match self.prepare(new, Kind::Callee) {
             Ok(made) => made,
             Err(status) => {
@@ -34,8 +38,9 @@ impl Ua {
         };
         callee.descriptions.set_media(new.media);
         let Some(leg) = self.leg(caller) else { return };
-        let offer = leg.descriptions.remote_offer();
-        let body = offer.and_then(|offer| callee.descriptions.offer_from(offer, effective(offer)));
+        let offer = leg.descriptions.remote_offer().cloned();
+        let body = offer.and_then(|offer| self.offer_to(&mut callee, caller, Source::Offer(&offer)));
+        let Some(leg) = self.leg(caller) else { return };
         let extra =
             Extra { max_forwards: leg.invite.as_ref().map_or(MAX_FORWARDS, max_forwards_left), ..Extra::default() };
         self.place(callee, route, new, body, extra);
@@ -48,7 +53,7 @@ impl Ua {
         if status <= 100 || status == 199 {
             return;
         }
-        let answer = description(response);
+        let answer = self.answer_of(id, response);
         self.emit(Event::Ringing { leg: id, status, early_media: answer.is_some() });
         let Some((caller, server)) = self.waiting_caller(id) else { return };
         let body = answer.and_then(|answer| self.early_media(id, caller, &answer, response.to_tag()));
@@ -67,7 +72,7 @@ impl Ua {
         if !self.reads(id, answer) {
             return None; // the final answer may be another phone's
         }
-        let (body, told) = self.write_answer_for(caller, answer)?;
+        let (body, told) = self.write_answer_for(caller, id, answer)?;
         let leg = self.leg_mut(id)?;
         leg.remember_early(tag, answer.clone());
         let seen = leg.descriptions.local_offer().map(|offered| leg.descriptions.preview(answer, offered))?;
@@ -75,6 +80,7 @@ impl Ua {
         let caller_leg = self.leg(caller)?;
         let seen = caller_leg.descriptions.remote_offer().map(|offer| caller_leg.descriptions.preview(offer, &told))?;
         self.plan_agreed(caller, &seen, true, None);
+        self.pair_streams(id, caller);
         Some(body)
     }
 
@@ -85,7 +91,7 @@ impl Ua {
             return;
         }
         self.emit(Event::Answered { leg: id });
-        let answer = description(ok).or_else(|| self.leg(id)?.early_answer(ok.to_tag()));
+        let answer = self.answer_of(id, ok).or_else(|| self.leg(id)?.early_answer(ok.to_tag()));
         if let Some(leg) = self.leg_mut(id) {
             leg.early = Vec::new();
         }
@@ -98,7 +104,9 @@ impl Ua {
             return self.pass_late_offer(id, cseq, caller, server, answer);
         }
         self.acknowledge(id, cseq, None);
-        let Some((body, told)) = self.write_answer_for(caller, &answer) else { return self.fail_answered(id, cseq) };
+        let Some((body, told)) = self.write_answer_for(caller, id, &answer) else {
+            return self.fail_answered(id, cseq);
+        };
         self.agree_both(id, answer, caller, told);
         self.plan_media(id, None);
         self.answer_when_planned(caller, server, body);
@@ -169,8 +177,7 @@ impl Ua {
     /// The called leg's offer goes to the caller in the 2xx; the answer comes in the ACK (RFC 3261 §13.2.1).
     fn pass_late_offer(&mut self, id: LegId, cseq: u32, caller: LegId, server: ServerId, offer: Sdp) {
         let Some(offer) = self.admit_offer(id, offer).ok() else { return self.fail_answered(id, cseq) };
-        let direction = effective(&offer);
-        let body = self.leg_mut(caller).and_then(|leg| leg.descriptions.offer_from(&offer, direction));
+        let body = self.offer_on(caller, id, Source::Offer(&offer));
         let Some(body) = body else { return self.fail_answered(id, cseq) };
         if let Some(leg) = self.leg_mut(id) {
             leg.descriptions.receive_offer(offer);
@@ -223,9 +230,9 @@ impl Ua {
         }
         let Some(peer) = self.peer_of(id) else { return };
         let cseq = self.leg(peer).and_then(|leg| leg.ack_owed);
-        let answer = description(ack).filter(|answer| self.reads(id, answer));
+        let answer = self.answer_of(id, ack).filter(|answer| self.reads(id, answer));
         let (Some(answer), Some(cseq)) = (answer, cseq) else { return self.no_late_answer(id) };
-        let Some((body, told)) = self.write_answer_for(peer, &answer) else { return self.no_late_answer(id) };
+        let Some((body, told)) = self.write_answer_for(peer, id, &answer) else { return self.no_late_answer(id) };
         self.acknowledge(peer, cseq, Some(body));
         self.agree_both(id, answer, peer, told);
         self.plan_media(peer, None);
@@ -259,15 +266,6 @@ impl Ua {
         admitted
     }
 
-    /// The description of one leg written as the answer to the other's open offer, made legal.
-    pub(crate) fn write_answer_for(&mut self, to: LegId, answer: &Sdp) -> Option<(Bytes, Told)> {
-        let leg = self.leg_mut(to)?;
-        let offer = leg.descriptions.remote_offer()?;
-        let direction = legal_answer(effective(answer), effective(offer));
-        let only = common(answer, offer)?;
-        leg.descriptions.write_answer(answer, direction, &only)
-    }
-
     /// `answerer` answered our offer with `answer`; `offerer`'s offer was answered with `told`.
     pub(crate) fn agree_both(&mut self, answerer: LegId, answer: Sdp, offerer: LegId, told: Told) {
         if let Some(leg) = self.leg_mut(answerer) {
@@ -276,6 +274,7 @@ impl Ua {
         if let Some(leg) = self.leg_mut(offerer) {
             leg.descriptions.agree_as_answerer(told);
         }
+        self.pair_streams(answerer, offerer);
     }
 
     /// The caller's leg that waits for what this leg says.
@@ -286,6 +285,11 @@ impl Ua {
             _ => None,
         }
     }
+}
+
+/// Why a description in a family that we lack is refused (488).
+pub(crate) fn no_address() -> Release {
+    Release::ours(&Reason { cause: 488, text: "Address family is not available".into() })
 }
 
 /// The session description of a message, if it carries one that can be served.

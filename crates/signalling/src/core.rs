@@ -67,6 +67,10 @@ impl Core {
         self.ua.wake_at()
     }
 
+    pub(crate) fn spare_media(&mut self) -> &mut Vec<crate::sdp::MediaAddress> {
+        &mut self.ua.spare_media
+    }
+
     pub(crate) fn counters(&self) -> &Counters {
         &self.ua.counters
     }

@@ -12,7 +12,11 @@ use crate::peers::{PeerId, Peers, TrunkId};
 pub use crate::registrar::BindingCopy;
 pub use crate::sdp::crypto::{Key, SessionKeys, Suite};
 use crate::sdp::{Direction, Payload};
+pub use crate::sdp::{Family, MediaAddress};
 use crate::transport::{ConnectionLimits, Flow, Transport};
+
+/// Streams of a call that are relayed besides its audio stream, if the engine has addresses to spare; more are refused.
+pub const OTHER_STREAMS_MAX: usize = 3;
 
 /// One INVITE dialog usage (RFC 3261 §12): what a call has two of, and a listening one.
 ///
@@ -168,7 +172,7 @@ pub enum Command {
         /// The leg that was offered.
         caller: LegId,
         /// Our RTP address towards the caller.
-        caller_media: SocketAddr,
+        caller_media: MediaAddress,
         /// The leg to be made.
         callee: NewLeg,
     },
@@ -179,7 +183,7 @@ pub enum Command {
         /// The leg to be released (BYE with a Reason).
         old: LegId,
         /// Our RTP address towards the new leg.
-        media: SocketAddr,
+        media: MediaAddress,
     },
     /// Refuses [`Event::Offered`] with a final status.
     Refuse {
@@ -272,7 +276,7 @@ pub struct NewLeg {
     /// Adds P-Asserted-Identity with the same user (the listener's call).
     pub identity: bool,
     /// Our RTP address towards this leg.
-    pub media: SocketAddr,
+    pub media: MediaAddress,
     /// Further header lines, whole (`X-Queue: Support`), copied as they are; never Via, From, To, Contact and the like.
     pub headers: Vec<(String, String)>,
     /// How long it may ring before CANCEL; `None`: [`Settings::invite_timeout`].
@@ -369,6 +373,18 @@ pub enum Event {
         session: Session,
         /// To be acknowledged.
         plan: Option<PlanId>,
+    },
+    /// A stream besides a leg's audio stream has one of [`Signalling::spare_media`], until the leg is over.
+    MediaTaken {
+        /// The leg; the engine knows it.
+        leg: LegId,
+        /// Which.
+        media: MediaAddress,
+    },
+    /// These streams belong together: packets of each go out by the other. Replaces what either was paired with.
+    StreamsPaired {
+        /// By our addresses.
+        pairs: Vec<(MediaAddress, MediaAddress)>,
     },
     /// A leg was answered: 2xx received (called leg) or sent (calling leg).
     Answered {
@@ -575,6 +591,30 @@ pub struct Session {
     pub mux: bool,
     /// What encrypts the leg (RFC 4568); `None`: it is plain.
     pub keys: Option<Box<SessionKeys>>,
+    /// Every other stream that has an address of its own.
+    pub others: Vec<OtherStream>,
+}
+
+/// A stream besides the audio stream: video, text, a second audio stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherStream {
+    /// Our address, from [`Event::MediaTaken`].
+    pub media: MediaAddress,
+    /// Where the remote party wants RTP; `None`: nowhere.
+    pub rtp: Option<SocketAddr>,
+    /// Where it wants RTCP.
+    pub rtcp: Option<SocketAddr>,
+    /// The remote party sends, and we said that we receive.
+    pub sends: bool,
+    /// The remote party receives, and we said that we send.
+    pub receives: bool,
+}
+
+impl OtherStream {
+    /// Refused, or taken back.
+    pub(crate) fn unused(media: MediaAddress) -> Self {
+        Self { media, rtp: None, rtcp: None, sends: false, receives: false }
+    }
 }
 
 /// Why something that came in was dropped or refused; one counter each, shown in `/metrics`.
@@ -636,6 +676,12 @@ impl Signalling {
     #[must_use]
     pub fn sip_call_id(&self, leg: LegId) -> Option<&str> {
         self.core.sip_call_id(leg)
+    }
+
+    /// Addresses that signalling may give to streams besides the audio stream, each told by [`Event::MediaTaken`]. The
+    /// engine adds to them and takes out of them as it likes; while there is none, further streams are refused.
+    pub fn spare_media(&mut self) -> &mut Vec<MediaAddress> {
+        self.core.spare_media()
     }
 
     /// What it takes to end a leg's dialog; `None` where it has none that needs ending.

@@ -7,6 +7,7 @@ use crate::interface::{Destination, LegId, NewLeg, Origin};
 use crate::leg::{Kind, Leg, Party, Purpose, State, Timer};
 use crate::message::{HeaderName, Message, Method, RequestBuilder};
 use crate::peers::Srtp;
+use crate::sdp::Family;
 use crate::session::Descriptions;
 use crate::session::keys::Shield;
 use crate::transaction::ServerId;
@@ -159,7 +160,7 @@ impl Ua {
             local_tag: self.token(),
             dialog: None,
             invite: None,
-            descriptions: Descriptions::new(self.random.random(), shield),
+            descriptions: Descriptions::new(self.random.random(), Family::of(flow.remote.ip()), shield),
             early: Vec::new(),
             early_tag: String::new(),
             ring_until: None,

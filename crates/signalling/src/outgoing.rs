@@ -76,10 +76,11 @@ impl Ua {
             return;
         }
         let until = self.now() + self.settings.record_deadline;
+        let answer = self.answer_of(id, ok);
         let Some(leg) = self.leg_mut(id) else { return };
         leg.ack_owed = Some(ok.cseq().number);
         let Kind::Listener { codecs, .. } = &leg.kind else { return };
-        let usable = description(ok).filter(|answer| {
+        let usable = answer.filter(|answer| {
             !answer.rejected()
                 && leg.descriptions.reads(answer)
                 && answer.payloads().iter().any(|payload| codecs.iter().any(|codec| same_codec(payload, codec)))

@@ -13,10 +13,9 @@ use crate::interface::{End, EndedBy, Event, LegId, NewLeg, Reason, TransferId};
 use crate::invite::Extra;
 use crate::leg::{Kind, State, Timer};
 use crate::message::{HeaderName, Message, NameAddr, ReplacesHeader, Uri};
-use crate::sdp::Direction;
 use crate::transaction::ServerId;
 use crate::transport::Flow;
-use crate::ua::{Release, Ua};
+use crate::ua::{Release, Source, Ua};
 
 use join::Joining;
 use subscription::Subscription;
@@ -172,7 +171,6 @@ impl Transfers {
     fn call_target(&mut self, ua: &mut Ua, id: TransferId, mut new: NewLeg) {
         new.ring_timeout = new.ring_timeout.or(Some(ua.settings.transfer_ring_timeout));
         let Some(transfer) = self.all.get_mut(&id) else { return };
-        let offer = ua.leg(transfer.kept).and_then(|leg| leg.descriptions.agreed()).map(|agreed| agreed.remote.clone());
         let (mut leg, route) = match ua.prepare(&new, Kind::Target(id)) {
             Ok(made) => made,
             Err(status) => {
@@ -181,7 +179,7 @@ impl Transfers {
             }
         };
         leg.descriptions.set_media(new.media);
-        let Some(body) = offer.and_then(|offer| leg.descriptions.offer_from(&offer, Direction::SendRecv)) else {
+        let Some(body) = ua.offer_to(&mut leg, transfer.kept, Source::Opened) else {
             ua.unborn(new.leg, 488, "No media");
             return self.fail(ua, id, 488, "Not Acceptable Here");
         };
@@ -222,7 +220,7 @@ impl Transfers {
         let (target, both) = (*target, [*target, *consultation]);
         if both.iter().all(|leg| ua.leg(*leg).is_some_and(|leg| leg.is_confirmed())) {
             ua.emit(Event::TransferAnswered { transfer: id });
-            self.begin_join(ua, id, target, Direction::SendRecv);
+            self.begin_join(ua, id, target, true);
         }
     }
 
@@ -258,7 +256,7 @@ impl Transfers {
         ua.acknowledge(leg, ok.cseq().number, None);
         ua.emit(Event::Answered { leg });
         let kept = self.all.get(&id).map(|transfer| transfer.kept);
-        let answer = description(ok).filter(|answer| {
+        let answer = ua.answer_of(leg, ok).filter(|answer| {
             let offered = kept.and_then(|kept| ua.leg(kept)?.descriptions.agreed().map(|agreed| agreed.remote.clone()));
             offered.is_some_and(|offered| crate::session::offer_answer::common(answer, &offered).is_some())
         });
@@ -266,13 +264,12 @@ impl Transfers {
             ua.release(leg, &Release::ours(&Reason { cause: 488, text: "No codec in common".into() }));
             return self.fail(ua, id, 488, "Not Acceptable Here");
         };
-        let direction = crate::session::offer_answer::effective(&answer);
         if let Some(target) = ua.leg_mut(leg) {
             target.descriptions.agree_as_offerer(answer);
         }
         ua.plan_media(leg, None);
         ua.emit(Event::TransferAnswered { transfer: id });
-        self.begin_join(ua, id, leg, direction);
+        self.begin_join(ua, id, leg, false);
     }
 
     /// A final refusal, or none came.

@@ -1,6 +1,7 @@
 //! The user agent that all legs share: its transactions, legs, timers and outputs, and how a leg sends, answers and ends.
 
 mod copying;
+mod describing;
 mod ending;
 mod flows;
 mod sending;
@@ -10,6 +11,7 @@ use std::time::Instant;
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
+pub(crate) use describing::{Source, linked};
 pub(crate) use ending::Release;
 use flows::Datagram;
 
@@ -17,6 +19,7 @@ use crate::admission::Door;
 use crate::dialog::{Dialog, Local};
 use crate::interface::{Counters, Event, LegId, OrphanId, Output, PlanId, ReceiptId, Settings};
 use crate::leg::{Leg, Purpose, Timer};
+use crate::sdp::MediaAddress;
 use crate::session::Agreed;
 use crate::transaction::{ClientId, ServerId, Step, Timing, Transactions};
 use crate::transport::connections::Connections;
@@ -42,6 +45,8 @@ pub(crate) struct Ua {
     pub(crate) transactions: Transactions,
     pub(crate) connections: Connections,
     pub(crate) random: StdRng,
+    /// For streams besides the audio stream.
+    pub(crate) spare_media: Vec<MediaAddress>,
     /// What the transactions want, until the core has carried it out.
     pub(crate) steps: Vec<Step>,
     pub(crate) outputs: Vec<Output>,
@@ -92,6 +97,7 @@ impl Ua {
             transactions,
             connections,
             random,
+            spare_media: Vec::new(),
             steps: Vec::new(),
             outputs: Vec::new(),
             clients: HashMap::new(),
@@ -231,7 +237,7 @@ impl Ua {
     /// The same with descriptions that are not in force (yet).
     pub(crate) fn plan_agreed(&mut self, id: LegId, agreed: &Agreed, early: bool, plan: Option<PlanId>) {
         let Some(leg) = self.leg(id).filter(|leg| leg.is_live()) else { return };
-        let mut session = agreed.session(leg.signalling(), leg.party.nat, early);
+        let mut session = leg.descriptions.session(agreed, leg.signalling(), leg.party.nat, early);
         if matches!(leg.kind, crate::leg::Kind::Listener { .. }) {
             session.sends = false; // whatever its phone says: a listener is never heard
         }

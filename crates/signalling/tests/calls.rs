@@ -505,3 +505,42 @@ fn a_trunk_is_followed_to_its_record_route() {
     caller.reply(&mut net, &bye, 200, None);
     net.assert_clean();
 }
+
+#[test]
+fn any_codec_and_payload_map_passes_untouched() {
+    let maps = "a=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10;useinbandfec=1; cbr=0\r\na=rtpmap:96 EVS/16000/1\r\n\
+        a=fmtp:96 br=5.9-24.4;bw=nb-swb;max-red=0\r\na=rtpmap:97 X-nobody-knows/12345\r\na=rtpmap:110 telephone-event/48000\r\n\
+        a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15,66\r\na=rtcp-fb:111 transport-cc\r\na=rtcp-fb:* nack\r\n\
+        a=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\na=extmap-allow-mixed\r\na=ptime:60\r\na=maxptime:120\r\n\
+        a=rtcp-rsize\r\na=ssrc:77 cname:a b\r\na=mid:0\r\na=sendrecv\r\n";
+    // 98 has no name at all: whoever uses it knows what it is
+    let of = |port: u16, formats: &str| {
+        let head = sdp(port, formats, "sendrecv");
+        head[..head.find("a=").unwrap()]
+            .replace("RTP/AVP", "RTP/AVPF")
+            .replace("t=0 0", "t=0 0\r\na=extmap-allow-mixed")
+            + maps
+    };
+    let formats = "96 111 97 98 110 101";
+    let passed = |message: &signalling::message::Message| {
+        let text = String::from_utf8(message.body().to_vec()).unwrap();
+        assert!(line(message, "m=").ends_with(&format!(" RTP/AVPF {formats}")), "{text}");
+        assert!(text.ends_with(maps) && text.contains("t=0 0\r\na=extmap-allow-mixed\r\nm="), "{text}");
+    };
+    let mut net = Net::new();
+    let mut caller = Call::out(&mut net, TRUNK, "anna", Some(of(4000, formats)));
+    let mut callee = Call::incoming(&mut net, ANNA);
+    passed(&callee.invite);
+    callee.answer(&mut net, Some(of(5000, formats)));
+    net.expect(ANNA, "ACK");
+    passed(&caller.established(&mut net));
+    // Also where the one thing in common has no name.
+    callee.reinvite(&mut net, Some(sdp(5000, "98", "sendrecv")));
+    let invite = caller.reinvited(&mut net, sdp(4000, "98", "sendrecv"));
+    assert!(line(&invite, "m=").ends_with(" RTP/AVP 98"));
+    net.expect(ANNA, "200");
+    callee.ack(&mut net, callee.cseq, None);
+    caller.bye(&mut net);
+    callee.byed(&mut net);
+    net.assert_clean();
+}

@@ -57,7 +57,19 @@ impl Monkey {
         );
         let ip = self.pick(&["10.9.9.9", "10.9.9.9", "0.0.0.0"]);
         let port = self.random.random_range(1000..2000) * 2;
-        self.chance(90).then(|| sdp_at(ip, port, payloads, direction))
+        let others = self.pick(&[
+            "",
+            "",
+            "m=video 4002 RTP/AVP 96\r\n",
+            "m=video 0 RTP/AVP 96\r\n",
+            "m=video 4002 RTP/AVP 96\r\na=sendonly\r\nm=text 4004 RTP/AVP 98\r\n",
+            "m=audio 4006 RTP/AVP 0 8\r\nm=image 4008 udptl t38\r\n",
+        ]);
+        if self.chance(50) {
+            let media = self.net.media();
+            self.net.core.spare_media().push(media);
+        }
+        self.chance(90).then(|| sdp_at(ip, port, payloads, direction) + others)
     }
 
     fn step(&mut self) {

@@ -1,6 +1,6 @@
 //! Who is in a story unless it says otherwise: the same people as in the examinations against the real binary.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use engine::directory::{AgentSeed, PhoneSeed, Seed, Srtp, TrunkSeed, UserSeed};
@@ -24,6 +24,19 @@ pub const DOMAIN: &str = "medlytt.test";
 pub(crate) const ALL: [&str; 7] = ["trunk", "anna", "bo", "cia", "admin", "sue", "sam"];
 
 pub(crate) const ENGINE: SocketAddr = at(1, 5060);
+/// Its address for phones that have IPv6 alone.
+pub const ENGINE_V6: SocketAddr = at_v6(1, 5060);
+
+/// The engine's host, in either family.
+pub(crate) fn is_engine(ip: IpAddr) -> bool {
+    ip == ENGINE.ip() || ip == ENGINE_V6.ip()
+}
+
+/// Host `n` of the simulated IPv6 network.
+#[must_use]
+pub const fn at_v6(host: u16, port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, host)), port)
+}
 
 /// Host `n` of the simulated loopback network.
 pub(crate) const fn at(host: u8, port: u16) -> SocketAddr {
@@ -60,6 +73,8 @@ pub struct Setup {
     pub phones: Vec<phone::Settings>,
     /// Checkers look at everything; `true`: with a readable history.
     pub watch: Option<bool>,
+    /// The engine's media ports have an address in IPv6, too.
+    pub dual_stack: bool,
     /// Phones that register when the world begins.
     pub registering: Vec<String>,
 }
@@ -80,6 +95,7 @@ impl Default for Setup {
             seed: 1,
             phones: phones(),
             watch: None,
+            dual_stack: false,
             registering: vec!["anna".into(), "sue".into()],
         }
     }

@@ -36,7 +36,7 @@ impl World {
 
     /// What a listener says in SIP goes nowhere.
     pub(crate) fn check_sip(&self, from: SocketAddr, index: usize, data: &Bytes) {
-        if self.watch.is_some() && from == crate::cast::ENGINE && !data.starts_with(b"SIP/2.0") {
+        if self.watch.is_some() && crate::cast::is_engine(from.ip()) && !data.starts_with(b"SIP/2.0") {
             let reached = String::from_utf8_lossy(data).contains(LISTENERS_WORD);
             assert!(!reached, "a listener's INFO reached {}", self.phones[index].name);
         }
@@ -207,7 +207,7 @@ impl World {
     pub fn ladder(&self) -> String {
         let name = |addr: SocketAddr| match self.sip_owners.get(&addr) {
             Some(&i) => self.phones[i].name.clone(),
-            None if addr == crate::cast::ENGINE => "engine".into(),
+            None if crate::cast::is_engine(addr.ip()) => "engine".into(),
             None => addr.to_string(),
         };
         let mut text = String::new();

@@ -32,7 +32,7 @@ pub mod swarm;
 mod watch;
 mod world;
 
-pub use cast::{ACCESS_NUMBER, CALLER, DOMAIN, Setup};
+pub use cast::{ACCESS_NUMBER, CALLER, DOMAIN, ENGINE_V6, Setup, at_v6};
 pub use disk::Disk;
 pub use model::Model;
 pub use network::{Quality, Wire};

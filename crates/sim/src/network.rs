@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::cast::ENGINE;
+use crate::cast::is_engine;
 
 /// How well packets of one kind are carried.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -123,7 +123,7 @@ impl Air {
     /// When a media packet arrives. The engine's ports say nothing about who talks, so they are left out.
     pub(crate) fn carry_media(&mut self, now: Instant, from: SocketAddr, to: SocketAddr) -> Vec<Instant> {
         let anonymous = |addr: SocketAddr| {
-            if addr.ip() == ENGINE.ip() { SocketAddr::new(addr.ip(), addr.port() % 2) } else { addr }
+            if is_engine(addr.ip()) { SocketAddr::new(addr.ip(), addr.port() % 2) } else { addr }
         };
         self.arrivals(now, self.rtp, (anonymous(from), anonymous(to)))
     }

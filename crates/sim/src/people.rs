@@ -511,6 +511,8 @@ impl World {
                 received.entry((index, call)).or_default().push((at, data.clone()));
             }
             self.drive_phone(index, Input::Media { call, kind, from, data });
+        } else if let Some(heard) = self.heard_at.get_mut(&to) {
+            heard.push((from, data));
         } else {
             self.undelivered += 1;
         }

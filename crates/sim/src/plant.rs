@@ -12,7 +12,7 @@ use media::router::{FromShard, MAX_WAITING, Routed, Router, RouterFigures, ToSha
 use media::{Command, Counters, Kind, Port, Shard, Sink};
 use signalling::transport::{Flow, Transport};
 
-use crate::cast::ENGINE;
+use crate::cast::{ENGINE, ENGINE_V6, is_engine};
 use crate::world::{Happening, Way, World};
 
 /// The engine's first RTP port.
@@ -57,7 +57,8 @@ struct Collected {
 impl Sink for Collected {
     fn send(&mut self, port: Port, kind: Kind, to: SocketAddr, data: &[u8]) {
         let number = port.0 + u16::from(kind == Kind::Rtcp);
-        self.packets.push((SocketAddr::new(ENGINE.ip(), number), to, Bytes::copy_from_slice(data)));
+        let own = if to.is_ipv4() { ENGINE } else { ENGINE_V6 };
+        self.packets.push((SocketAddr::new(own.ip(), number), to, Bytes::copy_from_slice(data)));
     }
     fn event(&mut self, event: media::Event) {
         self.events.push(event);
@@ -115,7 +116,7 @@ impl Plant {
     fn port_of(&self, addr: SocketAddr) -> Option<(Port, Kind)> {
         let rtp = addr.port() & !1;
         let kind = if addr.port() == rtp { Kind::Rtp } else { Kind::Rtcp };
-        (addr.ip() == ENGINE.ip() && self.open.contains(&rtp)).then_some((Port(rtp), kind))
+        (is_engine(addr.ip()) && self.open.contains(&rtp)).then_some((Port(rtp), kind))
     }
 
     fn draw(&mut self, shard: usize) -> Port {
@@ -162,8 +163,9 @@ impl World {
             while self.plant.ready_on[shard] < self.plant.ready && self.plant.open.len() < self.plant.most {
                 let port = self.plant.draw(shard);
                 let addr = SocketAddr::new(ENGINE.ip(), port.0);
+                let addr6 = self.setup.dual_stack.then(|| SocketAddr::new(ENGINE_V6.ip(), port.0));
                 let mut outputs = Vec::new();
-                let event = media::Event::PortReady { port, addr, addr6: None };
+                let event = media::Event::PortReady { port, addr, addr6 };
                 self.plant.engine.drive(now, Input::Media(event), &mut outputs);
                 self.take_engine_outputs(outputs);
             }
@@ -177,8 +179,8 @@ impl World {
             self.watched(|watch, world| watch.output(world, &output));
             match output {
                 Output::Transmit { flow, data } => {
-                    assert_eq!(flow.local, ENGINE, "the engine has one SIP socket");
-                    self.send_sip(ENGINE, flow.remote, data);
+                    assert!([ENGINE, ENGINE_V6].contains(&flow.local), "the engine has two SIP sockets: {flow:?}");
+                    self.send_sip(flow.local, flow.remote, data);
                 }
                 Output::Connect { .. } | Output::Close { .. } => {
                     panic!("the simulated network has datagrams alone, and the engine listens on nothing else")
@@ -217,7 +219,7 @@ impl World {
 
     /// A datagram that arrived at the engine's host.
     pub(crate) fn deliver_to_engine(&mut self, from: SocketAddr, to: SocketAddr, data: &Bytes) {
-        if to == ENGINE {
+        if to == ENGINE || to == ENGINE_V6 {
             let flow = Flow { transport: Transport::Udp, local: to, remote: from };
             self.drive_engine(Input::Sip { flow, data: data.clone() });
         } else if let Some((port, kind)) = self.plant.port_of(to) {

@@ -10,7 +10,7 @@ use engine::{Engine, Input, Now, PersistId, Problem, Reply, ReplyId};
 use jiff::{SignedDuration, Timestamp};
 use phone::{CallId, Kind, Phone};
 
-use crate::cast::{ENGINE, Setup};
+use crate::cast::{ENGINE, Setup, is_engine};
 use crate::disk::Disk;
 use crate::model::Model;
 use crate::network::{Air, Quality, Queue, Wire};
@@ -85,6 +85,8 @@ pub struct World {
     pub(crate) replies: HashMap<ReplyId, Result<Reply, Problem>>,
     pub(crate) next_reply: u64,
     pub(crate) undelivered: u64,
+    /// Packets for addresses that a story listens at itself.
+    pub(crate) heard_at: HashMap<SocketAddr, Vec<(SocketAddr, Bytes)>>,
     pub(crate) drained: bool,
     pub(crate) leaves_open: bool,
     #[allow(clippy::type_complexity)]
@@ -217,6 +219,7 @@ impl World {
             replies: HashMap::new(),
             next_reply: 1,
             undelivered: 0,
+            heard_at: HashMap::new(),
             drained: false,
             leaves_open: false,
             logs: Vec::new(),
@@ -334,8 +337,8 @@ impl World {
 
     fn happen(&mut self, happening: Happening) {
         match happening {
-            Happening::Datagram { to, .. } if to.ip() == ENGINE.ip() && self.down => {} // nobody listens there
-            Happening::Datagram { from, to, data } if to.ip() == ENGINE.ip() => self.deliver_to_engine(from, to, &data),
+            Happening::Datagram { to, .. } if is_engine(to.ip()) && self.down => {} // nobody listens there
+            Happening::Datagram { from, to, data } if is_engine(to.ip()) => self.deliver_to_engine(from, to, &data),
             Happening::Datagram { from, to, data } => self.deliver_to_phone(from, to, data),
             Happening::ToShard(shard, to) => self.order_shard(shard, to),
             Happening::FromShard(shard, told) => self.told(shard, told),
@@ -374,6 +377,17 @@ impl World {
     /// A raw SIP datagram from any address, as a stranger sends it.
     pub fn send_raw(&mut self, from: SocketAddr, data: impl Into<Bytes>) {
         self.send_sip(from, ENGINE, data.into());
+    }
+
+    /// From now on the story hears what comes for this address, which is no phone's.
+    pub fn listen_at(&mut self, address: SocketAddr) {
+        self.heard_at.entry(address).or_default();
+    }
+
+    /// What came there: from where, and what.
+    #[must_use]
+    pub fn heard_at(&self, address: SocketAddr) -> &[(SocketAddr, Bytes)] {
+        self.heard_at.get(&address).map_or(&[], Vec::as_slice)
     }
 
     /// A raw packet from any address to any other.

@@ -53,6 +53,7 @@ pub(super) fn media(root: &Section<'_>) -> Media {
         one_way_after: section.duration("one_way_after", SOME_DURATION).unwrap_or(Duration::from_secs(10)),
         fork_lag: section.duration("fork_lag", SOME_DURATION).unwrap_or(Duration::from_millis(5)),
         call_lag: section.duration("call_lag", SOME_DURATION).unwrap_or(Duration::from_millis(20)),
+        other_streams: section.choice("other_streams", &[("refuse", false), ("relay", true)]).unwrap_or(false),
         rtcp_mux: section.boolean("rtcp_mux").is_some_and(|given| given.value),
     };
     section.finish();

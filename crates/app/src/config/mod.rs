@@ -101,6 +101,8 @@ pub(crate) struct Media {
     pub(crate) one_way_after: Duration,
     pub(crate) fork_lag: Duration,
     pub(crate) call_lag: Duration,
+    /// Relayed, or refused.
+    pub(crate) other_streams: bool,
     pub(crate) rtcp_mux: bool,
 }
 

@@ -32,6 +32,7 @@ impl Config {
             max_active_requests_supervisor: monitoring.max_active_requests_supervisor,
             max_active_requests_admin: monitoring.max_active_requests_admin,
             default_directions: monitoring.directions.clone(),
+            other_streams: self.media.other_streams,
             max_requests: monitoring.max_requests,
             max_ended_views: MAX_ENDED_VIEWS,
             media_layout: crate::media_plane::layout(self),
@@ -43,13 +44,14 @@ impl Config {
 
     /// What a media shard needs.
     pub(crate) fn shard(&self) -> media::Settings {
+        let streams = if self.media.other_streams { 1 + signalling::OTHER_STREAMS_MAX } else { 1 };
         media::Settings {
             rtp_timeout: self.media.rtp_timeout,
             rtp_timeout_held: self.media.rtp_timeout_held,
             one_way_after: self.media.one_way_after,
             listener_lost_after: self.monitoring.listener_lost_after,
             dtmf_to_listener: self.monitoring.dtmf_to_listener,
-            max_streams: self.sip.max_calls.saturating_mul(2),
+            max_streams: self.sip.max_calls.saturating_mul(2 * streams),
             ..media::Settings::default()
         }
     }

@@ -5,7 +5,7 @@ use signalling::sdp::{Direction, Payload};
 use signalling::{Command, Destination, End, EndedBy, LegId, NewLeg, Reason, Session};
 
 use crate::audit::Action;
-use crate::call::decodable;
+use crate::call::{decodable, latch};
 use crate::engine::Core;
 use crate::interaction::{EarOn, InteractionKey};
 use crate::monitoring::{ClosedEar, EAR_BATCH, Ear, EarKey, EarState, ListeningPhase, Target};
@@ -31,7 +31,7 @@ impl Core {
         encrypted: bool,
     ) {
         let shard = self.shard_of_listening(id);
-        let Some(Ready { port, addr: media }) = self.shards.take(shard) else { return };
+        let Some(Ready { port, addr: media }) = self.take_port(shard) else { return };
         let key = self.ids.next();
         let leg = self.sip_leg();
         self.out.media(media::Command::OpenListener { listener: ListenerId(key), port });
@@ -194,7 +194,7 @@ impl Core {
             rtcp: session.rtcp,
             codec,
             payload_type,
-            latch: session.nat.then(|| session.signalling.ip()),
+            latch: latch(session),
             mux: session.mux,
             keys: crate::protection::keys(session),
         };

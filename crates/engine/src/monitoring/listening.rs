@@ -171,7 +171,7 @@ impl Core {
             Some(_) => self.set_phase(id, ListeningPhase::Blocked),
             None => {
                 let on_agent = self.desks.get(&agent).map_or(0, |desk| desk.ears.len());
-                if on_agent >= self.settings.max_listeners_per_agent || self.shards.ready() == 0 {
+                if on_agent >= self.settings.max_listeners_per_agent || self.ports_left() == 0 {
                     self.counters.count("listenings_limited");
                     self.end_listening(id, EndReason::LimitReached);
                     return;

@@ -236,3 +236,18 @@ fn numbers_are_masked_in_the_log() {
         assert!(!line.contains("55512345") && !line.contains("99999999") && !line.contains("12345678"), "{line}");
     }
 }
+
+#[test]
+fn both_addresses_of_a_port_are_shown_to_signalling() {
+    let mut bench = Bench::new();
+    bench.core.shards.forget_ready();
+    let addr = "127.0.0.1:30000".parse().unwrap();
+    let addr6 = "[2001:db8::1]:30000".parse().unwrap();
+    for port in [30_000, 30_002] {
+        let event = media::Event::PortReady { port: media::Port(port), addr, addr6: Some(addr6) };
+        bench.drive(crate::interface::Input::Media(event));
+    }
+    bench.call("1001");
+    let media = bench.last_connect().media;
+    assert_eq!((media.v4, media.v6), (Some(addr), Some(addr6)));
+}

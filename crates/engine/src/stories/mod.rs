@@ -8,6 +8,7 @@ mod listening;
 mod load;
 mod monkey;
 mod ordering;
+mod others;
 mod protection;
 mod restart;
 mod rights;
@@ -25,7 +26,8 @@ use signalling::message::{HeaderName, Message, Method, RequestBuilder, Uri};
 use signalling::peers::{PeerId, TrunkId};
 use signalling::sdp::Payload;
 use signalling::{
-    Counters, Destination, DialogCopy, DialogStage, End, EndedBy, LegId, NewLeg, Origin, Session, Sizes, TransferId,
+    Counters, Destination, DialogCopy, DialogStage, End, EndedBy, LegId, MediaAddress, NewLeg, Origin, Session, Sizes,
+    TransferId,
 };
 
 use crate::directory::{AgentSeed, PhoneSeed, Seed, Srtp, TrunkSeed, UserSeed};
@@ -48,7 +50,7 @@ struct Wire {
 }
 
 #[derive(Debug)]
-struct FakeSip(Arc<Mutex<Wire>>, Counters);
+struct FakeSip(Arc<Mutex<Wire>>, Counters, Vec<MediaAddress>);
 
 fn ended(leg: LegId, by: EndedBy, status: Option<u16>) -> signalling::Event {
     signalling::Event::Ended { leg, end: End { by, status, text: String::new() } }
@@ -89,6 +91,9 @@ impl Sip for FakeSip {
         let mut wire = self.0.lock().unwrap();
         wire.next += 1;
         LegId(1000 + wire.next)
+    }
+    fn spare_media(&mut self) -> &mut Vec<MediaAddress> {
+        &mut self.2
     }
     fn drive(&mut self, _now: Instant, input: signalling::Input, outputs: &mut Vec<signalling::Output>) {
         let mut wire = self.0.lock().unwrap();
@@ -266,6 +271,7 @@ pub(super) fn session(sends: bool, receives: bool) -> Session {
         telephone_event: None,
         early: false,
         nat: false,
+        others: Vec::new(),
         mux: false,
         keys: None,
     }
@@ -320,7 +326,7 @@ impl Bench {
             seed,
             restored,
             [1; 32],
-            Box::new(FakeSip(wire.clone(), Counters::default())),
+            Box::new(FakeSip(wire.clone(), Counters::default(), Vec::new())),
             &mut outputs,
         );
         let mut bench = Self {
@@ -816,6 +822,7 @@ impl Bench {
         assert!(
             core.legs.is_empty()
                 && core.streams.is_empty()
+                && core.others.is_empty()
                 && core.ears.is_empty()
                 && core.ear_legs.is_empty()
                 && core.closed_ears.is_empty(),

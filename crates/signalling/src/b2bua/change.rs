@@ -3,15 +3,15 @@
 
 use rand::RngExt;
 
-use super::{description, kept_headers, passed_status, with_headers};
+use super::{kept_headers, passed_status, with_headers};
 use crate::interface::{EndedBy, LegId, Reason};
 use crate::leg::{Kind, Purpose, State};
 use crate::message::{HeaderName, Message, Method};
 use crate::sdp::{Direction, Sdp};
-use crate::session::offer_answer::{Told, effective, legal_answer, served};
+use crate::session::offer_answer::{effective, legal_answer, served};
 use crate::session::update::{NotNow, may_change};
 use crate::transaction::{ClientId, ServerId};
-use crate::ua::{Release, Ua};
+use crate::ua::{Release, Source, Ua};
 
 impl Ua {
     /// A re-INVITE or UPDATE has come on a leg.
@@ -65,10 +65,12 @@ impl Ua {
         method: &Method,
         offer: Option<Sdp>,
     ) {
+        let served = |offer: &Sdp| self.leg(from).is_some_and(|leg| leg.descriptions.serves(offer));
         let body = match &offer {
             None => None,
+            Some(offer) if !served(offer) => return self.refuse(server, 488),
             Some(offer) => {
-                let body = self.leg_mut(to).and_then(|leg| leg.descriptions.offer_from(offer, effective(offer)));
+                let body = self.offer_on(to, from, Source::Offer(offer));
                 if body.is_none() {
                     return self.refuse(server, 500);
                 }
@@ -115,7 +117,7 @@ impl Ua {
         let asked = leg.descriptions.local_offer().is_some();
         let late = !asked && invite;
         let waits = self.leg(from).is_some_and(|leg| leg.inbound == Some(server) || is_proceeding(&leg.state, server));
-        let described = description(ok);
+        let described = self.answer_of(id, ok);
         if late && waits && self.leg(id).is_some_and(|leg| leg.is_confirmed()) {
             return self.late_change_offered(id, from, server, cseq, described);
         }
@@ -126,7 +128,7 @@ impl Ua {
             return self.drop_offer(id); // who asked is gone; the leg itself is being ended too
         }
         let answer = described.filter(|answer| self.reads(id, answer));
-        let written = answer.as_ref().and_then(|answer| self.write_answer_for(from, answer));
+        let written = answer.as_ref().and_then(|answer| self.write_answer_for(from, id, answer));
         let (Some(answer), Some((body, told))) = (answer, written) else {
             self.count("answers_unusable");
             self.drop_offer(id);
@@ -146,8 +148,7 @@ impl Ua {
     /// A re-INVITE without an offer was answered with one: it goes back, its answer comes in the ACK.
     fn late_change_offered(&mut self, id: LegId, from: LegId, server: ServerId, cseq: u32, offer: Option<Sdp>) {
         let offer = offer.and_then(|offer| self.admit_offer(id, offer).ok());
-        let body =
-            offer.as_ref().and_then(|offer| self.leg_mut(from)?.descriptions.offer_from(offer, effective(offer)));
+        let body = offer.as_ref().and_then(|offer| self.offer_on(from, id, Source::Offer(offer)));
         let (Some(offer), Some(body)) = (offer, body) else {
             self.acknowledge(id, cseq, None);
             return self.refuse_change(from, server, 488, Vec::new());
@@ -246,10 +247,9 @@ impl Ua {
             return self.answer(server, 488, None, |response| response);
         };
         leg.descriptions.receive_offer(offer.clone());
-        let Some((body, told)) = leg.descriptions.write_answer(&offer, direction, &only) else {
+        let Some(body) = leg.descriptions.answer_alone(&offer, direction, &only) else {
             return self.answer(server, 488, None, |response| response);
         };
-        leg.descriptions.agree_as_answerer(told);
         self.plan_media(id, None);
         self.answer_on(id, server, 200, None, Some(body));
     }
@@ -257,15 +257,12 @@ impl Ua {
     /// A re-INVITE without an offer: ours is what stands.
     fn offer_alone(&mut self, id: LegId, server: ServerId) {
         let Some(leg) = self.leg_mut(id) else { return };
-        let body = match (leg.kind.clone(), leg.descriptions.agreed().cloned()) {
-            (Kind::Listener { codecs, direction }, agreed) => {
-                let events = agreed.and_then(|agreed| agreed.telephone_event());
+        let body = match leg.kind.clone() {
+            Kind::Listener { codecs, direction } => {
+                let events = leg.descriptions.agreed().and_then(|agreed| agreed.telephone_event());
                 leg.descriptions.offer_codecs(&codecs, events, direction)
             }
-            (_, Some(agreed)) => {
-                leg.descriptions.offer_codecs(&agreed.payloads(), agreed.telephone_event(), agreed.told.direction)
-            }
-            (_, None) => None,
+            _ => leg.descriptions.offer_again(),
         };
         match body {
             Some(body) => self.answer_on(id, server, 200, None, Some(body)),
@@ -275,7 +272,7 @@ impl Ua {
 
     /// The answer to our own late offer.
     pub(super) fn take_late_answer(&mut self, id: LegId, ack: &Message) {
-        let answer = description(ack).filter(|answer| self.reads(id, answer));
+        let answer = self.answer_of(id, ack).filter(|answer| self.reads(id, answer));
         let Some(leg) = self.leg_mut(id) else { return };
         match answer {
             Some(answer) => {
@@ -294,7 +291,7 @@ fn alone(kind: &Kind, offer: &Sdp) -> Option<(Direction, Vec<u8>)> {
             let only = served(offer, codecs)?;
             Some((legal_answer(*direction, effective(offer)), only))
         }
-        _ => Some((Direction::Inactive, Told::of(offer, None, Direction::Inactive).payloads)),
+        _ => Some((Direction::Inactive, offer.formats().to_vec())),
     }
 }
 

@@ -1,9 +1,10 @@
 //! A call ends: BYE, CANCEL, timeouts and the engine's order pass from one leg to the other; and a leg takes another's place.
 
-use super::reason_text;
+use super::{no_address, reason_text};
 use crate::interface::{End, EndedBy, Event, LegId, Reason};
 use crate::leg::State;
 use crate::message::{HeaderName, Message};
+use crate::sdp::MediaAddress;
 use crate::ua::{Release, Ua};
 
 /// What a BYE of ours says when its forerunner said nothing (Q.850: normal call clearing).
@@ -115,11 +116,14 @@ impl Ua {
 /// INVITE with Replaces (RFC 3891).
 impl Ua {
     /// The engine's order: the new leg's offer goes to the peer, and when that answered, the old leg goes.
-    pub(crate) fn replace(&mut self, new: LegId, old: LegId, media: std::net::SocketAddr) {
+    pub(crate) fn replace(&mut self, new: LegId, old: LegId, media: MediaAddress) {
         let Some(leg) = self.leg_mut(new) else { return };
         let State::Offered(server) = leg.state else { return };
         leg.descriptions.set_media(media);
         let offer = leg.descriptions.remote_offer().cloned();
+        if offer.as_ref().is_some_and(|offer| !leg.descriptions.serves(offer)) {
+            return self.release(new, &no_address());
+        }
         let peer = self.leg(old).filter(|leg| leg.is_confirmed()).and_then(|leg| leg.peer);
         let Some(peer) = peer.filter(|peer| self.leg(*peer).is_some_and(|leg| leg.is_settled())) else {
             let status = if peer.is_some() { 491 } else { 481 };
@@ -145,6 +149,7 @@ impl Ua {
         }
         self.pair(new, peer);
         self.emit(Event::Replaced { old, new, peer });
+        self.pair_streams(new, peer);
         self.release(old, &Release::ours(&Reason { cause: 200, text: "Replaced".into() }));
     }
 }

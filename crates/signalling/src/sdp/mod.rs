@@ -1,5 +1,6 @@
 //! Session descriptions (RFC 8866): what a B2BUA must know of them, and rewriting of c= and m= (RFC 3264).
 
+mod address;
 mod base64;
 mod compose;
 pub mod crypto;
@@ -13,6 +14,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
+pub use address::{Family, MediaAddress};
 use crypto::{Crypto, Protection};
 
 pub use compose::compose;
@@ -104,6 +106,31 @@ pub struct Sdp {
     text: Bytes,
     lines: Vec<Line>,
     audio: Audio,
+    /// Every m-line in order, that of `audio` included.
+    streams: Vec<Stream>,
+}
+
+/// One m-line.
+#[derive(Clone, Debug)]
+pub(crate) struct Stream {
+    /// `audio`, `video`, `text` and the like, in lower case.
+    pub(crate) media: String,
+    /// What follows the port: `RTP/AVP 96 97`.
+    pub(crate) rest: String,
+    /// What it describes, where it is RTP or SRTP to one host; anything else can only be refused.
+    pub(crate) rtp: Option<Audio>,
+}
+
+impl Stream {
+    /// It has a port.
+    pub(crate) fn has_port(&self) -> bool {
+        self.rtp.as_ref().is_some_and(|rtp| rtp.port > 0)
+    }
+
+    /// It can be relayed beside the audio stream, and has a port: what is encrypted would need keys of its own.
+    pub(crate) fn is_live(&self) -> bool {
+        self.has_port() && self.rtp.as_ref().is_some_and(|rtp| !rtp.profile.secure)
+    }
 }
 
 /// One line's place: `text[from..end]` is `x=value`, `text[end..next]` its line end.
@@ -117,16 +144,20 @@ struct Line {
     section: u16,
 }
 
-/// What is known of the audio stream.
+/// What is known of an RTP stream.
 #[derive(Clone, Debug)]
-struct Audio {
+pub(crate) struct Audio {
     section: u16,
     port: u16,
     /// `None` for a host name, or without any c= (only where the port is 0).
     address: Option<IpAddr>,
     rtcp: Option<(u16, Option<IpAddr>)>,
     direction: Direction,
+    /// Every payload type of the m-line.
+    formats: Vec<u8>,
     payloads: Vec<Payload>,
+    /// Those that are RFC 4733 events, and which of them goes with the voice.
+    events: Vec<u8>,
     telephone_event: Option<u8>,
     profile: Profile,
     /// Usable `a=crypto` lines, in their order.
@@ -150,6 +181,30 @@ impl fmt::Debug for Sdp {
     }
 }
 
+impl Audio {
+    pub(crate) fn rtp(&self) -> Option<SocketAddr> {
+        let address = self.address.filter(|address| !address.is_unspecified())?;
+        (self.port > 0).then(|| SocketAddr::new(address, self.port))
+    }
+
+    pub(crate) fn rtcp(&self) -> Option<SocketAddr> {
+        let rtp = self.rtp()?;
+        match self.rtcp {
+            Some((port, address)) => {
+                let address = address.unwrap_or(rtp.ip());
+                (port > 0 && !address.is_unspecified()).then(|| SocketAddr::new(address, port))
+            }
+            None => Some(SocketAddr::new(rtp.ip(), rtp.port().checked_add(1)?)),
+        }
+    }
+
+    /// The direction that it comes to: one who names no address receives nothing (the old way of hold, RFC 3264 §8.4).
+    pub(crate) fn effective(&self) -> Direction {
+        let null_address = self.address.is_some_and(|address| address.is_unspecified());
+        Direction::of(self.direction.sends(), self.direction.receives() && !null_address)
+    }
+}
+
 impl Sdp {
     /// Parses a body of type application/sdp. CRLF, LF and CR are line ends.
     ///
@@ -169,23 +224,19 @@ impl Sdp {
     }
     /// RTP address of the audio stream; `None` for port 0, for 0.0.0.0 and for a host name.
     pub fn rtp(&self) -> Option<SocketAddr> {
-        let address = self.audio.address.filter(|address| !address.is_unspecified())?;
-        (self.audio.port > 0).then(|| SocketAddr::new(address, self.audio.port))
+        self.audio.rtp()
     }
     /// RTCP address: a=rtcp (RFC 3605), else port + 1.
     pub fn rtcp(&self) -> Option<SocketAddr> {
-        let rtp = self.rtp()?;
-        match self.audio.rtcp {
-            Some((port, address)) => {
-                let address = address.unwrap_or(rtp.ip());
-                (port > 0 && !address.is_unspecified()).then(|| SocketAddr::new(address, port))
-            }
-            None => Some(SocketAddr::new(rtp.ip(), rtp.port().checked_add(1)?)),
-        }
+        self.audio.rtcp()
     }
     /// c= is 0.0.0.0 (or ::): the old way of hold.
     pub fn null_address(&self) -> bool {
         self.audio.address.is_some_and(|address| address.is_unspecified())
+    }
+    /// The family of the audio stream's address; `None` for 0.0.0.0, a host name and port 0.
+    pub fn family(&self) -> Option<Family> {
+        self.rtp().map(|rtp| Family::of(rtp.ip()))
     }
     /// The audio stream was refused (port 0).
     pub fn rejected(&self) -> bool {
@@ -198,6 +249,10 @@ impl Sdp {
     /// Payload types in order of the m-line, telephone-event left out, and dynamic ones without an rtpmap too.
     pub fn payloads(&self) -> &[Payload] {
         &self.audio.payloads
+    }
+    /// Every payload type of the audio stream's m-line, in its order: also those that nobody says the meaning of.
+    pub fn formats(&self) -> &[u8] {
+        &self.audio.formats
     }
     /// Payload type of telephone-event.
     pub fn telephone_event(&self) -> Option<u8> {
@@ -223,11 +278,33 @@ impl Sdp {
     pub fn mux(&self) -> bool {
         self.audio.mux
     }
-    /// The same description for the other leg: our address in o=, c= and m=, a=rtcp set right, other m-lines refused
-    /// (port 0), ICE, DTLS, crypto and rtcp-mux attributes taken out and ours put in, direction set, everything else
+    /// The same description for the other leg: our address in o=, c= and m=, a=rtcp set right, other m-lines relayed or
+    /// refused (port 0), ICE, DTLS, crypto and rtcp-mux attributes taken out and ours put in, direction set, everything else
     /// byte-identical.
     pub fn rewrite(&self, to: &Rewrite<'_>) -> Bytes {
         rewrite::rewrite(self, to)
+    }
+
+    /// The payload type stands for RFC 4733 events.
+    pub(crate) fn is_event(&self, pt: u8) -> bool {
+        self.audio.events.contains(&pt)
+    }
+    /// The direction that the audio stream comes to.
+    pub(crate) fn effective(&self) -> Direction {
+        self.audio.effective()
+    }
+    /// Every m-line in order.
+    pub(crate) fn streams(&self) -> &[Stream] {
+        &self.streams
+    }
+    /// Which of them is the audio stream.
+    pub(crate) fn audio_at(&self) -> usize {
+        usize::from(self.audio.section).saturating_sub(1)
+    }
+    /// The same with the audio stream at this place; `None` where no RTP is there.
+    pub(crate) fn with_audio_at(mut self, place: usize) -> Option<Self> {
+        self.audio = self.streams.get(place)?.rtp.clone()?;
+        Some(self)
     }
 
     fn line(&self, line: &Line) -> &[u8] {
@@ -250,4 +327,29 @@ pub struct Rewrite<'a> {
     pub only: Option<&'a [u8]>,
     /// Encryption and multiplexing on the leg that gets the description.
     pub protection: &'a Protection,
+    /// The m-lines in order; `None`: as the source has them, every one but the audio stream's refused.
+    pub places: Option<&'a [Place]>,
+}
+
+/// What stands at one place of a description that [`Sdp::rewrite`] writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The source's m-line of this place: the audio stream as [`Rewrite`] says, any other one refused.
+    Kept(usize),
+    /// The source's m-line of this place, by an address of its own.
+    Relayed {
+        /// Place in the source.
+        source: usize,
+        /// Our RTP address for it on the leg that gets the description.
+        media: SocketAddr,
+        /// The direction to show.
+        direction: Direction,
+    },
+    /// An m-line that the source lacks and the leg has: refused.
+    Missing {
+        /// `video`.
+        media: String,
+        /// `RTP/AVP 96`.
+        rest: String,
+    },
 }

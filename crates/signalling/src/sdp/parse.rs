@@ -1,11 +1,15 @@
-//! Reading a description (RFC 8866 §5): the session's lines and those of the one audio stream.
+//! Reading a description (RFC 8866 §5): the session's lines and those of RTP streams. The one audio stream must be
+//! right; another one that is not is merely none that can be relayed.
 
 use std::net::IpAddr;
 
 use bytes::Bytes;
 
 use super::crypto::{CRYPTO_MAX, Crypto};
-use super::{Audio, BYTES_MAX, Direction, LINES_MAX, Line, PAYLOADS_MAX, Payload, Profile, STREAMS_MAX, Sdp, SdpError};
+use super::{
+    self as sdp, Audio, BYTES_MAX, Direction, LINES_MAX, Line, PAYLOADS_MAX, Payload, Profile, STREAMS_MAX, Sdp,
+    SdpError,
+};
 
 /// `secure`: only streams over SRTP, or only plain ones, are looked at.
 pub(super) fn parse(text: &Bytes, secure: Option<bool>) -> Result<Sdp, SdpError> {
@@ -19,8 +23,31 @@ pub(super) fn parse(text: &Bytes, secure: Option<bool>) -> Result<Sdp, SdpError>
         .map(|line| Stream::parse(content(line), line.section))
         .collect::<Result<Vec<_>, _>>()?;
     let (stream, profile) = chosen(&streams, secure)?;
+    let audio = read(stream, profile, &lines, content)?;
+    let streams = streams
+        .iter()
+        .map(|other| {
+            let is_audio = other.section == stream.section;
+            let rtp = if is_audio { Some(audio.clone()) } else { read_other(other, &lines, content) };
+            sdp::Stream {
+                media: other.media.to_ascii_lowercase(),
+                rest: format!("{} {}", other.proto, other.formats),
+                rtp,
+            }
+        })
+        .collect();
+    Ok(Sdp { text: text.clone(), lines, audio, streams })
+}
+
+/// The session's part and the stream's own.
+fn read<'a>(
+    stream: &'a Stream<'a>,
+    profile: Profile,
+    lines: &[Line],
+    content: impl Fn(&Line) -> &'a str,
+) -> Result<Audio, SdpError> {
     let mut reading = Reading::new(stream, profile);
-    for line in &lines {
+    for line in lines {
         if line.section != 0 && line.section != stream.section {
             continue;
         }
@@ -31,8 +58,12 @@ pub(super) fn parse(text: &Bytes, secure: Option<bool>) -> Result<Sdp, SdpError>
             _ => {}
         }
     }
-    let audio = reading.finish()?;
-    Ok(Sdp { text: text.clone(), lines, audio })
+    reading.finish()
+}
+
+/// A stream besides the audio stream: nothing of it makes the description a broken one.
+fn read_other<'a>(stream: &'a Stream<'a>, lines: &[Line], content: impl Fn(&Line) -> &'a str) -> Option<Audio> {
+    read(stream, stream.profile()?, lines, content).ok()
 }
 
 /// Splits and checks every line's form. Empty lines are passed over.
@@ -148,6 +179,14 @@ struct Reading<'a> {
     mux: bool,
 }
 
+/// What an m-line's payload types are.
+struct Formats {
+    all: Vec<u8>,
+    payloads: Vec<Payload>,
+    /// With their clocks.
+    events: Vec<(u8, u32)>,
+}
+
 #[derive(Clone, Copy)]
 enum Address {
     Literal(IpAddr),
@@ -227,7 +266,10 @@ impl<'a> Reading<'a> {
             None if port == 0 => None,
             None => return Err(SdpError::Malformed("no c= for the audio stream")),
         };
-        let (payloads, telephone_event) = self.payloads()?;
+        let Formats { all: formats, payloads, events } = self.formats()?;
+        // Events run on the clock of the voice they stand in for (RFC 4733 §2.1).
+        let clock = payloads.first().map_or(8000, |first| first.clock);
+        let telephone_event = events.iter().find(|(_, own)| *own == clock).or(events.first()).map(|(pt, _)| *pt);
         if let Some((_, Some(address))) = self.rtcp {
             unicast(address)?;
         }
@@ -238,7 +280,9 @@ impl<'a> Reading<'a> {
             address,
             rtcp: self.rtcp,
             direction,
+            formats,
             payloads,
+            events: events.into_iter().map(|(pt, _)| pt).collect(),
             telephone_event,
             profile: self.profile,
             crypto: self.crypto,
@@ -247,7 +291,8 @@ impl<'a> Reading<'a> {
         })
     }
 
-    fn payloads(&self) -> Result<(Vec<Payload>, Option<u8>), SdpError> {
+    fn formats(&self) -> Result<Formats, SdpError> {
+        let mut formats = Vec::new();
         let mut payloads: Vec<Payload> = Vec::new();
         let mut events: Vec<(u8, u32)> = Vec::new();
         let mut seen = [false; 128];
@@ -258,6 +303,7 @@ impl<'a> Reading<'a> {
             let pt: u8 = digits(format).filter(|pt| *pt < 128).ok_or(SdpError::Malformed("format is not 0 to 127"))?;
             let Some(slot @ false) = seen.get_mut(usize::from(pt)) else { continue };
             *slot = true;
+            formats.push(pt);
             let map = self.maps.iter().find(|(of, _)| *of == pt);
             let meaning = match map {
                 Some((_, text)) => Some(encoding(text)?),
@@ -271,10 +317,7 @@ impl<'a> Reading<'a> {
             let fmtp = self.fmtps.iter().find(|(of, _)| *of == pt).map_or("", |(_, text)| text);
             payloads.push(Payload { pt, name: name.to_owned(), clock, channels, fmtp: fmtp.to_owned() });
         }
-        // Events run on the clock of the voice they stand in for (RFC 4733 §2.1).
-        let clock = payloads.first().map_or(8000, |first| first.clock);
-        let event = events.iter().find(|(_, own)| *own == clock).or(events.first());
-        Ok((payloads, event.map(|(pt, _)| *pt)))
+        Ok(Formats { all: formats, payloads, events })
     }
 }
 

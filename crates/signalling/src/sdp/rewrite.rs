@@ -1,11 +1,13 @@
 //! The same description for the other leg: what names an address, a port or a key is replaced, the rest stays.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::compose::address_of;
-use super::{Line, Rewrite, Sdp};
+use super::crypto::Protection;
+use super::{Direction, Line, Place, Rewrite, Sdp};
 
 pub(super) fn rewrite(sdp: &Sdp, to: &Rewrite<'_>) -> Bytes {
     let writing = Writing { sdp, to, refused: sdp.rejected() || to.media.port() == 0 || sdp.nothing_left(to.only) };
@@ -13,25 +15,25 @@ pub(super) fn rewrite(sdp: &Sdp, to: &Rewrite<'_>) -> Bytes {
     if !sdp.lines.iter().any(|line| line.kind == b'o' && line.section == 0) {
         writing.without_origin(&mut out);
     } else {
-        writing.section(0, &mut out);
+        writing.session(&mut out);
     }
-    let last = sdp.lines.last().map_or(0, |line| line.section);
-    for section in 1..=last {
-        writing.section(section, &mut out);
+    match to.places {
+        Some(places) => places.iter().for_each(|place| writing.place(place, &mut out)),
+        None => (0..sdp.streams.len()).for_each(|place| writing.place(&Place::Kept(place), &mut out)),
     }
     out.freeze()
 }
 
 impl Sdp {
     /// The m-line's formats that stay.
-    fn formats<'a>(&'a self, line: &'a Line, only: Option<&'a [u8]>) -> impl Iterator<Item = &'a str> + 'a {
+    fn formats_of<'a>(&'a self, line: &'a Line, only: Option<&'a [u8]>) -> impl Iterator<Item = &'a str> + 'a {
         let text = std::str::from_utf8(self.line(line)).unwrap_or_default();
         let stays = move |format: &&str| only.is_none_or(|only| format.parse().is_ok_and(|pt| only.contains(&pt)));
         text.split_ascii_whitespace().skip(3).filter(stays)
     }
     fn nothing_left(&self, only: Option<&[u8]>) -> bool {
         let audio = self.lines.iter().find(|line| line.kind == b'm' && line.section == self.audio.section);
-        audio.is_none_or(|line| self.formats(line, only).next().is_none())
+        audio.is_none_or(|line| self.formats_of(line, only).next().is_none())
     }
 }
 
@@ -50,44 +52,98 @@ enum Fate {
     Direction,
 }
 
+/// How one stream is shown.
+#[derive(Clone, Copy)]
+struct Shown<'a> {
+    section: u16,
+    media: SocketAddr,
+    direction: Direction,
+    only: Option<&'a [u8]>,
+    /// It has port 0.
+    refused: bool,
+    /// Encryption and multiplexing; `None`: neither, under the source's own profile.
+    protection: Option<&'a Protection>,
+}
+
 impl Writing<'_> {
-    /// Everything up to the next m-line.
-    fn section(&self, section: u16, out: &mut BytesMut) {
-        let audio = section == self.sdp.audio.section;
-        let mut directed = false;
-        for line in self.sdp.lines.iter().filter(|line| line.section == section) {
-            if section != 0 && !audio {
-                if line.kind == b'm' {
-                    self.refused_stream(line, out);
-                }
-                continue;
+    /// One m-line and what belongs to it.
+    fn place(&self, place: &Place, out: &mut BytesMut) {
+        let section = |place: usize| u16::try_from(place + 1).unwrap_or(u16::MAX);
+        match place {
+            Place::Kept(source) if section(*source) == self.sdp.audio.section => self.stream(self.audio(), out),
+            Place::Kept(source) => self.refused_stream(section(*source), out),
+            Place::Relayed { source, media, direction } => {
+                let (media, direction) = (*media, *direction);
+                let shown = Shown {
+                    section: section(*source),
+                    media,
+                    direction,
+                    only: None,
+                    refused: media.port() == 0,
+                    protection: None,
+                };
+                self.stream(shown, out);
             }
+            Place::Missing { media, rest } => {
+                put(out, format_args!("m={media} 0 {rest}\r\n"));
+                self.missing_connection(None, self.to.media, out);
+            }
+        }
+    }
+
+    fn audio(&self) -> Shown<'_> {
+        let Rewrite { media, direction, only, .. } = *self.to;
+        // A refused stream keeps its formats: an m-line without any is broken (RFC 3264 §6).
+        let only = only.filter(|_| !self.sdp.nothing_left(only));
+        let (section, protection) = (self.sdp.audio.section, Some(self.to.protection));
+        Shown { section, media, direction, only, refused: self.refused, protection }
+    }
+
+    /// Everything before the first m-line.
+    fn session(&self, out: &mut BytesMut) {
+        for line in self.sdp.lines.iter().filter(|line| line.section == 0) {
             match line.kind {
-                b'm' => self.audio_stream(line, out),
-                b'o' if section == 0 => self.origin(line, out),
-                // In a stream it has no place, and it names whoever wrote it.
-                b'o' => {}
-                b'c' => self.connection(out),
+                b'o' => self.origin(line, out),
+                b'c' => connection(self.to.media, out),
                 // Keys of the other leg (RFC 8866 §5.12, obsolete).
                 b'k' => {}
-                b'a' => match self.fate(line) {
+                b'a' => match self.fate(line, None) {
                     Fate::Stays => self.keep(line, out),
-                    Fate::Goes => {}
-                    Fate::Rtcp => self.rtcp(out),
-                    Fate::Direction if section != 0 && !directed => {
-                        self.direction(out);
-                        directed = true;
-                    }
-                    Fate::Direction => {}
+                    Fate::Rtcp => self.audio().rtcp(out),
+                    Fate::Goes | Fate::Direction => {}
                 },
                 _ => self.keep(line, out),
             }
         }
-        if audio && !directed {
-            self.direction(out);
+    }
+
+    /// An m-line that is not refused for being what it is, up to the next one.
+    fn stream(&self, shown: Shown<'_>, out: &mut BytesMut) {
+        let mut directed = false;
+        for line in self.sdp.lines.iter().filter(|line| line.section == shown.section) {
+            match line.kind {
+                b'm' => self.stream_line(line, shown, out),
+                // In a stream it has no place, and it names whoever wrote it.
+                b'o' | b'k' => {}
+                b'c' => connection(shown.media, out),
+                b'a' => match self.fate(line, shown.only) {
+                    Fate::Stays => self.keep(line, out),
+                    Fate::Goes => {}
+                    Fate::Rtcp => shown.rtcp(out),
+                    Fate::Direction if directed => {}
+                    Fate::Direction => {
+                        shown.direction(out);
+                        directed = true;
+                    }
+                },
+                _ => self.keep(line, out),
+            }
         }
-        if audio && !self.refused {
-            out.put_slice(self.to.protection.lines().as_bytes());
+        if !directed {
+            shown.direction(out);
+        }
+        if let Some(own) = shown.protection.filter(|_| !shown.refused) {
+            out.put_slice(own.lines().as_bytes());
         }
     }
 
@@ -99,7 +155,7 @@ impl Writing<'_> {
             self.keep(version, out);
         }
         self.put_origin("-", out);
-        Writing { sdp: &session, to: self.to, refused: self.refused }.section(0, out);
+        Writing { sdp: &session, to: self.to, refused: self.refused }.session(out);
     }
 
     fn keep(&self, line: &Line, out: &mut BytesMut) {
@@ -120,42 +176,25 @@ impl Writing<'_> {
         put(out, format_args!("o={user} {session_id} {version} {}\r\n", address_of(*media)));
     }
 
-    fn connection(&self, out: &mut BytesMut) {
-        put(out, format_args!("c={}\r\n", address_of(self.to.media)));
-    }
-
-    /// a=rtcp with our port, one above RTP's. Beside a=rtcp-mux it would say nothing that is not the default.
-    fn rtcp(&self, out: &mut BytesMut) {
-        if !self.refused && !self.to.protection.mux {
-            put(
-                out,
-                format_args!("a=rtcp:{} {}\r\n", self.to.media.port().saturating_add(1), address_of(self.to.media)),
-            );
-        }
-    }
-
-    fn direction(&self, out: &mut BytesMut) {
-        put(out, format_args!("a={}\r\n", self.to.direction.as_str()));
-    }
-
-    fn audio_stream(&self, line: &Line, out: &mut BytesMut) {
+    fn stream_line(&self, line: &Line, shown: Shown<'_>, out: &mut BytesMut) {
         let text = std::str::from_utf8(self.sdp.line(line)).unwrap_or_default();
         let mut words = text.split_ascii_whitespace();
-        let (media, proto) =
-            (words.next().unwrap_or("m=audio"), self.to.protection.profile(self.sdp.audio.profile.feedback));
-        let port = if self.refused { 0 } else { self.to.media.port() };
+        let (media, source) = (words.next().unwrap_or("m=audio"), words.nth(1).unwrap_or("RTP/AVP"));
+        let proto = shown.protection.map_or(source, |own| own.profile(self.sdp.audio.profile.feedback));
+        let port = if shown.refused { 0 } else { shown.media.port() };
         put(out, format_args!("{media} {port} {proto}"));
-        // A refused stream keeps its formats: an m-line without any is broken (RFC 3264 §6).
-        let only = if self.sdp.nothing_left(self.to.only) { None } else { self.to.only };
-        for format in self.sdp.formats(line, only) {
+        for format in self.sdp.formats_of(line, shown.only) {
             put(out, format_args!(" {format}"));
         }
         out.put_slice(b"\r\n");
-        self.missing_connection(line.section, true, out);
+        self.missing_connection(Some(line.section), shown.media, out);
     }
 
-    /// Another stream: its m-line with port 0, nothing else.
-    fn refused_stream(&self, line: &Line, out: &mut BytesMut) {
+    /// A stream that is refused for being what it is: its m-line with port 0, nothing else.
+    fn refused_stream(&self, section: u16, out: &mut BytesMut) {
+        let Some(line) = self.sdp.lines.iter().find(|line| line.kind == b'm' && line.section == section) else {
+            return;
+        };
         let text = std::str::from_utf8(self.sdp.line(line)).unwrap_or_default();
         let mut words = text.split_ascii_whitespace();
         put(out, format_args!("{} 0", words.next().unwrap_or_default()));
@@ -163,19 +202,18 @@ impl Writing<'_> {
             put(out, format_args!(" {word}"));
         }
         out.put_slice(b"\r\n");
-        self.missing_connection(line.section, false, out);
+        self.missing_connection(None, self.to.media, out);
     }
 
     /// RFC 8866 §5.7: a stream has a c= of its own where the session has none.
-    fn missing_connection(&self, section: u16, own_is_written: bool, out: &mut BytesMut) {
-        let counts =
-            |line: &&Line| line.kind == b'c' && (line.section == 0 || (own_is_written && line.section == section));
+    fn missing_connection(&self, own: Option<u16>, media: SocketAddr, out: &mut BytesMut) {
+        let counts = |line: &&Line| line.kind == b'c' && (line.section == 0 || own == Some(line.section));
         if !self.sdp.lines.iter().any(|line| counts(&line)) {
-            self.connection(out);
+            connection(media, out);
         }
     }
 
-    fn fate(&self, line: &Line) -> Fate {
+    fn fate(&self, line: &Line, only: Option<&[u8]>) -> Fate {
         let text = self.sdp.line(line).get(2..).unwrap_or_default();
         let name_end = text.iter().position(|&byte| byte == b':').unwrap_or(text.len());
         let (name, value) = text.split_at_checked(name_end).unwrap_or((text, &[]));
@@ -189,10 +227,10 @@ impl Writing<'_> {
             | "connection" | "crypto" | "key-mgmt" | "rtcp-mux" | "rtcp-mux-only" | "group" | "bundle-only"
             | "acap" | "tcap" | "pcfg" | "acfg" | "csup" | "creq" => Fate::Goes,
             name if name.starts_with("ice-") => Fate::Goes,
-            "rtpmap" | "fmtp" | "rtcp-fb" if line.section != 0 && !self.sdp.nothing_left(self.to.only) => {
+            "rtpmap" | "fmtp" | "rtcp-fb" => {
                 let value = std::str::from_utf8(value).unwrap_or_default();
                 let of = value.trim_start_matches(':').split_ascii_whitespace().next().unwrap_or_default();
-                match (self.to.only, of.parse::<u8>()) {
+                match (only, of.parse::<u8>()) {
                     (Some(only), Ok(pt)) if !only.contains(&pt) => Fate::Goes,
                     _ => Fate::Stays,
                 }
@@ -200,6 +238,24 @@ impl Writing<'_> {
             _ => Fate::Stays,
         }
     }
+}
+
+impl Shown<'_> {
+    /// a=rtcp with our port, one above RTP's. Beside a=rtcp-mux it would say nothing that is not the default.
+    fn rtcp(&self, out: &mut BytesMut) {
+        if !self.refused && !self.protection.is_some_and(|own| own.mux) {
+            let port = self.media.port().saturating_add(1);
+            put(out, format_args!("a=rtcp:{port} {}\r\n", address_of(self.media)));
+        }
+    }
+
+    fn direction(&self, out: &mut BytesMut) {
+        put(out, format_args!("a={}\r\n", self.direction.as_str()));
+    }
+}
+
+fn connection(media: SocketAddr, out: &mut BytesMut) {
+    put(out, format_args!("c={}\r\n", address_of(media)));
 }
 
 /// Writes text; a buffer in memory takes it always.

@@ -18,6 +18,7 @@ fn rewritten(text: &str, direction: Direction, only: Option<&[u8]>) -> String {
         version: 2,
         direction,
         only,
+        places: None,
         protection: &PLAIN,
     };
     String::from_utf8(parse(text).unwrap().rewrite(&to).to_vec()).unwrap()
@@ -172,6 +173,7 @@ fn rewriting_across_families_and_gaps() {
         version: 1,
         direction: Direction::RecvOnly,
         only: None,
+        places: None,
         protection: &PLAIN,
     };
     let out = parse(text).unwrap().rewrite(&to);
@@ -231,6 +233,7 @@ fn mutations_never_panic() {
             version: 1,
             direction: sdp.direction().reversed(),
             only: (parsed % 2 == 0).then_some(&[0_u8][..]),
+            places: None,
             protection: &PLAIN,
         };
         let again = Sdp::parse(&sdp.rewrite(&to)).unwrap();
@@ -245,8 +248,15 @@ fn an_origin_among_the_streams_is_none() {
     let text = "v=0\r\ns=-\r\nc=IN IP4 10.0.0.9\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\no=spy 1 1 IN IP4 10.0.0.9\r\n";
     let sdp = Sdp::parse(&Bytes::from_static(text.as_bytes())).unwrap();
     let media = "192.0.2.1:20000".parse().unwrap();
-    let to =
-        Rewrite { media, session_id: 1, version: 2, direction: Direction::SendRecv, only: None, protection: &PLAIN };
+    let to = Rewrite {
+        media,
+        session_id: 1,
+        version: 2,
+        direction: Direction::SendRecv,
+        only: None,
+        places: None,
+        protection: &PLAIN,
+    };
     let out = String::from_utf8(sdp.rewrite(&to).to_vec()).unwrap();
     assert!(out.starts_with("v=0\r\no=- 1 2 IN IP4 192.0.2.1\r\ns=-\r\n"), "{out}");
     assert_eq!(out.matches("o=").count(), 1, "{out}");
@@ -296,6 +306,7 @@ fn protection_is_the_legs_own() {
             direction: Direction::SendRecv,
             only: None,
             protection,
+            places: None,
         };
         String::from_utf8(sdp.rewrite(&to).to_vec()).unwrap()
     };

@@ -57,6 +57,12 @@ impl Shield {
         admit(self.policy, self.is_encrypted(), offer)
     }
 
+    /// Plain RTP has no place on the leg: it is encrypted, must be, or will be by this offer of its party.
+    pub(crate) fn is_closed(&self, offer: Option<&Sdp>) -> bool {
+        let by_offer = self.policy != Srtp::Off && offer.is_some_and(|offer| !offer.crypto().is_empty());
+        self.policy == Srtp::Require || self.is_encrypted() || by_offer
+    }
+
     fn is_encrypted(&self) -> bool {
         self.in_force.as_ref().is_some_and(|secured| secured.keys.is_some())
     }

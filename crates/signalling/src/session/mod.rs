@@ -3,23 +3,29 @@
 pub(crate) mod glare;
 pub(crate) mod keys;
 pub(crate) mod offer_answer;
+pub(crate) mod streams;
 pub(crate) mod update;
 
 use std::net::SocketAddr;
 
 use bytes::Bytes;
 
-use crate::interface::Session;
+use crate::interface::{OtherStream, Session};
 use crate::sdp::crypto::Protection;
-use crate::sdp::{self, Direction, Payload, Rewrite, Sdp};
+use crate::sdp::{self, Direction, Family, MediaAddress, Payload, Place, Rewrite, Sdp};
 use keys::{Secured, Shield};
 use offer_answer::{Told, effective};
+use streams::{Line, Slots};
 
 /// The descriptions of one leg: those in force, and the offer that has no answer yet.
 #[derive(Debug)]
 pub(crate) struct Descriptions {
     /// Our RTP address on this leg; known from when the engine decided about it.
-    media: Option<SocketAddr>,
+    media: Option<MediaAddress>,
+    /// Those of other streams.
+    slots: Slots,
+    /// The family that the remote party's last description used; before that, the one of the flow to it.
+    family: Family,
     session_id: u64,
     version: u64,
     /// What we wrote last: the version grows only when something changed (RFC 3264 §8).
@@ -53,10 +59,12 @@ pub(crate) enum Offer {
 }
 
 impl Descriptions {
-    pub(crate) fn new(session_id: u64, shield: Shield) -> Self {
+    pub(crate) fn new(session_id: u64, family: Family, shield: Shield) -> Self {
         // RFC 8866 §5.2 wants numbers that 63 bits hold.
         Self {
             media: None,
+            slots: Slots::default(),
+            family,
             session_id: session_id >> 1,
             version: 1,
             written: Bytes::new(),
@@ -66,8 +74,51 @@ impl Descriptions {
         }
     }
 
-    pub(crate) fn set_media(&mut self, media: SocketAddr) {
+    pub(crate) fn set_media(&mut self, media: MediaAddress) {
         self.media = Some(media);
+    }
+
+    /// We have an address that who wrote this can send to.
+    pub(crate) fn serves(&self, remote: &Sdp) -> bool {
+        let has = |family| self.media.is_none_or(|media| media.of(family).is_some());
+        remote.family().is_none_or(has)
+    }
+
+    /// Our address as the remote party is shown it: in the family that it uses itself (RFC 6157).
+    fn shown(&self) -> Option<SocketAddr> {
+        self.as_shown(self.media?)
+    }
+
+    fn as_shown(&self, media: MediaAddress) -> Option<SocketAddr> {
+        match self.remote_offer().and_then(Sdp::family) {
+            Some(family) => media.of(family),
+            None => media.preferring(self.family),
+        }
+    }
+
+    /// The address of another stream as the remote party is shown it: in the same family.
+    pub(crate) fn shown_at(&self, place: usize) -> Option<SocketAddr> {
+        let family = Family::of(self.shown()?.ip());
+        self.slots.at(place)?.of(family)
+    }
+
+    /// It can be the address of a stream of this leg: on the same shard, in the same family.
+    pub(crate) fn may_have(&self, media: &MediaAddress) -> bool {
+        let shown = self.shown().is_some_and(|shown| media.of(Family::of(shown.ip())).is_some());
+        shown && self.media.is_some_and(|own| own.shard == media.shard)
+    }
+
+    pub(crate) fn slots(&self) -> &Slots {
+        &self.slots
+    }
+
+    pub(crate) fn put_slot(&mut self, place: usize, media: MediaAddress) {
+        self.slots.put(place, media);
+    }
+
+    /// The m-lines that the dialog has so far.
+    pub(crate) fn lines(&self) -> &[Line] {
+        self.agreed.as_ref().map_or(&[], |agreed| &agreed.told.lines)
     }
 
     pub(crate) fn agreed(&self) -> Option<&Agreed> {
@@ -96,6 +147,11 @@ impl Descriptions {
         self.shield.admit(offer)
     }
 
+    /// Nothing plain goes beside its audio stream, by what is agreed or by this offer.
+    pub(crate) fn is_closed(&self, offer: Option<&Sdp>) -> bool {
+        self.shield.is_closed(offer)
+    }
+
     /// An answer to our offer can be taken for what it says of encryption.
     pub(crate) fn reads(&self, answer: &Sdp) -> bool {
         self.shield.reads(answer)
@@ -103,6 +159,7 @@ impl Descriptions {
 
     /// The remote party offers.
     pub(crate) fn receive_offer(&mut self, offer: Sdp) {
+        self.family = offer.family().unwrap_or(self.family);
         self.shield.drop_open();
         self.offer = Offer::Remote(offer);
     }
@@ -113,39 +170,70 @@ impl Descriptions {
         self.offer = Offer::Stable;
     }
 
-    /// Writes another leg's description as ours and keeps it as our offer.
-    pub(crate) fn offer_from(&mut self, source: &Sdp, direction: Direction) -> Option<Bytes> {
+    /// Writes another leg's description as ours, its m-lines so, and keeps that as our offer.
+    pub(crate) fn offer_from(
+        &mut self,
+        source: &Sdp,
+        direction: Direction,
+        places: &[Place],
+        told: Told,
+    ) -> Option<Bytes> {
         let protection = self.shield.offer();
-        let body = self.write(source, direction, None, &protection)?;
-        self.offer = Offer::Local(Told::of(source, None, direction));
+        let body = self.write(source, direction, None, Some(places), &protection)?;
+        self.offer = Offer::Local(told);
         Some(body)
     }
 
-    /// An offer of our own making.
+    /// An offer of our own making, for who has no session yet.
     pub(crate) fn offer_codecs(
         &mut self,
         codecs: &[Payload],
         telephone_event: Option<u8>,
         direction: Direction,
     ) -> Option<Bytes> {
-        let media = self.media?;
-        let (session_id, codecs_told) =
-            (self.session_id, codecs.iter().map(|codec| codec.pt).chain(telephone_event).collect());
+        let media = self.shown()?;
+        let payloads = codecs.iter().map(|codec| codec.pt).chain(telephone_event).collect();
+        let session_id = self.session_id;
         let protection = self.shield.offer();
         let body = self.versioned(|version| {
             sdp::compose(media, session_id, version, codecs, telephone_event, direction, &protection)
         });
-        self.offer = Offer::Local(Told { direction, payloads: codecs_told });
+        let audio = Line { media: "audio".into(), rest: String::new(), source: None, live: Some(direction) };
+        self.offer = Offer::Local(Told { direction, payloads, lines: vec![audio], audio_at: 0, from: None });
+        Some(body)
+    }
+
+    /// What is agreed, as an offer of our own: the audio stream alone.
+    pub(crate) fn offer_again(&mut self) -> Option<Bytes> {
+        let Agreed { remote, told, .. } = self.agreed.clone()?;
+        let only: Vec<u8> = remote.formats().iter().filter(|pt| told.payloads.contains(pt)).copied().collect();
+        let only = Some(only.as_slice()).filter(|only| !only.is_empty());
+        let protection = self.shield.offer();
+        let body = self.write(&remote, told.direction, only, None, &protection)?;
+        self.offer = Offer::Local(Told::new(&remote, only, Line::of(&remote, told.direction), None));
         Some(body)
     }
 
     /// Writes another leg's description as ours, in the answer to the remote party's offer: the direction is as given,
     /// which must be legal, and only these payload types are named.
-    pub(crate) fn write_answer(&mut self, source: &Sdp, direction: Direction, only: &[u8]) -> Option<(Bytes, Told)> {
+    pub(crate) fn write_answer(
+        &mut self,
+        source: &Sdp,
+        direction: Direction,
+        only: &[u8],
+        places: &[Place],
+    ) -> Option<Bytes> {
         let Offer::Remote(offer) = &self.offer else { return None };
         let protection = self.shield.answer(offer);
-        let body = self.write(source, direction, Some(only), &protection)?;
-        Some((body, Told::of(source, Some(only), direction)))
+        self.write(source, direction, Some(only), Some(places), &protection)
+    }
+
+    /// The remote party's offer answered by ourselves: its audio stream alone.
+    pub(crate) fn answer_alone(&mut self, offer: &Sdp, direction: Direction, only: &[u8]) -> Option<Bytes> {
+        let protection = self.shield.answer(offer);
+        let body = self.write(offer, direction, Some(only), None, &protection)?;
+        self.agree_as_answerer(Told::new(offer, Some(only), Line::of(offer, direction), None));
+        Some(body)
     }
 
     /// The remote party's offer is answered with this: both are in force.
@@ -166,6 +254,7 @@ impl Descriptions {
 
     /// Our offer was answered with this: both are in force.
     pub(crate) fn agree_as_offerer(&mut self, remote: Sdp) -> bool {
+        self.family = remote.family().unwrap_or(self.family);
         match std::mem::take(&mut self.offer) {
             Offer::Local(told) => {
                 let secured = self.shield.answered(&remote);
@@ -198,14 +287,13 @@ impl Descriptions {
         source: &Sdp,
         direction: Direction,
         only: Option<&[u8]>,
+        places: Option<&[Place]>,
         protection: &Protection,
     ) -> Option<Bytes> {
-        let (media, session_id) = (self.media?, self.session_id);
-        Some(
-            self.versioned(|version| {
-                source.rewrite(&Rewrite { media, session_id, version, direction, only, protection })
-            }),
-        )
+        let (media, session_id) = (self.shown()?, self.session_id);
+        Some(self.versioned(|version| {
+            source.rewrite(&Rewrite { media, session_id, version, direction, only, places, protection })
+        }))
     }
 
     fn versioned(&mut self, write: impl Fn(u64) -> Bytes) -> Bytes {
@@ -219,6 +307,33 @@ impl Descriptions {
     }
 }
 
+impl Descriptions {
+    /// What media does on a leg whose party and we said this.
+    pub(crate) fn session(&self, agreed: &Agreed, signalling: SocketAddr, nat: bool, early: bool) -> Session {
+        Session { others: self.others(agreed), ..agreed.session(signalling, nat, early) }
+    }
+
+    /// Every stream that has an address, also one that was taken back.
+    fn others(&self, agreed: &Agreed) -> Vec<OtherStream> {
+        let other = |(place, media): (usize, MediaAddress)| {
+            let ours =
+                agreed.told.lines.get(place).filter(|_| place != agreed.told.audio_at).and_then(|line| line.live);
+            let theirs = agreed.remote.streams().get(place).filter(|stream| stream.is_live());
+            let theirs = theirs.and_then(|stream| stream.rtp.as_ref());
+            let (Some(ours), Some(theirs)) = (ours, theirs) else { return OtherStream::unused(media) };
+            let way = theirs.effective();
+            OtherStream {
+                media,
+                rtp: theirs.rtp(),
+                rtcp: theirs.rtcp(),
+                sends: way.sends() && ours.receives(),
+                receives: way.receives() && ours.sends(),
+            }
+        };
+        self.slots.all().map(other).collect()
+    }
+}
+
 impl Agreed {
     /// The remote party sends, and we said that we receive.
     pub(crate) fn sends(&self) -> bool {
@@ -228,6 +343,16 @@ impl Agreed {
     /// The remote party receives, and we said that we send.
     pub(crate) fn receives(&self) -> bool {
         effective(&self.remote).receives() && self.told.direction.sends()
+    }
+
+    /// Other streams that both have a port for: place, and whether the remote party sends and receives.
+    pub(crate) fn live_others(&self) -> Vec<(usize, bool, bool)> {
+        let live = |(place, line): (usize, &Line)| {
+            let ours = line.live.filter(|_| place != self.told.audio_at)?;
+            let theirs = self.remote.streams().get(place).filter(|stream| stream.is_live())?.rtp.as_ref()?.effective();
+            Some((place, theirs.sends() && ours.receives(), theirs.receives() && ours.sends()))
+        };
+        self.told.lines.iter().enumerate().filter_map(live).collect()
     }
 
     /// Payload types that both named, best first as the remote party has them.
@@ -243,8 +368,7 @@ impl Agreed {
         self.remote.telephone_event().filter(|pt| self.told.payloads.contains(pt))
     }
 
-    /// For the engine.
-    pub(crate) fn session(&self, signalling: SocketAddr, nat: bool, early: bool) -> Session {
+    fn session(&self, signalling: SocketAddr, nat: bool, early: bool) -> Session {
         Session {
             rtp: self.remote.rtp(),
             // RFC 5761 §5.1.1: with multiplexing, whatever a=rtcp says
@@ -258,6 +382,7 @@ impl Agreed {
             nat,
             mux: self.secured.mux,
             keys: self.secured.keys.clone(),
+            others: Vec::new(),
         }
     }
 }

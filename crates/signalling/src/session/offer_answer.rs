@@ -1,5 +1,7 @@
 //! What an answer may say, given its offer (RFC 3264 §6, §8.4). Pure rules, no state.
 
+use super::streams::Line;
+use crate::interface::LegId;
 use crate::sdp::{Direction, Payload, Sdp};
 
 /// What we said to a leg's remote party, as far as media goes.
@@ -9,25 +11,38 @@ pub(crate) struct Told {
     pub(crate) direction: Direction,
     /// Payload types in our description, telephone-event included.
     pub(crate) payloads: Vec<u8>,
+    /// Every m-line.
+    pub(crate) lines: Vec<Line>,
+    /// Which of them is the audio stream.
+    pub(crate) audio_at: usize,
+    /// The leg whose description it shows; `None`: it is of our own making.
+    pub(crate) from: Option<LegId>,
 }
 
 impl Told {
-    /// Everything that the description has (or of it only these types), under another direction.
-    pub(crate) fn of(sdp: &Sdp, only: Option<&[u8]>, direction: Direction) -> Self {
-        let kept = |pt: &u8| only.is_none_or(|only| only.contains(pt));
-        Self { direction, payloads: payload_types(sdp).filter(kept).collect() }
+    /// What the description has (or of it only these payload types), in m-lines like these.
+    pub(crate) fn new(sdp: &Sdp, only: Option<&[u8]>, lines: Vec<Line>, from: Option<LegId>) -> Self {
+        let kept = |pt: &&u8| only.is_none_or(|only| only.contains(pt));
+        let payloads = sdp.formats().iter().filter(kept).copied().collect();
+        let at = lines.iter().position(|line| line.source == Some(sdp.audio_at()));
+        let audio_at = at.unwrap_or(sdp.audio_at());
+        let direction = lines.get(audio_at).and_then(|line| line.live).unwrap_or(Direction::Inactive);
+        Self { direction, payloads, lines, audio_at, from }
     }
-}
 
-/// Every payload type of a description, telephone-event last.
-pub(crate) fn payload_types(sdp: &Sdp) -> impl Iterator<Item = u8> + '_ {
-    sdp.payloads().iter().map(|payload| payload.pt).chain(sdp.telephone_event())
+    /// Other streams that have a port: their places, and those of what they show.
+    pub(crate) fn links(&self) -> Vec<(usize, usize)> {
+        let live = |(place, line): (usize, &Line)| {
+            line.live.filter(|_| place != self.audio_at).and_then(|_| Some((place, line.source?)))
+        };
+        self.lines.iter().enumerate().filter_map(live).collect()
+    }
 }
 
 /// The direction that a description comes to: one who names no address receives nothing (the old way of hold,
 /// RFC 3264 §8.4).
 pub(crate) fn effective(sdp: &Sdp) -> Direction {
-    Direction::of(sdp.direction().sends(), sdp.direction().receives() && !sdp.null_address())
+    sdp.effective()
 }
 
 /// The answer's direction made legal: an answerer sends only to who receives, and receives only from who sends
@@ -42,14 +57,13 @@ pub(crate) fn common(answer: &Sdp, offer: &Sdp) -> Option<Vec<u8>> {
     if answer.rejected() {
         return None;
     }
-    let offered = |payload: &&Payload| offer.payloads().iter().any(|other| other.pt == payload.pt);
-    if answer.payloads().iter().any(|payload| offered(&payload) && !is_comfort_noise(payload)) {
-        let audio = answer.payloads().iter().filter(offered).map(|payload| payload.pt);
-        let events = answer.telephone_event().filter(|_| offer.telephone_event().is_some());
-        return Some(audio.chain(events).collect());
+    let offered = |pt: &u8| offer.formats().contains(pt);
+    if answer.formats().iter().any(|pt| offered(pt) && is_voice(answer, *pt)) {
+        let events = |pt: &u8| answer.is_event(*pt) && offer.telephone_event().is_some();
+        return Some(answer.formats().iter().filter(|pt| offered(pt) || events(pt)).copied().collect());
     }
     let named = answer.payloads().iter().any(|payload| offer.payloads().iter().any(|other| same_codec(payload, other)));
-    named.then(|| payload_types(answer).collect())
+    named.then(|| answer.formats().to_vec())
 }
 
 /// The payload types of an offer that one of these codecs serves, telephone-event included where there is one.
@@ -70,9 +84,10 @@ pub(crate) fn same_codec(one: &Payload, other: &Payload) -> bool {
         && one.name.eq_ignore_ascii_case(&other.name)
 }
 
-/// RFC 3389: no codec by itself.
-fn is_comfort_noise(payload: &Payload) -> bool {
-    payload.name.eq_ignore_ascii_case("CN")
+/// A codec, also one that nobody says the name of; comfort noise (RFC 3389) and events (RFC 4733) are none by themselves.
+fn is_voice(sdp: &Sdp, pt: u8) -> bool {
+    let named = sdp.payloads().iter().find(|payload| payload.pt == pt);
+    !sdp.is_event(pt) && named.is_none_or(|payload| !payload.name.eq_ignore_ascii_case("CN"))
 }
 
 #[cfg(test)]

@@ -41,7 +41,8 @@ mod tests {
     #[test]
     fn one_change_at_a_time() {
         let stable = Offer::Stable;
-        let local = Offer::Local(Told { direction: Direction::SendRecv, payloads: vec![0] });
+        let direction = Direction::SendRecv;
+        let local = Offer::Local(Told { direction, payloads: vec![0], lines: Vec::new(), audio_at: 0, from: None });
         let open = |theirs, ours, offer| may_change(Open { theirs, ours, offer });
         assert_eq!(open(false, false, &stable), Ok(()));
         assert_eq!(open(true, false, &stable), Err(NotNow::Unfinished));

@@ -1,15 +1,14 @@
 //! Joining the survivors of a transfer: they are re-INVITEd in turn until each sends what the other reads.
 
 use super::{Stage, Transfer, Transfers};
-use crate::b2bua::description;
 use crate::interface::{Event, LegId, Reason, TransferId};
+use crate::leg::Leg;
 use crate::leg::{Kind, Purpose, Timer};
 use crate::message::{Message, Method};
-use crate::sdp::Direction;
+use crate::session::Agreed;
 use crate::session::glare;
-use crate::session::offer_answer::effective;
 use crate::transaction::ClientId;
-use crate::ua::{Release, Ua};
+use crate::ua::{Release, Source, Ua, linked};
 
 /// re-INVITEs that one join may need: each answer can only narrow what is left, so two each are the rule.
 const ROUNDS_MAX: u8 = 6;
@@ -24,18 +23,18 @@ pub(super) struct Joining {
     pub(super) kept_changed: bool,
     /// Who is offered the other's description next.
     next: LegId,
-    /// How the next offer's direction reads.
-    direction: Direction,
+    /// The next offer opens every stream both ways: they may have been held.
+    opens: bool,
     rounds: u8,
     waits: u8,
 }
 
 impl Transfers {
     /// The target has answered: the transferee hears of it first.
-    pub(super) fn begin_join(&mut self, ua: &mut Ua, id: TransferId, target: LegId, direction: Direction) {
+    pub(super) fn begin_join(&mut self, ua: &mut Ua, id: TransferId, target: LegId, opens: bool) {
         let Some(transfer) = self.all.get_mut(&id) else { return };
         let next = transfer.kept;
-        transfer.stage = Stage::Joining(Joining { target, kept_changed: false, next, direction, rounds: 0, waits: 0 });
+        transfer.stage = Stage::Joining(Joining { target, kept_changed: false, next, opens, rounds: 0, waits: 0 });
         self.join_on(ua, id);
     }
 
@@ -62,9 +61,8 @@ impl Transfers {
             return self.pause(ua, id, next);
         }
         joining.rounds += 1;
-        let direction = joining.direction;
-        let source = ua.leg(other).and_then(|leg| leg.descriptions.agreed()).map(|agreed| agreed.remote.clone());
-        let body = source.and_then(|source| ua.leg_mut(next)?.descriptions.offer_from(&source, direction));
+        let source = if joining.opens { Source::Opened } else { Source::Agreed };
+        let body = ua.offer_on(next, other, source);
         if body.is_none() {
             return self.fail(ua, id, 488, "Not Acceptable Here");
         }
@@ -109,12 +107,11 @@ impl Transfers {
             dialog.receive_response(ok);
         }
         ua.acknowledge(leg, ok.cseq().number, None);
-        let answer = description(ok).filter(|answer| !answer.rejected() && ua.reads(leg, answer));
+        let answer = ua.answer_of(leg, ok).filter(|answer| !answer.rejected() && ua.reads(leg, answer));
         let Some(answer) = answer else {
             drop_offer(ua, leg);
             return self.fail(ua, id, 488, "Not Acceptable Here");
         };
-        let direction = effective(&answer);
         if let Some(leg) = ua.leg_mut(leg) {
             leg.descriptions.agree_as_offerer(answer);
         }
@@ -124,7 +121,7 @@ impl Transfers {
         let Stage::Joining(joining) = &mut transfer.stage else { return };
         joining.kept_changed |= leg == kept;
         joining.next = if leg == kept { joining.target } else { kept };
-        joining.direction = direction;
+        joining.opens = false;
         self.join_on(ua, id);
     }
 
@@ -157,6 +154,7 @@ impl Transfers {
         ua.plan_media(kept, None);
         ua.plan_media(target, None);
         ua.emit(Event::TransferJoined { transfer: id, kept, target, released: released.clone() });
+        ua.pair_streams(kept, target);
         self.notify(ua, id, 200, "OK");
         self.legs.remove(&kept);
         self.legs.remove(&target);
@@ -175,8 +173,7 @@ impl Transfers {
         if fits(ua, kept, transferor) || !ua.leg(kept).is_some_and(|leg| leg.is_settled()) {
             return;
         }
-        let source = ua.leg(transferor).and_then(|leg| leg.descriptions.agreed()).map(|agreed| agreed.remote.clone());
-        let body = source.and_then(|source| ua.leg_mut(kept)?.descriptions.offer_from(&source, effective(&source)));
+        let body = ua.offer_on(kept, transferor, Source::Agreed);
         if body.is_some() {
             ua.change(kept, &Method::Invite, body, Purpose::Join { leg: kept, transfer: id });
         }
@@ -185,8 +182,8 @@ impl Transfers {
 
 /// Each sends what the other reads, and where one sends the other receives.
 fn fits(ua: &Ua, one: LegId, other: LegId) -> bool {
-    let agreed = |leg| ua.leg(leg).and_then(|leg| leg.descriptions.agreed());
-    let (Some(one), Some(other)) = (agreed(one), agreed(other)) else { return false };
+    let (Some(a), Some(b)) = (ua.leg(one), ua.leg(other)) else { return false };
+    let (Some(one), Some(other)) = (a.descriptions.agreed(), b.descriptions.agreed()) else { return false };
     let types = |payloads: Vec<crate::sdp::Payload>| {
         let mut types: Vec<(u8, String, u32)> = payloads
             .into_iter()
@@ -199,6 +196,18 @@ fn fits(ua: &Ua, one: LegId, other: LegId) -> bool {
         && one.receives() == other.sends()
         && one.telephone_event() == other.telephone_event()
         && types(one.payloads()) == types(other.payloads())
+        && others_fit((a, one), (b, other))
+}
+
+/// Each other stream of one is one of the other's, in the same directions, or neither has any.
+fn others_fit(one: (&Leg, &Agreed), other: (&Leg, &Agreed)) -> bool {
+    let (mine, theirs) = (one.1.live_others(), other.1.live_others());
+    let links = linked(one.0, other.0);
+    mine.len() == theirs.len()
+        && mine.iter().all(|(place, sends, receives)| {
+            let partner = links.iter().find(|(own, _)| own == place).map(|(_, theirs)| *theirs);
+            theirs.iter().any(|their| partner == Some(their.0) && *sends == their.2 && *receives == their.1)
+        })
 }
 
 fn drop_offer(ua: &mut Ua, leg: LegId) {

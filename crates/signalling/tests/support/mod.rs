@@ -6,7 +6,7 @@
 #![allow(clippy::disallowed_methods, reason = "the simulated clock starts somewhere")]
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,8 +16,8 @@ use signalling::peers::{Account, FixedContact, PeerId, Peers, Srtp, Trunk, Trunk
 use signalling::sdp::{Direction, Payload};
 use signalling::transport::{Flow, Transport};
 use signalling::{
-    Command, Destination, Event, Input, LegId, NewLeg, Output, PlanId, Reason, Session, Settings, Signalling,
-    TransferId,
+    Command, Destination, Event, Input, LegId, MediaAddress, NewLeg, Output, PlanId, Reason, Session, Settings,
+    Signalling, TransferId,
 };
 
 pub const US: &str = "192.0.2.1:5060";
@@ -56,6 +56,8 @@ pub struct Net {
     /// What was sent over connections.
     pub sent: Vec<(Flow, Vec<u8>)>,
     inboxes: HashMap<SocketAddr, VecDeque<Message>>,
+    /// Media is reached by IPv6, too.
+    pub dual_stack: bool,
     serial: u32,
     media_port: u16,
 }
@@ -81,6 +83,7 @@ impl Net {
             closes: Vec::new(),
             sent: Vec::new(),
             inboxes: HashMap::new(),
+            dual_stack: false,
             serial: 0,
             media_port: 20_000,
         };
@@ -156,9 +159,12 @@ impl Net {
         }
     }
 
-    pub fn media(&mut self) -> SocketAddr {
+    /// An address by IPv4, and by IPv6 where the story says so.
+    pub fn media(&mut self) -> MediaAddress {
         self.media_port += 2;
-        SocketAddr::from(([192, 0, 2, 1], self.media_port))
+        let v4 = SocketAddr::from(([192, 0, 2, 1], self.media_port));
+        let v6 = SocketAddr::from((Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), self.media_port));
+        MediaAddress::new(v4, self.dual_stack.then_some(v6))
     }
 
     pub fn new_leg(&mut self, user: &str, from_user: &str) -> NewLeg {

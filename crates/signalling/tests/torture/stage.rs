@@ -8,7 +8,7 @@ use bytes::Bytes;
 use signalling::message::{Limits, Message};
 use signalling::peers::{Account, FixedContact, PeerId, Peers, Srtp, Trunk, TrunkId};
 use signalling::transport::{Flow, Transport};
-use signalling::{Command, Destination, Event, Input, NewLeg, Output, Settings, Signalling};
+use signalling::{Command, Destination, Event, Input, MediaAddress, NewLeg, Output, Settings, Signalling};
 
 /// The trunk: may call whom it likes.
 pub(crate) const TRUNK: &str = "198.51.100.9:5060";
@@ -68,7 +68,8 @@ impl Stage {
                         headers: Vec::new(),
                         ring_timeout: None,
                     };
-                    let caller_media = "198.51.100.1:20000".parse().unwrap();
+                    let v6 = "[2001:db8::1]:20000".parse().unwrap();
+                    let caller_media = MediaAddress::new("198.51.100.1:20000".parse().unwrap(), Some(v6));
                     self.run(Input::Command(Command::Connect { caller: leg, caller_media, callee }));
                 }
                 Output::Event(Event::Registered { receipt: Some(receipt), .. }) => {

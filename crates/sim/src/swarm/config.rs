@@ -29,6 +29,8 @@ pub struct Config {
     pub(crate) registered: Vec<&'static str>,
     pub(crate) user_sendrecv: bool,
     pub(crate) nat: bool,
+    /// Phones that offer and take video.
+    pub(crate) video: Vec<&'static str>,
 }
 
 impl Config {
@@ -75,6 +77,7 @@ impl Config {
             registered: vec!["anna"],
             user_sendrecv: false,
             nat: false,
+            video: Vec::new(),
         }
     }
 
@@ -132,6 +135,14 @@ impl Config {
         }
     }
 
+    /// Some phones show video, and some engines relay it. By the seed alone: what else a seed says stays as it was.
+    pub(crate) fn with_video(&mut self, seed: u64) {
+        self.settings.other_streams = seed % 2 == 1;
+        let phones = ["trunk", "anna", "bo", "cia", "sue"];
+        self.video =
+            phones.into_iter().enumerate().filter(|(at, _)| seed >> (1 + at) & 1 == 1).map(|(_, p)| p).collect();
+    }
+
     pub(crate) fn apply(&self, setup: &mut Setup) {
         setup.settings = self.settings.clone();
         setup.media = self.media.clone();
@@ -143,6 +154,9 @@ impl Config {
             if self.registered.contains(&name) {
                 setup.phone(name).password = Some(secret.into());
             }
+        }
+        for name in &self.video {
+            setup.phone(name).habits.video = true;
         }
         setup.registering = self.registered.iter().map(|name| (*name).to_owned()).collect();
         for name in ["anna", "sue"] {
