@@ -505,7 +505,7 @@ impl World {
             if self.isolated.contains(&index) {
                 return;
             }
-            let encrypted = self.is_encrypted(index, call);
+            let encrypted = self.may_be_encrypted(index);
             self.check_media(to, kind, &data, encrypted);
             let at = self.now - self.start;
             if let (Kind::Rtp, false, Some(received)) = (kind, encrypted, &mut self.received) {

@@ -41,15 +41,16 @@ impl World {
         self.call(leg).session().undecryptable()
     }
 
-    pub(crate) fn is_encrypted(&self, index: usize, call: CallId) -> bool {
-        self.phones[index].phone.call(call).is_some_and(|call| call.session().srtp().is_some())
+    /// What comes may be encrypted, also before the phone knows that it is.
+    pub(crate) fn may_be_encrypted(&self, index: usize) -> bool {
+        self.phones[index].phone.settings().srtp.policy != Policy::Off
     }
 
     pub(crate) fn heard_count(&self, index: usize, call: CallId) -> u64 {
         self.phones[index].phone.call(call).map_or(0, |call| call.ears().count)
     }
 
-    /// What a phone made of the encrypted packet that it got just now.
+    /// What a phone made of the packet that it got just now.
     pub(crate) fn note_decrypted(&mut self, index: usize, call: CallId) {
         let at = self.now - self.start;
         let Some(heard) = self.phones[index].phone.call(call).and_then(|call| call.ears().packets().next_back()) else {

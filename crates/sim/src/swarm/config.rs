@@ -29,6 +29,8 @@ pub struct Config {
     pub(crate) registered: Vec<&'static str>,
     pub(crate) user_sendrecv: bool,
     pub(crate) nat: bool,
+    /// Who encrypts; empty: nobody.
+    pub(crate) encrypting: Vec<super::encrypted::Encrypting>,
 }
 
 impl Config {
@@ -75,6 +77,7 @@ impl Config {
             registered: vec!["anna"],
             user_sendrecv: false,
             nat: false,
+            encrypting: Vec::new(),
         }
     }
 
@@ -170,6 +173,7 @@ impl Config {
         for trunk in &mut seed.trunks {
             trunk.nat = self.nat;
         }
+        super::encrypted::instruct(seed, &self.encrypting);
     }
 }
 

@@ -51,6 +51,7 @@ impl Plan {
         config.shards = 1 + (fate.next() % 3) as usize;
         config.scattered = config.shards > 1 && fate.happens(0.4);
         config.loaded = kind == Kind::Wild && fate.happens(0.25);
+        config.encrypting = super::encrypted::of(seed);
         if kind == Kind::Equal {
             actions.push(Action::Listeners);
         }
