@@ -45,6 +45,7 @@ fn are_secret(w: &World, legs: &[Leg]) {
         assert!(packets > 30, "{packets} packets, or this proves nothing");
         assert_eq!(heard, [0u16; 0], "heard on the wire");
         assert_eq!(w.undecryptable(*leg), 0, "packets that are not authentic");
+        assert_eq!(w.call(*leg).session().before_keys(), 0, "packets before their keys");
     }
     let broken = w.media_count(|c| c.srtp_auth_failed + c.srtp_unknown + c.srtp_replayed + c.srtp_malformed);
     assert_eq!((broken, w.media_count(|c| c.srtp_unsent)), (0, 0), "at the engine");

@@ -77,10 +77,16 @@ impl Session {
         self.vault.mux
     }
 
-    /// Packets that were not authentic, or whose protection nobody knew yet.
+    /// Packets that were not authentic, or not new.
     #[must_use]
     pub fn undecryptable(&self) -> u64 {
         self.vault.undecryptable
+    }
+
+    /// Packets that came before the description that says how they are protected: they are not heard.
+    #[must_use]
+    pub fn before_keys(&self) -> u64 {
+        self.vault.before_keys
     }
 
     /// How often other keys took the place of the first ones.

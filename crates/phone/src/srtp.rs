@@ -32,6 +32,7 @@ pub(crate) struct Vault {
     protection: Option<Protection>,
     pub(crate) mux: bool,
     pub(crate) undecryptable: u64,
+    pub(crate) before_keys: u64,
     pub(crate) rekeyed: u64,
     pub(crate) was_plain: bool,
 }
@@ -58,6 +59,7 @@ impl Vault {
             protection: None,
             mux: false,
             undecryptable: 0,
+            before_keys: 0,
             rekeyed: 0,
             was_plain: false,
         }
@@ -174,7 +176,7 @@ impl Vault {
         let Some(protection) = &mut self.protection else {
             // Between an offer with keys and its answer nobody can tell whether a packet is encrypted.
             let plain = self.was_plain || self.settings.policy == Policy::Off;
-            self.undecryptable += u64::from(!plain);
+            self.before_keys += u64::from(!plain);
             return plain.then(|| data.to_vec());
         };
         let mut data = data.to_vec();
