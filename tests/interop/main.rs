@@ -8,6 +8,7 @@
 mod demo;
 mod disk;
 mod durability;
+mod encrypted;
 mod flood;
 mod hostile;
 mod load;

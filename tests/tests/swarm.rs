@@ -6,7 +6,7 @@
 use sim::swarm::run;
 
 /// What the lives must have met, or they would prove little.
-const MUST_BE_MET: [(&str, &str); 16] = [
+const MUST_BE_MET: [(&str, &str); 19] = [
     ("listening end", "CallEnded"),
     ("listening end", "AgentTransferred"),
     ("listening end", "ListenerHungUp"),
@@ -23,6 +23,9 @@ const MUST_BE_MET: [(&str, &str); 16] = [
     ("event", "CallTransferred"),
     ("move", "of streams"),
     ("move", "of a listener"),
+    ("an encrypted leg", "hears"),
+    ("a listener gets", "what is encrypted"),
+    ("keys", "renewed"),
 ];
 
 #[test]

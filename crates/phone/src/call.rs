@@ -181,6 +181,11 @@ impl Call {
     pub fn ended_at(&self) -> Option<Instant> {
         self.ended_at
     }
+    /// A re-INVITE or UPDATE of ours has no final answer.
+    #[must_use]
+    pub fn is_changing(&self) -> bool {
+        self.changing.is_some()
+    }
     /// SIP Call-ID.
     #[must_use]
     pub fn sip_call_id(&self) -> &str {

@@ -32,6 +32,19 @@ pub struct Heard {
 }
 
 impl Heard {
+    /// As a packet again.
+    #[must_use]
+    pub fn packet(&self) -> Packet<'_> {
+        Packet {
+            payload_type: self.payload_type,
+            marker: self.marker,
+            sequence: self.sequence,
+            timestamp: self.timestamp,
+            ssrc: self.ssrc,
+            payload: &self.payload,
+        }
+    }
+
     /// Its sound: nothing for what is no G.711.
     pub fn pcm(&self) -> impl Iterator<Item = i16> + '_ {
         let codec = Codec::of(self.payload_type);

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use signalling::message::Message;
 use signalling::sdp::Direction;
+pub use signalling::sdp::crypto::Suite;
 
 use crate::g711::Codec;
 use crate::voice::Voice;
@@ -33,6 +34,8 @@ pub struct Settings {
     pub voice: Voice,
     /// Codecs it offers and takes, best first.
     pub codecs: Vec<Codec>,
+    /// Whether and how its media is encrypted.
+    pub srtp: Srtp,
     /// T1 (RFC 3261 §17.1.1.1).
     pub t1: Duration,
     /// What it does by itself; can be changed at any time.
@@ -52,10 +55,44 @@ impl Settings {
             password: None,
             voice: Voice::Silent,
             codecs: vec![Codec::Pcmu, Codec::Pcma],
+            srtp: Srtp::default(),
             t1: Duration::from_millis(500),
             habits: Habits::default(),
         }
     }
+}
+
+/// Encryption of a phone's media: SRTP with keys from the session descriptions (RFC 4568).
+#[derive(Clone, Debug)]
+pub struct Srtp {
+    /// Whether it must be.
+    pub policy: Policy,
+    /// What it offers and takes, best first.
+    pub suites: Vec<Suite>,
+    /// It offers and takes RTCP on RTP's port (RFC 5761), encrypted or not.
+    pub mux: bool,
+}
+
+impl Default for Srtp {
+    /// No encryption, RTCP on a port of its own.
+    fn default() -> Self {
+        Self {
+            policy: Policy::Off,
+            suites: vec![Suite::AesCm128HmacSha1_80, Suite::AesCm128HmacSha1_32, Suite::AeadAes256Gcm],
+            mux: false,
+        }
+    }
+}
+
+/// Whether media is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// Never.
+    Off,
+    /// If the other side can: RTP/AVP with keys beside it (RFC 8643).
+    Offer,
+    /// Always: RTP/SAVP, and no call without keys.
+    Require,
 }
 
 /// What a phone does by itself.

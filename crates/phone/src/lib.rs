@@ -35,11 +35,13 @@ mod requests;
 mod server;
 mod session;
 mod sound;
+mod srtp;
 mod ua;
 
 pub use call::{Answered, Call};
 pub use ears::{Ears, Heard};
 pub use g711::Codec;
 pub use interface::*;
+pub use session::Session;
 pub use ua::Phone;
 pub use voice::Voice;

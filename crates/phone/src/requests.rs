@@ -10,7 +10,7 @@ use signalling::sdp::Direction;
 use crate::call::{Call, OnMedia};
 use crate::client::Request;
 use crate::g711::Codec;
-use crate::interface::{CallId, Dial, Kind, Output, State};
+use crate::interface::{CallId, Dial, Kind, Output, State, Suite};
 use crate::ua::Phone;
 use crate::voice::Voice;
 
@@ -154,6 +154,14 @@ impl Phone {
         self.send_change(now, id, Change::Reinvite { offer: true }, out)
     }
 
+    /// Encrypts with other keys from the answer on, and with other suites if they are given, by re-INVITE.
+    pub fn rekey(&mut self, now: Instant, id: CallId, suites: Option<&[Suite]>, out: &mut Vec<Output>) -> u32 {
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.session.vault.renew(suites);
+        }
+        self.send_change(now, id, Change::Reinvite { offer: true }, out)
+    }
+
     /// Moves the call's media to other sockets: a re-INVITE follows when they are open.
     pub fn move_media(&mut self, id: CallId, out: &mut Vec<Output>) {
         if let Some(call) = self.calls.get_mut(&id) {
@@ -274,7 +282,8 @@ impl Phone {
     /// Sends any bytes from the call's media socket, whatever was negotiated.
     pub fn inject(&mut self, id: CallId, kind: Kind, data: Bytes, out: &mut Vec<Output>) {
         if let Some(mut to) = self.calls.get(&id).and_then(|c| c.session.remote_rtp) {
-            if kind == Kind::Rtcp {
+            let mux = self.calls.get(&id).is_some_and(|c| c.session.mux());
+            if kind == Kind::Rtcp && !mux {
                 to.set_port(to.port().saturating_add(1));
             }
             out.push(Output::Media { call: id, kind, to, data });

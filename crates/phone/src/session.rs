@@ -6,9 +6,11 @@ use bytes::Bytes;
 use signalling::sdp::{Direction, Sdp, SdpError};
 
 use crate::g711::Codec;
+use crate::interface::Suite;
+use crate::srtp::{Lines, Vault};
 
 /// What both sides described.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Session {
     /// Our RTP address, once the shell has told it.
     pub(crate) local: Option<SocketAddr>,
@@ -27,6 +29,7 @@ pub struct Session {
     pub(crate) video: bool,
     /// m-lines behind the audio stream's: `video`, and what follows the port; and the other side's port.
     others: Vec<(String, String, u16)>,
+    pub(crate) vault: Vault,
     session_id: u64,
     version: u64,
 }
@@ -35,7 +38,7 @@ pub struct Session {
 pub(crate) const VIDEO_ABOVE: u16 = 800;
 
 impl Session {
-    pub(crate) fn new(codecs: Vec<Codec>, wish: Direction, session_id: u64) -> Self {
+    pub(crate) fn new(codecs: Vec<Codec>, wish: Direction, session_id: u64, vault: Vault) -> Self {
         Self {
             local: None,
             wish,
@@ -47,6 +50,7 @@ impl Session {
             codec: None,
             video: false,
             others: Vec::new(),
+            vault,
             session_id,
             version: 0,
         }
@@ -68,6 +72,42 @@ impl Session {
     #[must_use]
     pub fn remote_rtp(&self) -> Option<SocketAddr> {
         self.remote_rtp
+    }
+
+    /// The suite that media is encrypted with; `None`: it is plain.
+    #[must_use]
+    pub fn srtp(&self) -> Option<Suite> {
+        self.vault.suite()
+    }
+
+    /// RTCP is on RTP's port.
+    #[must_use]
+    pub fn mux(&self) -> bool {
+        self.vault.mux
+    }
+
+    /// Packets that were not authentic, or not new.
+    #[must_use]
+    pub fn undecryptable(&self) -> u64 {
+        self.vault.undecryptable
+    }
+
+    /// Packets that came before the description that says how they are protected: they are not heard.
+    #[must_use]
+    pub fn before_keys(&self) -> u64 {
+        self.vault.before_keys
+    }
+
+    /// How often other keys took the place of the first ones.
+    #[must_use]
+    pub fn rekeyed(&self) -> u64 {
+        self.vault.rekeyed
+    }
+
+    /// A description was agreed on without encryption.
+    #[must_use]
+    pub fn was_plain(&self) -> bool {
+        self.vault.was_plain
     }
 
     /// We may send by what was negotiated.
@@ -96,34 +136,43 @@ impl Session {
         let (video, offered) = (self.video, 9);
         self.others.iter_mut().for_each(|(media, _, port)| *port = if video && media == "video" { offered } else { 0 });
         self.shown = self.wish;
-        self.compose(self.codecs.clone(), 101)
+        let lines = self.vault.offer();
+        self.compose(self.codecs.clone(), 101, &lines)
     }
 
     /// Takes an offer and gives the answer: what both want, with the codecs of the offer that we know.
     pub(crate) fn answer(&mut self, offer: &Bytes) -> Result<Bytes, SdpError> {
-        let common = self.take(offer)?;
+        let sdp = Sdp::parse(offer)?;
+        self.common(&sdp)?;
+        let (sdp, lines) = self.vault.answer(sdp)?;
+        let common = self.accept(sdp)?;
         let theirs = self.remote.as_ref().map_or(Direction::SendRecv, Sdp::direction);
         let sends = theirs.receives() && self.wish.sends();
         let receives = theirs.sends() && self.wish.receives();
         self.shown = Direction::of(sends, receives);
         let event = self.remote.as_ref().and_then(Sdp::telephone_event).unwrap_or(101);
-        Ok(self.compose(common, event))
+        Ok(self.compose(common, event, &lines))
     }
 
-    /// Takes the other side's description; the codecs that both know, in its order.
-    pub(crate) fn take(&mut self, body: &Bytes) -> Result<Vec<Codec>, SdpError> {
-        let mut sdp = Sdp::parse(body)?;
-        if sdp.secure() {
-            // it has no SRTP
-            sdp = sdp.with_profile(false).ok_or(SdpError::NotAcceptable("audio is not over RTP/AVP"))?;
-        }
-        self.others = others(body);
-        let common: Vec<Codec> =
-            sdp.payloads().iter().filter_map(|p| Codec::of(p.pt)).filter(|c| self.codecs.contains(c)).collect();
-        let Some(first) = common.first() else {
-            return Err(SdpError::NotAcceptable("no codec in common"));
-        };
-        self.codec = Some(*first);
+    /// Takes the other side's answer.
+    pub(crate) fn take(&mut self, answer: &Bytes) -> Result<(), SdpError> {
+        let sdp = Sdp::parse(answer)?;
+        self.common(&sdp)?;
+        self.vault.answered(&sdp)?;
+        self.accept(sdp).map(|_| ())
+    }
+
+    /// The codecs that both know, in the other side's order.
+    fn common(&self, sdp: &Sdp) -> Result<Vec<Codec>, SdpError> {
+        let known = sdp.payloads().iter().filter_map(|p| Codec::of(p.pt));
+        let common: Vec<Codec> = known.filter(|c| self.codecs.contains(c)).collect();
+        if common.is_empty() { Err(SdpError::NotAcceptable("no codec in common")) } else { Ok(common) }
+    }
+
+    fn accept(&mut self, sdp: Sdp) -> Result<Vec<Codec>, SdpError> {
+        let common = self.common(&sdp)?;
+        self.others = others(sdp.bytes());
+        self.codec = common.first().copied();
         if let Some(rtp) = sdp.rtp() {
             self.remote_rtp = Some(rtp);
         }
@@ -131,17 +180,18 @@ impl Session {
         Ok(common)
     }
 
-    fn compose(&mut self, codecs: Vec<Codec>, event: u8) -> Bytes {
+    fn compose(&mut self, codecs: Vec<Codec>, event: u8, lines: &Lines) -> Bytes {
         self.version += 1;
         let local = self.local.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 9)));
         let family = if local.is_ipv4() { "IP4" } else { "IP6" };
         let shown = if self.null_address { "IP4 0.0.0.0".to_owned() } else { format!("{family} {}", local.ip()) };
         let mut text = format!(
-            "v=0\r\no=- {} {} IN {family} {}\r\ns=-\r\nc=IN {shown}\r\nt=0 0\r\nm=audio {} RTP/AVP",
+            "v=0\r\no=- {} {} IN {family} {}\r\ns=-\r\nc=IN {shown}\r\nt=0 0\r\nm=audio {} {}",
             self.session_id,
             self.version,
             local.ip(),
-            local.port()
+            local.port(),
+            lines.profile()
         );
         for codec in &codecs {
             text += &format!(" {}", codec.payload_type());
@@ -154,6 +204,7 @@ impl Session {
             "a=rtpmap:{event} telephone-event/8000\r\na=fmtp:{event} 0-15\r\na=ptime:20\r\na={}\r\n",
             word(self.shown)
         );
+        text += &lines.attributes();
         for (media, rest, theirs) in &self.others {
             let takes = self.video && media == "video" && *theirs > 0 && rest.starts_with("RTP/AVP ");
             let port = if takes { local.port().saturating_add(VIDEO_ABOVE) } else { 0 };

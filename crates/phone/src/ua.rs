@@ -11,11 +11,12 @@ use signalling::message::{Limits, Message, Method};
 
 use crate::call::{Call, OnMedia};
 use crate::client::ClientTransaction;
-use crate::interface::{CallId, Event, Habits, Input, Kind, Logged, OnCall, Output, Settings, State};
+use crate::interface::{CallId, Event, Habits, Input, Kind, Logged, OnCall, Output, Policy, Settings, State};
 use crate::rtp::Packet;
 use crate::server::{Seen, Unacknowledged};
 use crate::session::Session;
 use crate::sound::Mouth;
+use crate::srtp::{Vault, is_rtcp};
 
 /// Calls that are kept for looking at, the ended ones included.
 const MAX_CALLS: usize = 1_000;
@@ -159,11 +160,15 @@ impl Phone {
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
+        let kind = if call.session.mux() && is_rtcp(data) { Kind::Rtcp } else { kind };
+        let Some(data) = call.session.vault.open(now, kind, data) else {
+            return;
+        };
         if kind == Kind::Rtcp {
-            call.ears.rtcp.push(data.to_vec());
+            call.ears.rtcp.push(data);
             return;
         }
-        let Some(packet) = Packet::parse(data) else {
+        let Some(packet) = Packet::parse(&data) else {
             return;
         };
         call.ears.hear(now, from, &packet, Some(101));
@@ -242,14 +247,19 @@ impl Phone {
         let codec = call.session.codec.unwrap_or(crate::g711::Codec::Pcmu);
         if call.mouth.next_at.is_none_or(|at| at <= now) {
             for data in call.mouth.frames(now, codec) {
-                out.push(Output::Media { call: id, kind: Kind::Rtp, to, data: data.into() });
+                if let Some(data) = call.session.vault.seal(now, Kind::Rtp, data) {
+                    out.push(Output::Media { call: id, kind: Kind::Rtp, to, data: data.into() });
+                }
             }
         }
         if habits.rtcp
             && let Some(data) = call.mouth.report(now, &self.settings.user)
         {
-            let to = SocketAddr::new(to.ip(), to.port().saturating_add(1));
-            out.push(Output::Media { call: id, kind: Kind::Rtcp, to, data: data.into() });
+            let mux = call.session.mux();
+            let (kind, port) = if mux { (Kind::Rtp, to.port()) } else { (Kind::Rtcp, to.port().saturating_add(1)) };
+            if let Some(data) = call.session.vault.seal(now, Kind::Rtcp, data) {
+                out.push(Output::Media { call: id, kind, to: SocketAddr::new(to.ip(), port), data: data.into() });
+            }
         }
         if !habits.rtcp {
             // switched off meanwhile: what was due is not any more
@@ -272,7 +282,11 @@ impl Phone {
         let mouth = Mouth::new(self.settings.voice, self.rng.random(), self.rng.random(), self.rng.random());
         let local_tag = self.token();
         let wish = if outgoing { signalling::sdp::Direction::SendRecv } else { self.settings.habits.answer_direction };
-        let mut session = Session::new(self.settings.codecs.clone(), wish, u64::from(self.rng.random::<u32>()));
+        let session_id = u64::from(self.rng.random::<u32>());
+        // A phone without encryption draws as it would without this.
+        let seed = if self.settings.srtp.policy == Policy::Off { [0; 32] } else { self.rng.random() };
+        let vault = Vault::new(self.settings.srtp.clone(), seed);
+        let mut session = Session::new(self.settings.codecs.clone(), wish, session_id, vault);
         session.video = self.settings.habits.video;
         let call = Call {
             id,

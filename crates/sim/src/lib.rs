@@ -30,6 +30,7 @@ mod people;
 mod plant;
 pub mod swarm;
 mod watch;
+mod wiretap;
 mod world;
 
 pub use cast::{ACCESS_NUMBER, CALLER, DOMAIN, ENGINE_V6, Setup, at_v6};

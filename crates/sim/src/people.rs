@@ -484,7 +484,7 @@ impl World {
     }
 
     /// The address behind a router that something for `to` is really for.
-    fn untranslated(&self, to: SocketAddr) -> SocketAddr {
+    pub(crate) fn untranslated(&self, to: SocketAddr) -> SocketAddr {
         let behind = |shift: &u16| Some(SocketAddr::new(to.ip(), to.port().checked_sub(*shift)?));
         let inside = self.translated.iter().find_map(|(index, shift)| {
             let inside = behind(shift)?;
@@ -505,12 +505,17 @@ impl World {
             if self.isolated.contains(&index) {
                 return;
             }
-            self.check_media(to, kind, &data);
+            let encrypted = self.may_be_encrypted(index);
+            self.check_media(to, kind, &data, encrypted);
             let at = self.now - self.start;
-            if let (Kind::Rtp, Some(received)) = (kind, &mut self.received) {
+            if let (Kind::Rtp, false, Some(received)) = (kind, encrypted, &mut self.received) {
                 received.entry((index, call)).or_default().push((at, data.clone()));
             }
+            let before = self.heard_count(index, call);
             self.drive_phone(index, Input::Media { call, kind, from, data });
+            if encrypted && self.heard_count(index, call) > before {
+                self.note_decrypted(index, call);
+            }
         } else if let Some(heard) = self.heard_at.get_mut(&to) {
             heard.push((from, data));
         } else {

@@ -12,6 +12,7 @@
 mod act;
 mod action;
 mod config;
+mod encrypted;
 mod equal;
 mod life;
 mod plan;

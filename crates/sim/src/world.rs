@@ -80,6 +80,7 @@ pub struct World {
     pub(crate) watch: Option<Box<Watch>>,
     /// Every packet that each party's call received, with its time, where somebody compares them.
     pub(crate) received: Option<Received>,
+    pub(crate) taps: crate::wiretap::Taps,
     #[cfg(test)]
     pub(crate) sabotage: Option<Sabotage>,
     pub(crate) replies: HashMap<ReplyId, Result<Reply, Problem>>,
@@ -214,6 +215,7 @@ impl World {
             store_delay_most: setup.store_delay,
             watch: setup.watch.map(|history| Box::new(Watch::new(history))),
             received: None,
+            taps: Default::default(),
             #[cfg(test)]
             sabotage: None,
             replies: HashMap::new(),
@@ -369,6 +371,7 @@ impl World {
     /// Puts a media packet on the wire.
     pub(crate) fn send_media(&mut self, from: SocketAddr, to: SocketAddr, data: Bytes) {
         assert!(!to.ip().is_unspecified(), "media for {to}: nothing is ever sent to 0.0.0.0");
+        self.check_wire(if from.ip() == ENGINE.ip() { to } else { from }, &data);
         for at in self.air.carry_media(self.now, from, to) {
             self.queue.push(at, Happening::Datagram { from, to, data: data.clone() });
         }

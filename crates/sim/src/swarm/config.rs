@@ -31,6 +31,8 @@ pub struct Config {
     pub(crate) nat: bool,
     /// Phones that offer and take video.
     pub(crate) video: Vec<&'static str>,
+    /// Who encrypts; empty: nobody.
+    pub(crate) encrypting: Vec<super::encrypted::Encrypting>,
 }
 
 impl Config {
@@ -78,6 +80,7 @@ impl Config {
             user_sendrecv: false,
             nat: false,
             video: Vec::new(),
+            encrypting: Vec::new(),
         }
     }
 
@@ -184,6 +187,7 @@ impl Config {
         for trunk in &mut seed.trunks {
             trunk.nat = self.nat;
         }
+        super::encrypted::instruct(seed, &self.encrypting);
     }
 }
 

@@ -86,6 +86,7 @@ impl Stage {
             if plan.kind == Kind::Equal {
                 super::equal::add_listeners(setup);
             }
+            super::encrypted::equip(setup, &plan.config.encrypting);
         });
         // the checks at a world's end are this module's own
         w.leaves_open();
@@ -119,6 +120,12 @@ impl Stage {
         self.act(action);
         if self.plan.config.loaded {
             self.load();
+        }
+        if !self.plan.config.encrypting.is_empty() {
+            self.check_keys();
+            if self.plan.kind == Kind::Wild {
+                self.renew_keys();
+            }
         }
         self.w.watched(|watch, world| watch.step(world));
         !self.is_broken()

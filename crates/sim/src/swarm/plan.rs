@@ -52,6 +52,7 @@ impl Plan {
         config.scattered = config.shards > 1 && fate.happens(0.4);
         config.loaded = kind == Kind::Wild && fate.happens(0.25);
         config.with_video(seed);
+        config.encrypting = super::encrypted::of(seed);
         if kind == Kind::Equal {
             actions.push(Action::Listeners);
         }

@@ -39,6 +39,8 @@ struct Ear {
     port: u16,
     tapped: Option<StreamId>,
     shielded: bool,
+    /// Nobody can tell on the wire what it gets.
+    encrypted: bool,
 }
 
 impl Ears {
@@ -71,6 +73,10 @@ impl Ears {
     /// A listener's packet leaves the media plane.
     pub(super) fn sent(&mut self, port: u16, kind: Kind, data: &[u8], report: &mut Report<'_>) {
         let Some(ear) = self.by_port.get(&port).and_then(|listener| self.done.get(listener)) else { return };
+        if ear.encrypted {
+            report.met("a listener gets", "what is encrypted");
+            return;
+        }
         if kind == Kind::Rtcp {
             return;
         }
@@ -165,6 +171,11 @@ fn note(ears: &mut BTreeMap<ListenerId, Ear>, command: &Command) {
         Command::Focus { listener, taps } => {
             if let Some(ear) = ears.get_mut(listener) {
                 ear.tapped = taps.map(|taps| taps.agent);
+            }
+        }
+        Command::Listen { listener, remote } => {
+            if let Some(ear) = ears.get_mut(listener) {
+                ear.encrypted = remote.keys.is_some();
             }
         }
         Command::Shield { listener, on } => {
