@@ -1,10 +1,13 @@
 //! The fuzz bodies on stable: the checked-in corpus, and random mutations of it. `MEDLYTT_FUZZ_SEED` and
-//! `MEDLYTT_FUZZ_RUNS` (mutations for each target) change what is tried; a failure prints what it was fed.
+//! `MEDLYTT_FUZZ_RUNS` (mutations for each target) change what is tried, `MEDLYTT_FUZZ_SECONDS` goes on for so long; a
+//! failure prints what it was fed.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::disallowed_methods, reason = "how long to go on is asked of the real clock")]
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use fuzzing::{Body, TARGETS};
 use rand::rngs::StdRng;
@@ -79,9 +82,12 @@ fn try_target(wanted: &str) {
     let (seed, runs) = (setting("MEDLYTT_FUZZ_SEED", SEED), setting("MEDLYTT_FUZZ_RUNS", RUNS));
     println!("{name}: MEDLYTT_FUZZ_SEED={seed} MEDLYTT_FUZZ_RUNS={runs}");
     let mut random = StdRng::seed_from_u64(seed);
-    for run in 0..runs {
+    let (until, mut run) = (Instant::now() + Duration::from_secs(setting("MEDLYTT_FUZZ_SECONDS", 0)), 0);
+    while run < runs || Instant::now() < until {
         feed(name, body, &format!("seed {seed} run {run}"), &mutated(&mut random, &corpus));
+        run += 1;
     }
+    println!("{name}: {run} mutations");
 }
 
 #[test]
