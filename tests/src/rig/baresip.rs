@@ -1,5 +1,6 @@
 //! baresip as a phone: registers, answers by itself, sends a tone, and dumps what it hears to a WAV file.
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -36,7 +37,7 @@ impl Baresip {
         std::fs::create_dir_all(&folder).unwrap();
         let wav = folder.join("tone.wav");
         std::fs::write(&wav, wav_file(&tone::sine(account.hz, 8000.0).repeat(60))).unwrap();
-        let (port, rtp) = (free_port(account.ip), free_port(account.ip) & !1);
+        let (port, rtp) = (sip_port(account.ip), free_port(account.ip) & !1);
         let config = format!(
             "module_path /usr/lib/baresip/modules\nsip_listen {ip}:{port}\nnet_interface {ip}\naudio_source aufile,{wav}\naudio_alert none\n\
              snd_path {dir}\nrtp_ports {rtp}-{}\nmodule g711.so\nmodule srtp.so\nmodule aufile.so\nmodule sndfile.so\nmodule_app account.so\nmodule_app menu.so\n",
@@ -92,6 +93,15 @@ impl Drop for Baresip {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// A port for SIP: baresip takes it by UDP and TCP, and the next one for TLS, and ends if one of them is taken.
+fn sip_port(ip: &str) -> u16 {
+    let is_free = |port: &u16| {
+        let stream = |port: u16| TcpListener::bind((ip, port));
+        stream(*port).is_ok() && port.checked_add(1).is_some_and(|next| stream(next).is_ok())
+    };
+    (0..100).map(|_| free_port(ip)).find(is_free).expect("a port that is free, and the next")
 }
 
 fn wav_file(samples: &[i16]) -> Vec<u8> {
