@@ -84,7 +84,9 @@ impl Api {
     /// A reply as it is shown to a caller.
     pub(crate) fn answer(&self, caller: &Caller, reply: Reply) -> Answer {
         match reply {
-            Reply::Nothing => Answer::Nothing,
+            // the player's own routes read this one
+            Reply::Nothing | Reply::Whep { .. } => Answer::Nothing,
+            Reply::Listening(listening) => Answer::resource(StatusCode::OK, &listening),
             Reply::Request(request) => Answer::request(StatusCode::OK, &request),
             Reply::Agent(agent, is_new) => Answer::agent(&agent, is_new),
             Reply::Call(call) => Answer::resource(StatusCode::OK, &shown(self, caller, &call)),

@@ -348,6 +348,8 @@ impl Task {
             Output::Reply { reply, result } => last_words.replies.push((reply, result)),
             Output::Event(event) => last_words.events.push(event),
             Output::Log { level, message, ids } => log(level, &message, &ids),
+            // nobody can ask for them yet
+            Output::Levels { .. } => {}
             Output::Drained => self.done = true,
         }
     }

@@ -37,6 +37,12 @@ impl Core {
             Command::DeleteAgent { id } => self.delete_agent(reply, actor, &id, &terms),
             Command::Shield { call, on: false } => self.shield_off(reply, actor, &call),
             Command::HangUp { listening } => self.hang_up(reply, actor, &listening),
+            // not yet
+            Command::ChangeListening { .. }
+            | Command::Whep { .. }
+            | Command::WhepRestart { .. }
+            | Command::WhepStop { .. }
+            | Command::WatchLevels { .. } => Err(Problem::not_supported("listening", "not in this version")),
             Command::Under { .. } => Err(Problem::new(422, "invalid-request", "terms under terms")),
         };
         if let (Ok(_), Some((what, key, id))) = (&result, told) {
@@ -276,11 +282,17 @@ fn told(command: &Command) -> Option<(&'static str, &'static str, String)> {
         Command::ResumeRequest { id } => ("request resumed", "request", id),
         Command::ChangeRequest { id, .. } => ("request changed", "request", id),
         Command::HangUp { listening } => ("listening hung up", "listening", listening),
+        Command::ChangeListening { listening, .. } => ("listening changed", "listening", listening),
+        Command::Whep { listening, .. } => ("player connects", "listening", listening),
+        Command::WhepRestart { listening, .. } => ("player reconnects", "listening", listening),
+        Command::WhepStop { listening, .. } => ("player hung up", "listening", listening),
         Command::Shield { call, on: true } => ("shield on", "call", call),
         Command::Shield { call, on: false } => ("shield off", "call", call),
         Command::DeleteAgent { id } => ("agent deleted", "agent", id),
         Command::PutAgent { id, .. } => ("agent put", "agent", id),
-        Command::Order { .. } | Command::PutStatus { .. } | Command::Under { .. } => return None,
+        Command::Order { .. } | Command::PutStatus { .. } | Command::WatchLevels { .. } | Command::Under { .. } => {
+            return None;
+        }
     };
     Some((what, key, id.clone()))
 }
@@ -290,6 +302,7 @@ fn target(command: &Command) -> Option<String> {
     match command {
         Command::Order { order, .. } => Some(order.agent.chars().take(TEXT_MAX).collect()),
         Command::PutStatus { id, .. } => Some(id.clone()),
+        Command::WatchLevels { listening, .. } => Some(listening.clone()),
         command => told(command).map(|(_, _, id)| id),
     }
 }

@@ -448,10 +448,16 @@ impl Core {
             E::Live { listener } => self.ear_live(listener.0),
             E::Heard { listener, heard_ms } => self.ear_heard(listener.0, heard_ms),
             E::ListenerSilent { listener } => self.ear_silent(listener.0),
-            E::ListenerClosed { listener, heard_ms, dropped } => {
+            E::ListenerClosed { listener, heard_ms, dropped, quality: _ } => {
                 *self.counters.values.entry("listener_packets_dropped").or_default() += dropped;
                 self.ear_closed(listener.0, heard_ms);
             }
+            E::ListenerProgress { .. }
+            | E::Key { .. }
+            | E::PartyKey { .. }
+            | E::Levels { .. }
+            | E::BrowserAnswer { .. }
+            | E::BrowserGone { .. } => {}
             E::Closed { stream, figures } => self.stream_closed(stream, figures),
             E::Progress { streams } => {
                 for (stream, figures) in streams {

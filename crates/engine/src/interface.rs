@@ -288,11 +288,62 @@ pub enum Command {
         /// On or off.
         on: bool,
     },
+    /// `PATCH /v1/listenings/{id}`: how a live or ringing listening's sides are put together. `None` leaves as it is.
+    ChangeListening {
+        /// Which.
+        listening: String,
+        /// What.
+        change: MixChange,
+    },
+    /// `POST /v1/listenings/{id}/whep`: the page's player answers; [`Reply::Whep`].
+    Whep {
+        /// Which: one of the page, ringing or live (a player that lost its connection begins anew).
+        listening: String,
+        /// SDP offer.
+        offer: String,
+    },
+    /// `PATCH` of its `Location`: ICE restart; [`Reply::Whep`].
+    WhepRestart {
+        /// Which.
+        listening: String,
+        /// From [`Reply::Whep`].
+        session: String,
+        /// `application/trickle-ice-sdpfrag`.
+        fragment: String,
+    },
+    /// `DELETE` of its `Location`: the player hangs up (`listener-hung-up`).
+    WhepStop {
+        /// Which.
+        listening: String,
+        /// From [`Reply::Whep`].
+        session: String,
+    },
+    /// Somebody looks at a listening's levels, or no longer: [`Output::Levels`]. Sent by `api` with the first and last
+    /// reader of each.
+    WatchLevels {
+        /// Which.
+        listening: String,
+        /// On or off.
+        on: bool,
+    },
     /// `DELETE /v1/listenings/{id}`: hang one up (`deleted`).
     HangUp {
         /// Which.
         listening: String,
     },
+}
+
+/// Body of `PATCH /v1/listenings/{id}`; `None` leaves as it is.
+#[derive(Clone, Debug, Default)]
+pub struct MixChange {
+    /// `mono`, `stereo`, `agent` or `caller`.
+    pub layout: Option<String>,
+    /// Decibels, -40 to 20.
+    pub agent_gain_db: Option<i64>,
+    /// Decibels, -40 to 20.
+    pub caller_gain_db: Option<i64>,
+    /// Both sides are brought to the same loudness.
+    pub level_matching: Option<bool>,
 }
 
 /// Body of an order, parsed but not judged.
@@ -355,6 +406,15 @@ pub enum Reply {
     Agent(AgentView, bool),
     /// The call as it is now.
     Call(CallView),
+    /// The listening as it is now.
+    Listening(ListeningView),
+    /// For the page's player.
+    Whep {
+        /// Last part of its `Location`; another one with each offer.
+        session: String,
+        /// SDP answer, or the fragment that answers an ICE restart.
+        body: String,
+    },
     /// Nothing to show (204).
     Nothing,
 }
@@ -417,6 +477,15 @@ pub enum Output {
     View(View),
     /// To the event stream.
     Event(Event),
+    /// To whoever watches a listening's levels, ten times a second; never stored.
+    Levels {
+        /// Which.
+        listening: String,
+        /// Loudness of both sides as the listener hears them (shielded: silence).
+        agent: media::Level,
+        /// The caller's.
+        caller: media::Level,
+    },
     /// For the log; no personal data but what `pii` holds.
     Log {
         /// Level by name: `info`, `warn`.

@@ -152,6 +152,8 @@ fn call(now: Instant) -> Shard {
         latch: None,
         mux: false,
         keys: None,
+        comfort_noise: None,
+        telephone_event: None,
     };
     shard.command(now, Command::OpenListener { listener, port: LISTENER.0 }, &mut sent);
     shard.command(now, Command::Focus { listener, taps: Some(Taps { agent: AGENT.0 }) }, &mut sent);

@@ -2,10 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::codec::{FRAME, Frame};
+use crate::codec::Pcm;
 use crate::interface::{Counters, Settings};
 use crate::jitter::Ring;
-use crate::mixer::Mixer;
 use crate::plc::Plc;
 use crate::relay::Sound;
 use crate::rtp::{Packet, event_ended};
@@ -24,9 +23,20 @@ pub struct Tap {
     pub down: Direction,
 }
 
+/// Which directions have call audio in their present frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// What the leg's party sends.
+    pub up: bool,
+    /// What it is sent.
+    pub down: bool,
+}
+
 /// One direction of a tapped leg.
 #[derive(Debug)]
 pub struct Direction {
+    /// The present frame.
+    pcm: Pcm,
     ring: Ring,
     plc: Plc,
     /// The leg's negotiated direction lets it through.
@@ -43,13 +53,9 @@ impl Tap {
         Self { up: Direction::new(settings.max_ring, first_tick), down: Direction::new(settings.max_ring, first_tick) }
     }
 
-    /// Mixes the next frame. True: it holds call audio.
-    pub fn mix(&mut self, tick: Instant, mixer: &mut Mixer, counters: &mut Counters) -> bool {
-        let (mut up, mut down) = ([0; FRAME], [0; FRAME]);
-        let up_is_real = self.up.pull(tick, &mut up, counters);
-        let down_is_real = self.down.pull(tick, &mut down, counters);
-        mixer.mix(&up, &down);
-        up_is_real || down_is_real
+    /// Both directions' next 20 ms: [`Direction::pcm`] of each.
+    pub fn pull(&mut self, tick: Instant, counters: &mut Counters) -> Heard {
+        Heard { up: self.up.pull(tick, counters), down: self.down.pull(tick, counters) }
     }
 
     /// Passes over ticks that were missed.
@@ -62,6 +68,7 @@ impl Tap {
 impl Direction {
     fn new(max_ring: usize, first_tick: Instant) -> Self {
         Self {
+            pcm: Pcm::default(),
             ring: Ring::new(max_ring, first_tick),
             plc: Plc::default(),
             is_open: false,
@@ -115,11 +122,18 @@ impl Direction {
         self.ring.push_soundless(now, packet);
     }
 
+    /// The present frame, at its sender's rate.
+    #[must_use]
+    pub fn pcm(&self) -> &Pcm {
+        &self.pcm
+    }
+
     /// The next frame. True: it came, and is heard.
-    fn pull(&mut self, tick: Instant, frame: &mut Frame, counters: &mut Counters) -> bool {
-        let pulled = self.ring.pull(tick, &mut self.plc, self.is_open && !self.is_soundless, frame);
+    fn pull(&mut self, tick: Instant, counters: &mut Counters) -> bool {
+        let conceal = self.is_open && !self.is_soundless;
+        let pulled = self.ring.pull(tick, &mut self.plc, conceal, self.pcm.samples_mut());
         if self.muted_until.is_some_and(|until| tick < until) {
-            frame.fill(0);
+            self.pcm.samples_mut().fill(0);
             return false;
         }
         self.muted_until = None;

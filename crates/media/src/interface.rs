@@ -126,6 +126,51 @@ pub enum Command {
         /// Taps; `None`: silence (lingering, an unmonitorable colleague).
         taps: Option<Taps>,
     },
+    /// How a listener's sides are put together from the next tick on; `Mix::default()` until the first of these.
+    Mix {
+        /// The listener.
+        listener: ListenerId,
+        /// How.
+        mix: Mix,
+    },
+    /// [`Event::Key`] is told of this listener's keys (RFC 4733 or tones in its audio) from now on, or no more.
+    WatchKeys {
+        /// The listener.
+        listener: ListenerId,
+        /// On or off.
+        on: bool,
+    },
+    /// The same of a call leg's party, by RFC 4733 alone: [`Event::PartyKey`].
+    WatchPartyKeys {
+        /// The leg.
+        stream: StreamId,
+        /// On or off.
+        on: bool,
+    },
+    /// [`Event::Levels`] is told of this leg's two directions while somebody listens to it, or no more.
+    WatchLevels {
+        /// The agent's leg.
+        stream: StreamId,
+        /// On or off.
+        on: bool,
+    },
+    /// A listener in a browser: answered by [`Event::BrowserAnswer`]. It listens when ICE and DTLS are done; `Focus`,
+    /// `Mix`, `Shield` and `CloseListener` are as for others.
+    OpenBrowser {
+        /// The new listener.
+        listener: ListenerId,
+        /// Where it begins: the shard of the call that it will hear.
+        shard: usize,
+        /// Its SDP offer.
+        offer: String,
+    },
+    /// ICE restart of a listener in a browser (RFC 8840 fragment): answered by [`Event::BrowserAnswer`].
+    RestartBrowser {
+        /// The listener.
+        listener: ListenerId,
+        /// `application/trickle-ice-sdpfrag`, with the new user fragment and password.
+        fragment: String,
+    },
     /// Silence for this listener until switched off (shield).
     Shield {
         /// The listener.
@@ -172,6 +217,41 @@ pub enum Codec {
     Pcmu,
     /// G.711 A-law, 8 kHz (payload type 8).
     Pcma,
+    /// G.722 at 64 kbit/s: 16 kHz, though its RTP clock is 8 kHz (payload type 9, RFC 3551 §4.5.2).
+    G722,
+    /// G.729, 8 kHz (payload type 18): read only, no listener gets it.
+    G729,
+    /// Opus, one channel, 48 kHz (RFC 7587).
+    Opus,
+    /// Opus with two channels: for listeners; what a party sends is read as one.
+    OpusStereo,
+}
+
+/// What of the call a listener hears, and where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Layout {
+    /// Both sides in one channel.
+    #[default]
+    Mono,
+    /// The agent left, the caller right; both in one channel where the codec has but one.
+    Stereo,
+    /// The agent's side alone.
+    Agent,
+    /// The caller's (what the agent hears) alone.
+    Caller,
+}
+
+/// How a listener's two sides are put together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Mix {
+    /// Where they are.
+    pub layout: Layout,
+    /// Gain of the agent's side, decibels; -40 to 20. 0.
+    pub agent_db: i8,
+    /// Gain of the caller's side, decibels; -40 to 20. 0.
+    pub caller_db: i8,
+    /// Both sides are brought to the same loudness.
+    pub is_levelled: bool,
 }
 
 /// A listener's description.
@@ -191,6 +271,10 @@ pub struct ListenerRemote {
     pub mux: bool,
     /// The leg is encrypted with these; `None`: plain.
     pub keys: Option<Box<SrtpKeys>>,
+    /// It takes comfort noise (RFC 3389) under this payload type.
+    pub comfort_noise: Option<u8>,
+    /// It sends its keys as events (RFC 4733) under this payload type.
+    pub telephone_event: Option<u8>,
 }
 
 /// What is tapped: one stream's two directions. What its party sends (uplink) and what it is sent (downlink), each gated
@@ -268,6 +352,47 @@ pub enum Event {
         heard_ms: u64,
         /// Packets that it sent and that were dropped.
         dropped: u64,
+        /// How well it was served.
+        quality: Quality,
+    },
+    /// Figures of live listeners, every 5 s while they change.
+    ListenerProgress {
+        /// Each one's.
+        listeners: Vec<(ListenerId, Quality)>,
+    },
+    /// A listener pressed a key: `0`-`9`, `*`, `#`, `A`-`D`. Once a press.
+    Key {
+        /// The listener.
+        listener: ListenerId,
+        /// Which.
+        key: char,
+    },
+    /// The same of a call leg's party.
+    PartyKey {
+        /// The leg.
+        stream: StreamId,
+        /// Which.
+        key: char,
+    },
+    /// Ten times a second, of legs that are watched.
+    Levels {
+        /// Each leg's.
+        levels: Vec<Levels>,
+    },
+    /// The answer to [`Command::OpenBrowser`] (SDP) or [`Command::RestartBrowser`] (fragment); or why there is none.
+    BrowserAnswer {
+        /// The listener.
+        listener: ListenerId,
+        /// What the browser is told. `Err`: in words; the listener is closed if it was to be opened.
+        answer: Result<String, String>,
+    },
+    /// A browser's consent has expired, or it closed its side: nothing is sent any more. [`Command::CloseListener`] is
+    /// still to come.
+    BrowserGone {
+        /// The listener.
+        listener: ListenerId,
+        /// It said so itself.
+        closed: bool,
     },
     /// How late a shard's thread is: the longest that a packet or a tick waited within the last interval. Told when it
     /// passes a limit of admission either way.
@@ -301,6 +426,47 @@ pub struct Figures {
     pub foreign: u64,
     /// Refused as no RTP.
     pub malformed: u64,
+}
+
+/// How well a listener was served, from its answer on.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Quality {
+    /// From its answer to the first packet.
+    pub first_audio_ms: Option<u32>,
+    /// Stretches in which a side that spoke was late or lost.
+    pub gaps: u32,
+    /// Packets of the call that were lost on the way here, both sides, while it listened.
+    pub lost: u64,
+    /// Audio that was made up for them.
+    pub concealed_ms: u64,
+    /// Interarrival jitter of the worse side (RFC 3550 A.8).
+    pub jitter_ms: f32,
+    /// Of what we sent, lost on the way to the listener: its last report's fraction, 0 to 1.
+    pub remote_lost: Option<f32>,
+    /// Jitter that it reported.
+    pub remote_jitter_ms: Option<f32>,
+    /// Round trip by its reports (RFC 3550 §6.4.1).
+    pub round_trip_ms: Option<f32>,
+}
+
+/// How loud both directions of a leg were in the last tenth of a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Levels {
+    /// The agent's leg.
+    pub stream: StreamId,
+    /// What its party sends.
+    pub up: Level,
+    /// What it is sent.
+    pub down: Level,
+}
+
+/// One direction's loudness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Level {
+    /// Decibels below full scale as in RFC 6464: 0 is the loudest, 127 silence.
+    pub below_full_db: u8,
+    /// Somebody speaks, with hysteresis.
+    pub speaks: bool,
 }
 
 /// Where a shard's output goes: the shell's sockets, or the simulator's network.

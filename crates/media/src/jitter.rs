@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::codec::{FRAME, FRAME_TIME, Frame};
+use crate::codec::{FRAME, FRAME_TIME};
 use crate::interface::{Codec, Counters};
 use crate::plc::{Plc, blend};
 use crate::rtp::Packet;
@@ -150,7 +150,7 @@ impl Ring {
     }
 
     /// The next frame, at its tick.
-    pub fn pull(&mut self, tick: Instant, plc: &mut Plc, conceal: bool, frame: &mut Frame) -> Pulled {
+    pub fn pull(&mut self, tick: Instant, plc: &mut Plc, conceal: bool, frame: &mut [i16]) -> Pulled {
         self.next_pull = tick + FRAME_TIME;
         let shift = self.anchor.as_mut().map_or(0, |anchor| std::mem::take(&mut anchor.window.shift));
         let mut before = [0; BLEND];

@@ -14,7 +14,7 @@ use rand::rngs::StdRng;
 
 use crate::codec::FRAME;
 use crate::guard;
-use crate::interface::{Codec, Counters, Event, Kind, ListenerId, ListenerRemote, Port, Sink, StreamId};
+use crate::interface::{Codec, Counters, Event, Kind, ListenerId, ListenerRemote, Port, Quality, Sink, StreamId};
 use crate::mixer::Outgoing;
 use crate::relay::describe_keys;
 use crate::rtcp::{self, Cname, SenderReport};
@@ -357,7 +357,12 @@ impl ListenerLeg {
             let farewell = rtcp::farewell(&report, &self.identity.cname);
             stream.send(Way { port: self.port, socket, to }, Kind::Rtcp, &farewell, counters, sink);
         }
-        sink.event(Event::ListenerClosed { listener: self.id, heard_ms: self.heard_ms, dropped: self.dropped });
+        sink.event(Event::ListenerClosed {
+            listener: self.id,
+            heard_ms: self.heard_ms,
+            dropped: self.dropped,
+            quality: Quality::default(),
+        });
         sink.release(self.port);
     }
 }

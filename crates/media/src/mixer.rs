@@ -1,6 +1,6 @@
 //! Mixer: one 20 ms frame of both directions, encoded once for each codec that somebody listens in.
 
-use crate::codec::{FRAME, Frame};
+use crate::codec::{FRAME, Frame, Pcm};
 use crate::interface::Codec;
 use crate::rtp::HEADER;
 
@@ -8,12 +8,6 @@ use crate::rtp::HEADER;
 pub type Outgoing = [u8; HEADER + FRAME];
 
 const CODECS: [Codec; 2] = [Codec::Pcmu, Codec::Pcma];
-
-/// Sum of both directions, clipped at full scale.
-#[must_use]
-pub fn sum(up: &Frame, down: &Frame) -> Frame {
-    std::array::from_fn(|n| up[n].saturating_add(down[n]))
-}
 
 /// The frame of the current tick and its encodings. One is enough for a shard: taps take turns.
 #[derive(Debug)]
@@ -41,8 +35,9 @@ impl Default for Mixer {
 
 impl Mixer {
     /// The next frame.
-    pub fn mix(&mut self, up: &Frame, down: &Frame) {
-        self.frame = sum(up, down);
+    pub fn mix(&mut self, up: &Pcm, down: &Pcm) {
+        let both = up.samples().iter().zip(down.samples());
+        self.frame.iter_mut().zip(both).for_each(|(frame, (up, down))| *frame = up.saturating_add(*down));
         self.encoded.iter_mut().for_each(|encoded| encoded.is_current = false);
     }
 
@@ -65,7 +60,7 @@ impl Mixer {
 fn index(codec: Codec) -> usize {
     match codec {
         Codec::Pcmu => 0,
-        Codec::Pcma => 1,
+        _ => 1,
     }
 }
 
@@ -73,24 +68,31 @@ fn index(codec: Codec) -> usize {
 mod tests {
     use super::*;
 
+    fn level(sample: i16) -> Pcm {
+        let mut pcm = Pcm::default();
+        pcm.samples_mut().fill(sample);
+        pcm
+    }
+
     #[test]
     fn sums_clip_instead_of_wrapping() {
-        let loud = sum(&[30_000; FRAME], &[30_000; FRAME]);
-        assert_eq!(loud, [i16::MAX; FRAME]);
-        assert_eq!(sum(&[i16::MIN; FRAME], &[-1; FRAME]), [i16::MIN; FRAME]);
-        assert_eq!(sum(&[100; FRAME], &[-30; FRAME]), [70; FRAME]);
+        let mut mixer = Mixer::default();
+        for (up, down, sum) in [(30_000, 30_000, i16::MAX), (i16::MIN, -1, i16::MIN), (100, -30, 70)] {
+            mixer.mix(&level(up), &level(down));
+            assert_eq!(mixer.frame, [sum; FRAME]);
+        }
     }
 
     #[test]
     fn each_codec_has_its_own_encoding_of_the_same_frame() {
         let mut mixer = Mixer::default();
-        mixer.mix(&[1000; FRAME], &[24; FRAME]);
+        mixer.mix(&level(1000), &level(24));
         for codec in CODECS {
             let mut samples = [0; FRAME];
             codec.decode(&mixer.mixed(codec)[HEADER..], &mut samples);
             assert!((samples[0] - 1024).abs() <= 32, "{codec:?}: {}", samples[0]);
         }
-        mixer.mix(&[0; FRAME], &[0; FRAME]);
+        mixer.mix(&level(0), &level(0));
         assert_eq!(mixer.mixed(Codec::Pcmu)[HEADER..], [0xff; FRAME]);
         assert_eq!(mixer.silence(Codec::Pcma)[HEADER..], [0xd5; FRAME]);
     }

@@ -243,8 +243,19 @@ impl<P> Router<P> {
                 self.listeners.values_mut().filter(|s| s.focus == Some(stream)).for_each(|s| s.focus = None);
                 self.send(shard, command);
             }
+            Command::WatchPartyKeys { stream, .. } | Command::WatchLevels { stream, .. } => {
+                self.send(self.shard_of(stream), command);
+            }
+            Command::OpenBrowser { listener, shard, .. } => {
+                let seated = Seated { shard: shard.min(self.layout.shards.saturating_sub(1)), focus: None, held: None };
+                let shard = self.listeners.entry(listener).or_insert(seated).shard;
+                self.send(shard, command);
+            }
             Command::Listen { listener, .. }
             | Command::Focus { listener, .. }
+            | Command::Mix { listener, .. }
+            | Command::WatchKeys { listener, .. }
+            | Command::RestartBrowser { listener, .. }
             | Command::Shield { listener, .. }
             | Command::CloseListener { listener } => self.of_listener(listener, command),
             Command::Done(batch) => self.done(batch),

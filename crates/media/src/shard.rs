@@ -224,6 +224,8 @@ impl Tapped {
         let before = self.ticked_ms.replace(ms);
         let missed = before.map_or(0, |before| (ms.saturating_sub(before) / beat::PHASES as u64).saturating_sub(1));
         self.tap.skip(missed);
-        self.tap.mix(at, mixer, counters)
+        let heard = self.tap.pull(at, counters);
+        mixer.mix(self.tap.up.pcm(), self.tap.down.pcm());
+        heard.up || heard.down
     }
 }

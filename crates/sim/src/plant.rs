@@ -204,6 +204,7 @@ impl World {
                 Output::View(view) => self.model.see(view),
                 Output::Event(event) => self.model.events.push(event),
                 Output::Log { level, message, ids } => self.logs.push((self.now, level, message, ids)),
+                Output::Levels { .. } => {}
                 Output::Drained => self.drained = true,
             }
         }

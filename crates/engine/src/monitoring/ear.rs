@@ -197,6 +197,8 @@ impl Core {
             latch: latch(session),
             mux: session.mux,
             keys: crate::protection::keys(session),
+            comfort_noise: None,
+            telephone_event: None,
         };
         self.out.media(media::Command::Listen { listener: ListenerId(key), remote });
     }

@@ -272,7 +272,12 @@ fn the_record_has_what_was_heard_since_the_last_report() {
 /// The media plane's last figures of its newest listener.
 fn closed(b: &mut Bench, heard_ms: u64) {
     let listener = b.media_listener();
-    b.drive(Input::Media(media::Event::ListenerClosed { listener, heard_ms, dropped: 0 }));
+    b.drive(Input::Media(media::Event::ListenerClosed {
+        listener,
+        heard_ms,
+        dropped: 0,
+        quality: media::Quality::default(),
+    }));
 }
 
 #[test]

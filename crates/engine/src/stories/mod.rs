@@ -400,6 +400,7 @@ impl Bench {
                                 listener: *listener,
                                 heard_ms,
                                 dropped: 3,
+                                quality: media::Quality::default(),
                             }));
                         }
                         media::Command::Listen { listener, .. } if self.media_live => {
@@ -422,6 +423,7 @@ impl Bench {
                     self.replies.insert(reply.0, result);
                 }
                 Output::View(view) => self.view(view),
+                Output::Levels { .. } => {}
                 Output::Event(event) => self.events.push(event),
                 Output::Log { message, .. } => self.logs.push(message),
                 Output::Drained => self.drained = true,

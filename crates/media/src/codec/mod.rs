@@ -1,6 +1,11 @@
 //! Codecs: what a payload sounds like and how a frame is written.
 
+mod coder;
 pub mod g711;
+mod pcm;
+
+pub use coder::{Broken, Decoder, Encoder, MAX_DECODED, MAX_PAYLOAD};
+pub use pcm::{MAX_FRAME, Pcm, Rate};
 
 use crate::interface::Codec;
 
@@ -12,7 +17,7 @@ impl Codec {
     pub fn decode(self, payload: &[u8], out: &mut [i16]) {
         let table = match self {
             Self::Pcmu => &g711::ULAW,
-            Self::Pcma => &g711::ALAW,
+            _ => &g711::ALAW,
         };
         for (sample, byte) in out.iter_mut().zip(payload) {
             *sample = table[usize::from(*byte)];
@@ -23,7 +28,7 @@ impl Codec {
     pub fn encode(self, samples: &[i16], out: &mut [u8]) {
         let encode = match self {
             Self::Pcmu => g711::ulaw,
-            Self::Pcma => g711::alaw,
+            _ => g711::alaw,
         };
         for (byte, sample) in out.iter_mut().zip(samples) {
             *byte = encode(*sample);
@@ -35,7 +40,7 @@ impl Codec {
     pub fn silence(self) -> u8 {
         match self {
             Self::Pcmu => 0xff,
-            Self::Pcma => 0xd5,
+            _ => 0xd5,
         }
     }
 

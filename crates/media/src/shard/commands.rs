@@ -47,6 +47,13 @@ impl Shard {
                 self.focus(key, focus.filter(|_| is_known));
                 is_known.then_some(())
             }
+            // not yet
+            Command::Mix { .. }
+            | Command::WatchKeys { .. }
+            | Command::WatchPartyKeys { .. }
+            | Command::WatchLevels { .. }
+            | Command::OpenBrowser { .. }
+            | Command::RestartBrowser { .. } => None,
             Command::Shield { listener, on } => {
                 let key = self.listener(listener)?;
                 self.listeners.get_mut(key)?.leg.set_shield(on);

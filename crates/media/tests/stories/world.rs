@@ -155,7 +155,17 @@ pub fn remote(stream: StreamId) -> Remote {
 pub fn listener_remote(n: u64) -> ListenerRemote {
     let rtp = ear(n);
     let rtcp = Some(SocketAddr::new(rtp.ip(), rtp.port() + 1));
-    ListenerRemote { rtp: Some(rtp), rtcp, codec: Codec::Pcmu, payload_type: 0, latch: None, mux: false, keys: None }
+    ListenerRemote {
+        rtp: Some(rtp),
+        rtcp,
+        codec: Codec::Pcmu,
+        payload_type: 0,
+        latch: None,
+        mux: false,
+        keys: None,
+        comfort_noise: None,
+        telephone_event: None,
+    }
 }
 
 impl World {

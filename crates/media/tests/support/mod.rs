@@ -125,6 +125,8 @@ impl World {
             latch: None,
             mux: false,
             keys: None,
+            comfort_noise: None,
+            telephone_event: None,
         };
         self.order(Command::Listen { listener, remote });
         listener
