@@ -3,6 +3,7 @@
 //! Commands come over a bounded channel with a waker, events go back over another. Between a packet and its relay stand
 //! no lock, no queue and no allocation.
 
+mod ahead;
 mod desk;
 mod lag;
 mod luggage;
