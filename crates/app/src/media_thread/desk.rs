@@ -273,6 +273,7 @@ impl<I: Io> Desk<I> {
         self.publish_at = now + PUBLISH_EVERY;
         let (streams, listeners) = self.shard.sizes();
         let figures = MediaFigures {
+            io: I::NAME,
             shard: self.shard.counters(),
             sockets: self.sockets.counters(),
             streams,
