@@ -91,7 +91,17 @@ fn by_ring(calls: usize) -> std::io::Result<()> {
     let mut io = Uring::new()?;
     let options = Options { receive_buffer: 32 * 1024, tos: 0, dual_stack: false };
     for leg in 0..2 * calls {
-        io.bind(leg as udp::Key, address(leg).into(), &options)?;
+        let bind = |io: &mut Uring| io.bind(leg as udp::Key, address(leg).into(), &options);
+        // The kernel lets go of a ring's sockets some time after its process was killed: the last trial's may be there.
+        let mut bound = bind(&mut io);
+        for _ in 0..50 {
+            if !is_in_use(&bound) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+            bound = bind(&mut io);
+        }
+        bound?;
     }
     println!("ready");
     let mut peers: Vec<Option<SocketAddr>> = vec![None; 2 * calls];
@@ -109,6 +119,10 @@ fn by_ring(calls: usize) -> std::io::Result<()> {
             }
         }
     }
+}
+
+fn is_in_use<T>(bound: &std::io::Result<T>) -> bool {
+    bound.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::AddrInUse)
 }
 
 fn by_epoll(calls: usize) -> Result<(), String> {
