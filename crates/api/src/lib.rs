@@ -104,6 +104,8 @@ pub struct Figures {
 /// Live figures of one thread of media.
 #[derive(Clone, Debug, Default)]
 pub struct ShardFigures {
+    /// How it waits for packets: `io_uring` or `epoll`.
+    pub io: &'static str,
     /// Longest that a packet or a tick waited within the last second.
     pub lag_seconds: f64,
     /// Legs of calls.

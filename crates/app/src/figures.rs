@@ -158,6 +158,7 @@ fn socket_counters(media: &MediaFigures) -> [(&'static str, u64); 19] {
 fn shard(media: &MediaFigures) -> api::ShardFigures {
     let bounds = LAG_BOUNDS.iter().map(Duration::as_secs_f64).chain([f64::INFINITY]);
     api::ShardFigures {
+        io: media.io,
         lag_seconds: media.lag_max.as_secs_f64(),
         streams: media.streams,
         listeners: media.listeners,

@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::limits::Capacity;
 use crate::media_addresses::MediaAddresses;
 pub(crate) use crate::media_thread::FromThread;
-use crate::media_thread::{Binding, LagLimits, Luggage, MediaFigures, MediaThread, Room, Setup};
+use crate::media_thread::{Binding, IoKind, LagLimits, Luggage, MediaFigures, MediaThread, Room, Setup};
 
 /// Receive buffer of a socket (the kernel doubles it): about 0.8 s of one G.711 stream. The system's default holds five
 /// seconds, which a loaded machine would turn into five seconds of delay; overload is to drop instead.
@@ -47,6 +47,7 @@ impl MediaPlane {
         let cpus = udp::allowed_cpus().unwrap_or_default();
         // Copies share what is open: every thread knows the ports of all.
         let settings = shard_settings(config, addresses);
+        let mut kind = None;
         let threads = (0..layout.shards).map(|shard| {
             let setup = Setup {
                 clock: clock.clone(),
@@ -61,9 +62,13 @@ impl MediaPlane {
                 seed: crate::shell::random_seed()?,
                 cpu: cpu(&cpus, shard, layout.shards),
             };
-            MediaThread::start(config.media.io, setup, told.clone())
+            let start = |kind| MediaThread::start(kind, setup.clone(), told.clone());
+            let (got, thread) = config.media.io.start(kind, start)?;
+            kind = Some(got);
+            Ok(thread)
         });
-        let threads = threads.collect::<io::Result<_>>()?;
+        let threads: Vec<_> = threads.collect::<io::Result<_>>()?;
+        tracing::info!(threads = threads.len(), io = kind.map_or("", IoKind::name), "media threads run");
         Ok(Self { router: Router::new(layout, MAX_WAITING), threads, events: VecDeque::new(), routed: Vec::new() })
     }
 

@@ -64,5 +64,5 @@ mod shard;
 
 pub use interface::*;
 pub use route::{Flags, Route};
-pub use shard::{Parcel, Shard};
+pub use shard::{Fetch, Parcel, Shard, Step};
 pub use source::{Endpoint, OwnMedia};

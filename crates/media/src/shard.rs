@@ -1,5 +1,6 @@
 //! The owner of streams and listeners: matches packets and commands to them.
 
+mod ahead;
 mod beat;
 mod commands;
 mod packets;
@@ -13,6 +14,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use slab::Slab;
 
+pub use self::ahead::{Fetch, Step};
 use self::beat::Beat;
 pub use self::parcel::Parcel;
 use self::sweep::Sweep;

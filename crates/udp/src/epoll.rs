@@ -9,6 +9,7 @@ use rustix::event::epoll;
 use rustix::io::Errno;
 
 use crate::detached::Held;
+use crate::fetch::prefetch;
 use crate::later::Later;
 use crate::nap::nap;
 use crate::socket::Bound;
@@ -190,6 +191,16 @@ impl Io for Epoll {
             }
         }
         None
+    }
+
+    fn ahead(&self, n: usize) -> Option<Key> {
+        self.ready.get(self.at + n).map(|reading| reading.key)
+    }
+
+    fn prepare(&self, key: Key) {
+        if let Some(place) = self.sockets.get(key as usize) {
+            prefetch(place, size_of_val(place));
+        }
     }
 
     fn waker(&self) -> Waker {

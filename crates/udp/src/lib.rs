@@ -37,11 +37,12 @@
 //! never end anything; a datagram that such an error of an earlier one would swallow is sent once more.
 //!
 //! The only crate of ours with `unsafe`: what the kernel is handed in `uring`, two system calls that `rustix` does not
-//! offer safely in `later` and `nap`.
+//! offer safely in `later` and `nap`, a hint to the processor in `fetch`.
 #![allow(clippy::disallowed_methods, reason = "a shell: sockets are its business, and tests have threads")]
 
 mod detached;
 mod epoll;
+mod fetch;
 mod later;
 mod machine;
 mod name;
@@ -59,6 +60,7 @@ use std::time::Duration;
 
 pub use detached::Detached;
 pub use epoll::Epoll;
+pub use fetch::prefetch;
 pub use machine::{allowed_cpus, descriptor_limit, pin_to};
 pub use uring::{Unavailable, Uring};
 pub use waker::Waker;
@@ -160,6 +162,11 @@ pub trait Io: Sized {
     /// The next datagram of this turn; `None`: everything is dry, or has had its share of this turn and wants
     /// [`Io::wait`] called again, which then returns at once. Never waits. A turn takes until `None`.
     fn receive(&mut self, buffer: &mut [u8]) -> Option<Received>;
+    /// Whose datagram [`Io::receive`] is going to return after `n` others, as far as it can be told now: it may turn out
+    /// to be another one, or none. For who fetches ahead of time what that datagram will need.
+    fn ahead(&self, n: usize) -> Option<Key>;
+    /// A datagram will soon leave by this socket: what that takes is fetched.
+    fn prepare(&self, key: Key);
     /// Ends a [`Io::wait`], now or the next.
     fn waker(&self) -> Waker;
     /// What happened so far.

@@ -47,7 +47,7 @@ enum Subject {
     Impact,
     /// Relays, bare: what the peer of that name runs
     #[command(hide = true, name = peer::bare::COMMAND)]
-    BareRelay { calls: usize },
+    BareRelay { way: peer::bare::Way, calls: usize },
 }
 
 fn main() -> ExitCode {
@@ -66,8 +66,8 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     let knows_keys = |peer: &Name| !setting.srtp || matches!(peer, Name::Medlytt | Name::Rtpengine);
     let peers: Vec<Name> = arguments.peers.iter().copied().filter(knows_keys).collect();
     let peers = &peers[..];
-    if let Subject::BareRelay { calls } = arguments.subject {
-        return peer::bare::relay(calls);
+    if let Subject::BareRelay { way, calls } = arguments.subject {
+        return peer::bare::relay(way, calls);
     }
     let _alone = lock()?;
     if setting.priority() > 0 && !setting.is_real_time() {
@@ -91,6 +91,10 @@ fn ratio(medians: &[(Name, f64)]) -> Result<(), String> {
     };
     if let Some(bare) = of(Name::Bare) {
         println!("\nratio to the bare loop: {:.2}", ours / bare);
+    }
+    if let Some(bare) = of(Name::BareRing) {
+        println!("ratio to the bare loop by io_uring: {:.2}", ours / bare);
+        println!("that loop's ratio to rtpengine: {:.2}", bare / theirs);
     }
     println!("ratio to rtpengine: {:.2}", ours / theirs);
     Ok(())

@@ -67,6 +67,8 @@ pub(crate) struct CapacityView {
 /// One thread of media.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ShardView {
+    /// How it waits for packets: `io_uring` or `epoll`; empty within its first second.
+    io: &'static str,
     /// Longest that a packet or a tick waited within the last second.
     lag_seconds: f64,
     /// Legs of calls.
@@ -131,8 +133,8 @@ fn capacity(capacity: &crate::Capacity) -> CapacityView {
 }
 
 fn shard(figures: &crate::ShardFigures) -> ShardView {
-    let crate::ShardFigures { lag_seconds, streams, listeners, sockets, .. } = *figures;
-    ShardView { lag_seconds, streams, listeners, sockets }
+    let crate::ShardFigures { io, lag_seconds, streams, listeners, sockets, .. } = *figures;
+    ShardView { io, lag_seconds, streams, listeners, sockets }
 }
 
 /// The process lives.

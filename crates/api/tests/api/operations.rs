@@ -37,8 +37,14 @@ fn figures() -> Figures {
         ("sip_dropped_total".to_owned(), 3),
         ("odd name{x=\"1\"}".to_owned(), 1),
     ]);
-    let shard =
-        |lag_seconds, lags| ShardFigures { lag_seconds, streams: 4, sockets: 8, lags, ..ShardFigures::default() };
+    let shard = |lag_seconds, lags| ShardFigures {
+        io: "epoll",
+        lag_seconds,
+        streams: 4,
+        sockets: 8,
+        lags,
+        ..ShardFigures::default()
+    };
     let shards =
         vec![shard(0.25, vec![(0.001, 9), (f64::INFINITY, 1)]), shard(0.5, vec![(0.001, 2), (f64::INFINITY, 0)])];
     Figures { counters, gauges: BTreeMap::from([("calls_up".to_owned(), 2.5)]), shards }
@@ -61,8 +67,8 @@ async fn status_shows_ports_and_figures() {
     assert_eq!(status["capacity"]["calls"], 4687);
     assert_eq!(status["capacity"]["limited_by"], "open files");
     let shards = serde_json::json!([
-        {"lag_seconds": 0.25, "streams": 4, "listeners": 0, "sockets": 8},
-        {"lag_seconds": 0.5, "streams": 4, "listeners": 0, "sockets": 8},
+        {"io": "epoll", "lag_seconds": 0.25, "streams": 4, "listeners": 0, "sockets": 8},
+        {"io": "epoll", "lag_seconds": 0.5, "streams": 4, "listeners": 0, "sockets": 8},
     ]);
     assert_eq!(status["shards"], shards);
 }

@@ -6,7 +6,10 @@ use std::time::Duration;
 use super::Media;
 use super::section::Section;
 use super::values::{ANY_DURATION, SOME_DURATION, parse_ports};
-use crate::media_thread::IoKind;
+use crate::media_thread::{IoChoice, IoKind};
+
+const IO: [(&str, IoChoice); 3] =
+    [("auto", IoChoice::Auto), ("epoll", IoChoice::Only(IoKind::Epoll)), ("io_uring", IoChoice::Only(IoKind::IoUring))];
 
 pub(super) fn media(root: &Section<'_>) -> Media {
     let section = root.section("media");
@@ -42,10 +45,7 @@ pub(super) fn media(root: &Section<'_>) -> Media {
         kept_ports: section.count("kept_ports", 0..=32_768).unwrap_or(4096),
         quarantine: section.duration("quarantine", ANY_DURATION).unwrap_or(Duration::from_secs(5)),
         shards,
-        // Automatic is what was measured to be the better one.
-        io: section
-            .choice("io", &[("auto", IoKind::Epoll), ("epoll", IoKind::Epoll), ("io_uring", IoKind::IoUring)])
-            .unwrap_or(IoKind::Epoll),
+        io: section.choice("io", &IO).unwrap_or(IoChoice::Auto),
         connect: section.boolean("connect").is_none_or(|given| given.value),
         dscp: section.count("dscp", 0..=63).and_then(|dscp| u8::try_from(dscp).ok()).unwrap_or(46),
         rtp_timeout: section.duration("rtp_timeout", ANY_DURATION).unwrap_or(Duration::from_secs(60)),

@@ -28,7 +28,7 @@ pub(crate) use media::pairs;
 pub(crate) use report::{Problem, Report};
 pub(crate) use values::Listen;
 
-use crate::media_thread::IoKind;
+use crate::media_thread::IoChoice;
 use section::Section;
 
 /// How a drain ends at the latest where the configuration does not say.
@@ -91,7 +91,7 @@ pub(crate) struct Media {
     pub(crate) quarantine: Duration,
     /// Threads; 0: one for each CPU but one.
     pub(crate) shards: usize,
-    pub(crate) io: IoKind,
+    pub(crate) io: IoChoice,
     /// Sockets are connected to a known source.
     pub(crate) connect: bool,
     /// Of RTP and RTCP (RFC 2474).

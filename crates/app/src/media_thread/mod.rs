@@ -3,7 +3,9 @@
 //! Commands come over a bounded channel with a waker, events go back over another. Between a packet and its relay stand
 //! no lock, no queue and no allocation.
 
+mod ahead;
 mod desk;
+mod io_kind;
 mod lag;
 mod luggage;
 mod sockets;
@@ -24,6 +26,7 @@ use udp::{Epoll, Io, Uring, Waker};
 use crate::clock::Clock;
 
 use desk::Desk;
+pub(crate) use io_kind::{IoChoice, IoKind};
 pub(crate) use lag::{BOUNDS as LAG_BOUNDS, Histogram, LagLimits};
 pub(crate) use luggage::Luggage;
 pub(crate) use sockets::{Binding, Room, SocketCounters};
@@ -55,16 +58,11 @@ pub(crate) struct Setup {
     pub(crate) cpu: Option<usize>,
 }
 
-/// How a thread waits for packets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum IoKind {
-    Epoll,
-    IoUring,
-}
-
 /// What a thread has done, about a second ago.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct MediaFigures {
+    /// How it waits for packets.
+    pub(crate) io: &'static str,
     pub(crate) shard: media::Counters,
     pub(crate) sockets: SocketCounters,
     pub(crate) streams: usize,

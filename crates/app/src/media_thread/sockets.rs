@@ -210,6 +210,13 @@ impl<I: Io> Sockets<I> {
         }
     }
 
+    /// What [`Sockets::receive`] looks at, asked for before its time.
+    pub(super) fn fetch_pair(&self, port: Port) {
+        if let Some(pair) = self.pair(port) {
+            udp::prefetch(pair, size_of::<Pair>());
+        }
+    }
+
     /// Throws away what waits in the socket that a datagram came from. Returns how many more those were.
     pub(super) fn drop_waiting(&mut self, received: Received) -> u64 {
         self.io.drain(received.key) as u64
@@ -482,7 +489,7 @@ impl<I: Io> Sockets<I> {
 }
 
 /// What the sockets are called by: their port's number.
-fn key(port: Port, kind: Kind) -> Key {
+pub(super) fn key(port: Port, kind: Kind) -> Key {
     Key::from(port.0) + Key::from(kind == Kind::Rtcp)
 }
 

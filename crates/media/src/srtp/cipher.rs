@@ -9,9 +9,13 @@ use super::Suite;
 use super::counter::Aes;
 use super::derive::{SALT, SessionKeys};
 use super::hmac::HmacSha1;
+use crate::shard::Fetch;
 
 /// Tag of AES-GCM (RFC 7714 §14.2).
 const GCM_TAG: usize = 16;
+/// Rounds of AES and what tells how many they are. What lies behind is for processors without AES, or the tables of a
+/// hash, which come while the rounds are worked through.
+const EXPANDED_KEY: usize = 15 * 16 + 16;
 /// Tag of SRTCP under HMAC-SHA1, the short suites' too (RFC 4568 §6.2, RFC 6188 §4).
 const RTCP_HMAC_TAG: usize = 10;
 /// What of an SRTCP packet is in the clear: header and sender.
@@ -68,6 +72,25 @@ impl Cipher {
         };
         let key = LessSafeKey::new(UnboundKey::new(algorithm, keys.encryption()).ok()?);
         Some(Self::Gcm(Gcm { key, salt }))
+    }
+
+    /// What a packet needs of it first: which it is, and the expanded key. Nothing is read that is not near.
+    #[inline]
+    pub(super) fn ahead(&self, fetch: &mut impl Fetch) {
+        fetch.fetch(self, EXPANDED_KEY);
+    }
+
+    /// And what stands behind that.
+    #[inline]
+    pub(super) fn near(&self, fetch: &mut impl Fetch) {
+        match self {
+            Self::Counter(Counter { hmac, salt, tag, .. }) => {
+                fetch.fetch(hmac, size_of_val(hmac));
+                fetch.fetch(&**salt, SALT);
+                fetch.fetch(tag, size_of_val(tag));
+            }
+            Self::Gcm(Gcm { salt, .. }) => fetch.fetch(&**salt, SALT),
+        }
     }
 
     /// Length of an SRTP tag.

@@ -8,6 +8,7 @@ use super::derive::SessionKeys;
 use super::index::{RTP_INDICES, Sources, Window, estimate};
 use super::{Key, payload_at, rtcp_sender, rtp_sender};
 use crate::rtp::MAX_PACKET;
+use crate::shard::Fetch;
 
 /// Sources that one key's packets may come from at a time, for RTP and for RTCP; the one that was silent for longest
 /// makes room.
@@ -65,6 +66,20 @@ impl Inbound {
             .extend(self.before.iter().filter(|(ssrc, _)| self.rtp_sources.highest().all(|(known, _)| known != *ssrc)));
         before.truncate(INBOUND_SOURCES_MAX);
         Some(Self { before, ..Self::new(key)? })
+    }
+
+    /// What an SRTP packet needs of it,
+    #[inline]
+    pub(super) fn ahead(&self, fetch: &mut impl Fetch) {
+        self.rtp.ahead(fetch);
+        fetch.fetch(&self.rtp_sources, size_of::<Sources>());
+    }
+
+    /// and what is found by that.
+    #[inline]
+    pub(super) fn near(&self, fetch: &mut impl Fetch) {
+        self.rtp.near(fetch);
+        self.rtp_sources.ahead(fetch);
     }
 
     /// An SRTP packet becomes an RTP packet.

@@ -1,6 +1,8 @@
 //! Packet indices: the roll-over counter that packets do not carry (RFC 3711 §3.3.1, appendix A), which of the last 128
 //! packets were there already (§3.3.2), and this for each synchronisation source.
 
+use crate::shard::Fetch;
+
 /// Packets that the replay window looks back over. RFC 3711 §3.3.2 asks for 64.
 pub const REPLAY_WINDOW: u32 = u128::BITS;
 /// An SRTP index has 48 bits, after which the key has served (RFC 3711 §9.2).
@@ -98,6 +100,13 @@ impl Sources {
     /// Each source's highest index.
     pub(super) fn highest(&self) -> impl Iterator<Item = (u32, u64)> {
         self.0.iter().map(|(ssrc, window)| (*ssrc, window.highest()))
+    }
+
+    /// What a packet needs of it: mostly that of the last one.
+    pub(super) fn ahead(&self, fetch: &mut impl Fetch) {
+        if let Some(last) = self.0.last() {
+            fetch.fetch(last, size_of_val(last));
+        }
     }
 
     /// Sources that are known.

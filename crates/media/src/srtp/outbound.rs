@@ -6,6 +6,7 @@ use super::cipher::{Cipher, Plain};
 use super::derive::SessionKeys;
 use super::index::{RTCP_INDICES, Sources, Window};
 use super::{Key, payload_at, rtcp_sender, rtp_sender};
+use crate::shard::Fetch;
 
 /// Sources that one key protects. None makes room for another: one that came back would have its indices served a second
 /// time, which gives the key stream away, and under AES-GCM the key of its tags too (RFC 3711 §9.1, RFC 7714 §10.1).
@@ -48,6 +49,20 @@ impl Outbound {
     #[must_use]
     pub fn rekeyed(&self, key: &Key) -> Option<Self> {
         Some(Self { sources: self.sources.clone(), rtcp_index: self.rtcp_index, ..Self::new(key)? })
+    }
+
+    /// What an RTP packet needs of it,
+    #[inline]
+    pub(super) fn ahead(&self, fetch: &mut impl Fetch) {
+        self.rtp.ahead(fetch);
+        fetch.fetch(&self.sources, size_of::<Sources>());
+    }
+
+    /// and what is found by that.
+    #[inline]
+    pub(super) fn near(&self, fetch: &mut impl Fetch) {
+        self.rtp.near(fetch);
+        self.sources.ahead(fetch);
     }
 
     /// The RTP packet in the first `length` bytes becomes an SRTP packet of the length that is returned, with the same

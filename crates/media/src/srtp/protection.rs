@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Inbound, Opened, Outbound, Refused, SrtpKeys, Unsent};
 use crate::interface::Kind;
 use crate::rtp::MAX_PACKET;
+use crate::shard::Fetch;
 
 /// Packets under the remote party's key before this one are taken for so long: they were under way when it changed.
 pub const REKEY_OVERLAP: Duration = Duration::from_secs(1);
@@ -73,6 +74,29 @@ impl Protection {
             Kind::Rtp => self.outbound.rtp(buffer, length),
             Kind::Rtcp => self.outbound.rtcp(buffer, length),
         }
+    }
+
+    /// What the next SRTP packet of the remote party needs; then, once that is near, the rest of it.
+    #[inline]
+    pub(crate) fn inbound_ahead(&self, fetch: &mut impl Fetch) {
+        self.inbound.ahead(fetch);
+        fetch.fetch(&self.retired, size_of_val(&self.retired));
+    }
+
+    #[inline]
+    pub(crate) fn inbound_near(&self, fetch: &mut impl Fetch) {
+        self.inbound.near(fetch);
+    }
+
+    /// The same of the next RTP packet to it.
+    #[inline]
+    pub(crate) fn outbound_ahead(&self, fetch: &mut impl Fetch) {
+        self.outbound.ahead(fetch);
+    }
+
+    #[inline]
+    pub(crate) fn outbound_near(&self, fetch: &mut impl Fetch) {
+        self.outbound.near(fetch);
     }
 
     /// Wipes the key before this one when its time is over.

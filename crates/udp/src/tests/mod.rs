@@ -61,6 +61,7 @@ suites![
     turns::an_icmp_error_swallows_nothing,
     turns::a_refused_datagram_is_counted_and_the_socket_goes_on,
     turns::a_turn_may_be_left_before_its_end,
+    turns::who_comes_next_can_be_told_ahead,
     addresses::ipv6_comes_and_goes,
     addresses::a_dual_stack_socket_speaks_plain_ipv4_and_ipv6,
     addresses::an_ipv6_socket_is_deaf_to_ipv4_unless_asked,

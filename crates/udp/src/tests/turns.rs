@@ -208,3 +208,27 @@ pub(super) fn a_turn_may_be_left_before_its_end<I: Io>() {
     }
     assert_eq!(numbers, [(0..60).collect::<Vec<u8>>(), (0..60).collect()]);
 }
+
+pub(super) fn who_comes_next_can_be_told_ahead<I: Io>() {
+    let mut io = I::new().unwrap();
+    let to: Vec<_> = (0..4).map(|key| bind(&mut io, key)).collect();
+    to.iter().for_each(|to| io.send(0, *to, b"x"));
+    // The sends leave with the first wait; what is to be armed again takes another.
+    let mut told = Vec::new();
+    let start = Instant::now();
+    let mut buffer = [0; 16];
+    while told.len() < 4 {
+        assert!(start.elapsed() < LIMIT);
+        io.wait(Duration::from_millis(10)).unwrap();
+        while let Some(next) = io.ahead(0) {
+            io.prepare(next);
+            let Some(received) = io.receive(&mut buffer) else { break };
+            // A socket that is dry by now is told of, and passed over.
+            told.push((next, received.key));
+        }
+    }
+    let right = told.iter().filter(|(told, came)| told == came).count();
+    assert!(right > 0, "{told:?}");
+    io.prepare(99_999);
+    assert_eq!(io.ahead(1_000_000), None);
+}

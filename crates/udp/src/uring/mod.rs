@@ -172,6 +172,14 @@ impl Io for Uring {
         self.sockets.receive(buffer)
     }
 
+    fn ahead(&self, n: usize) -> Option<Key> {
+        self.sockets.ahead(n)
+    }
+
+    fn prepare(&self, key: Key) {
+        self.sockets.prepare(key);
+    }
+
     fn waker(&self) -> Waker {
         self.waker.clone()
     }

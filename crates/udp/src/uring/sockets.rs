@@ -11,6 +11,7 @@ use super::buffers::Buffers;
 use super::outbox::Outbox;
 use super::tag::{Kind, Tag};
 use crate::detached::{Held, Waiting};
+use crate::fetch::prefetch;
 use crate::socket::Bound;
 use crate::{Counters, Key, LONGEST, Received};
 
@@ -47,7 +48,7 @@ struct Place {
 
 #[derive(Clone, Copy, Debug)]
 struct Arrived {
-    key: Key,
+    tag: Tag,
     buffer: u16,
     written: u32,
 }
@@ -166,11 +167,23 @@ impl Sockets {
             let read = self.buffers.read(arrived.buffer, arrived.written as usize, buffer);
             self.buffers.give_back(arrived.buffer);
             match read {
-                Some((length, from)) => return Some(Received { key: arrived.key, from, length }),
+                // What came late, for an earlier socket of the key, is nobody's.
+                _ if !self.is_current(arrived.tag) => {}
+                Some((length, from)) => return Some(Received { key: arrived.tag.key, from, length }),
                 None => self.counters.receive_failed += 1,
             }
         }
         None
+    }
+
+    pub(super) fn ahead(&self, n: usize) -> Option<Key> {
+        self.arrived.get(n).map(|arrived| arrived.tag.key)
+    }
+
+    pub(super) fn prepare(&self, key: Key) {
+        if let Some(place) = self.places.get(key as usize) {
+            prefetch(place, size_of::<Place>());
+        }
     }
 
     /// Throws away what has arrived for a socket; returns how much.
@@ -178,7 +191,7 @@ impl Sockets {
         let Self { arrived, buffers, held, .. } = self;
         let before = arrived.len();
         arrived.retain(|one| {
-            let stays = one.key != key;
+            let stays = one.tag.key != key;
             if !stays {
                 buffers.give_back(one.buffer);
             }
@@ -191,7 +204,7 @@ impl Sockets {
     pub(super) fn take_waiting(&mut self, key: Key) -> Vec<Waiting> {
         let mut waiting = self.held.take(key);
         let mut buffer = [0; LONGEST + 1];
-        for one in self.arrived.iter().filter(|one| one.key == key) {
+        for one in self.arrived.iter().filter(|one| one.tag.key == key && self.is_current(one.tag)) {
             if let Some((length, from)) = self.buffers.read(one.buffer, one.written as usize, &mut buffer) {
                 waiting.push(Waiting { from, data: buffer[..length.min(buffer.len())].to_vec() });
             }
@@ -230,12 +243,15 @@ impl Sockets {
     }
 
     fn received(&mut self, tag: Tag, result: i32, buffer: Option<u16>, ended: bool) {
-        let is_ours = self.armed(tag.key) == Some(tag);
         if let Some(buffer) = buffer {
             self.buffers.taken();
             match u32::try_from(result) {
-                Ok(written) if is_ours => self.arrived.push_back(Arrived { key: tag.key, buffer, written }),
-                _ => self.buffers.give_back(buffer),
+                // Whose it is is looked up when its turn comes: by then the table's line is there.
+                Ok(written) => {
+                    self.arrived.push_back(Arrived { tag, buffer, written });
+                    self.prepare(tag.key);
+                }
+                Err(_) => self.buffers.give_back(buffer),
             }
         }
         match error(result) {
@@ -243,11 +259,17 @@ impl Sockets {
             Some(Errno::CANCELED) | None => {}
             Some(error) => self.counters.receive_failed(error),
         }
-        if ended && is_ours {
+        if ended && self.armed(tag.key) == Some(tag) {
             self.ended(tag.key);
         } else if ended {
             self.receives = self.receives.saturating_sub(1);
         }
+    }
+
+    /// It is of the socket that the key means now.
+    fn is_current(&self, tag: Tag) -> bool {
+        let place = self.places.get(tag.key as usize).filter(|place| place.bound.is_some());
+        place.is_some_and(|place| Tag::new(tag.kind, place.generation, tag.key) == tag)
     }
 
     fn ended(&mut self, key: Key) {
@@ -305,7 +327,7 @@ mod tests {
         assert_ne!(old, new);
         sockets.complete(old.pack(), 100, BUFFER_0, &outbox);
         sockets.complete(old.pack(), -libc::ECANCELED, 0, &outbox);
-        assert!(sockets.arrived.is_empty());
+        assert_eq!((sockets.receive(&mut [0; 100]), sockets.counters), (None, Counters::default()));
         // The buffer went back, the new socket is armed still, and both requests were counted.
         assert_eq!((sockets.buffers.free(), sockets.armed(3), sockets.receives), (8, Some(new), 1));
         sockets.complete(new.pack(), -libc::ENOBUFS, 0, &outbox);

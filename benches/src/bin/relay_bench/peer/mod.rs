@@ -25,6 +25,8 @@ pub(crate) enum Name {
     Rtpengine,
     /// The least that a relay can do
     Bare,
+    /// The same by io_uring
+    BareRing,
     /// No relay at all
     Direct,
 }
@@ -67,7 +69,8 @@ pub(crate) fn start(name: Name, setting: &Setting, capacity: &Capacity) -> Resul
     Ok(match name {
         Name::Medlytt => Box::new(medlytt::Medlytt::start(setting, capacity)?),
         Name::Rtpengine => Box::new(rtpengine::Rtpengine::start(setting)?),
-        Name::Bare => Box::<bare::Bare>::default(),
+        Name::Bare => Box::new(bare::Bare::new(bare::Way::Epoll)),
+        Name::BareRing => Box::new(bare::Bare::new(bare::Way::Ring)),
         Name::Direct => Box::new(direct::Direct),
     })
 }

@@ -17,7 +17,7 @@ const ON_ONE: usize = 50;
 pub(crate) fn run(setting: &Setting, peers: &[Name], calls: usize, listeners: usize) -> Result<(), String> {
     let mut results = Results::new("forks", COLUMNS)?;
     for _ in 0..setting.repeat {
-        for name in peers.iter().filter(|name| !matches!(name, Name::Bare | Name::Direct)) {
+        for name in peers.iter().filter(|name| !matches!(name, Name::Bare | Name::BareRing | Name::Direct)) {
             let capacity = Capacity { calls, listeners: listeners.max(ON_ONE) };
             let mut stage = Stage::new(*name, setting, capacity)?;
             let alone = stage.trial(setting, calls)?;

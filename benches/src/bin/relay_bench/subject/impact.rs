@@ -19,7 +19,7 @@ const AWAY: Duration = Duration::from_millis(300);
 pub(crate) fn run(setting: &Setting, peers: &[Name]) -> Result<(), String> {
     let mut results = Results::new("impact", COLUMNS)?;
     for _ in 0..setting.repeat {
-        for name in peers.iter().filter(|name| !matches!(name, Name::Bare | Name::Direct)) {
+        for name in peers.iter().filter(|name| !matches!(name, Name::Bare | Name::BareRing | Name::Direct)) {
             for listeners in LISTENERS {
                 let mut stage = Stage::new(*name, setting, Capacity { calls: 1, listeners })?;
                 let measured = stage.listened_to(setting, listeners)?;

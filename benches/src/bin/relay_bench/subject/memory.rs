@@ -12,7 +12,7 @@ const COLUMNS: &[&str] =
 pub(crate) fn run(setting: &Setting, peers: &[Name], calls: usize) -> Result<(), String> {
     let mut results = Results::new("memory", COLUMNS)?;
     for _ in 0..setting.repeat {
-        for name in peers.iter().filter(|name| !matches!(name, Name::Bare | Name::Direct)) {
+        for name in peers.iter().filter(|name| !matches!(name, Name::Bare | Name::BareRing | Name::Direct)) {
             let peer = peer::start(*name, setting, &Capacity { calls, listeners: 0 })?;
             let pid = peer.pid().ok_or("a peer without a process has no memory")?;
             let (idle, kernel) = (resident_kb(pid), kernel_sockets_kb());
