@@ -26,6 +26,8 @@ pub(super) struct Answers {
     asked: BTreeMap<Key, Asked>,
     /// Whose INVITE was refused as a stranger's: no state is kept of that.
     strangers: BTreeSet<SocketAddr>,
+    /// How often the directory was read.
+    reloads: u64,
 }
 
 #[derive(Debug)]
@@ -33,11 +35,14 @@ struct Asked {
     at: Instant,
     line: String,
     finals: Option<Bytes>,
+    /// Readings of the directory before that.
+    reloads: u64,
 }
 
 impl Answers {
     /// A request arrived.
     pub(super) fn input(&mut self, now: Instant, input: &Input) {
+        self.reloads += u64::from(matches!(input, Input::Reload(_)));
         let Input::Sip { flow, data } = input else { return };
         if data.starts_with(b"SIP/2.0") {
             return;
@@ -48,7 +53,7 @@ impl Answers {
         }
         let line = format!("{} {} CSeq {}", message.method().as_str(), message.call_id(), message.cseq().number);
         let key = (flow.remote, message.top_via().branch().to_owned(), message.method().as_str().to_owned());
-        self.asked.entry(key).or_insert(Asked { at: now, line, finals: None });
+        self.asked.entry(key).or_insert(Asked { at: now, line, finals: None, reloads: 0 });
     }
 
     /// A final answer leaves.
@@ -74,20 +79,24 @@ impl Answers {
             return;
         };
         match &asked.finals {
-            None => asked.finals = Some(data.clone()),
+            None => (asked.finals, asked.reloads) = (Some(data.clone()), self.reloads),
             Some(first) if first == data => {}
-            // a CANCEL that comes again after its INVITE is forgotten finds nothing to cancel
-            Some(first) if asked.line.starts_with("CANCEL") && answer.status() == 481 => {
-                report.met("answer", format!("{}, again after its INVITE was forgotten", first_line(first)));
+            // above `max_transactions` a CANCEL keeps no state: its INVITE may have come or be forgotten when it comes again
+            Some(first) if asked.line.starts_with("CANCEL") && world.limits.stateless => {
+                report.met("overload", format!("CANCEL {} and then {}", first_line(first), answer.status()));
             }
-            // above `max_transactions` a 503 keeps no state: the same request is new when it comes again
+            // nor does a 503: the same request is new when it comes again
             Some(first) if world.limits.stateless && first.starts_with(b"SIP/2.0 503 ") => {
                 report.met("overload", "refused without state, taken when it came again");
                 asked.finals = Some(data.clone());
             }
             // nor does the refusal of a stranger, nor the challenge to one, whose nonce is new each time
-            Some(first) if first.starts_with(b"SIP/2.0 403 ") && self.strangers.contains(&flow.remote) => {
+            Some(first) if is_refusal(first) && self.strangers.contains(&flow.remote) => {
                 report.met("stranger", "refused without state, known when its request came again");
+                asked.finals = Some(data.clone());
+            }
+            Some(first) if first.starts_with(b"SIP/2.0 401 ") && self.reloads > asked.reloads => {
+                report.met("stranger", "challenged without state, known by a new directory");
                 asked.finals = Some(data.clone());
             }
             Some(first) if first.starts_with(b"SIP/2.0 401 ") && answer.status() >= 300 => {
@@ -119,6 +128,11 @@ impl Answers {
 /// Who is told of as a stranger that called.
 fn stranger(log: &str) -> Option<SocketAddr> {
     log.strip_prefix("refused INVITE from ")?.strip_suffix(": unknown source")?.parse().ok()
+}
+
+/// What strangers are answered: 403, and 481 to a CANCEL.
+fn is_refusal(answer: &Bytes) -> bool {
+    [&b"SIP/2.0 403 "[..], b"SIP/2.0 481 "].iter().any(|refusal| answer.starts_with(refusal))
 }
 
 fn first_line(data: &Bytes) -> String {
