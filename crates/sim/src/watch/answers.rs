@@ -17,6 +17,9 @@ const INVITE_WITHIN: Duration = Duration::from_secs(230);
 const OTHERS_WITHIN: Duration = Duration::from_secs(45);
 /// Longer than any transaction remembers its answer (Timer J and H, 32 s; Timer D).
 const FORGET_AFTER: Duration = Duration::from_secs(300);
+/// For so long an answer to anything but INVITE is remembered (Timer J): a repetition that the network kept for longer is
+/// a new request.
+const REMEMBERED: Duration = Duration::from_secs(32);
 
 /// One request is told by where it came from, its branch and its method (RFC 3261 §17.2.3).
 type Key = (SocketAddr, String, String);
@@ -35,6 +38,8 @@ struct Asked {
     at: Instant,
     line: String,
     finals: Option<Bytes>,
+    /// When that left first.
+    answered_at: Instant,
     /// Readings of the directory before that.
     reloads: u64,
 }
@@ -53,7 +58,7 @@ impl Answers {
         }
         let line = format!("{} {} CSeq {}", message.method().as_str(), message.call_id(), message.cseq().number);
         let key = (flow.remote, message.top_via().branch().to_owned(), message.method().as_str().to_owned());
-        self.asked.entry(key).or_insert(Asked { at: now, line, finals: None, reloads: 0 });
+        self.asked.entry(key).or_insert(Asked { at: now, line, finals: None, answered_at: now, reloads: 0 });
     }
 
     /// A final answer leaves.
@@ -79,7 +84,10 @@ impl Answers {
             return;
         };
         match &asked.finals {
-            None => (asked.finals, asked.reloads) = (Some(data.clone()), self.reloads),
+            None => {
+                asked.finals = Some(data.clone());
+                (asked.answered_at, asked.reloads) = (world.now, self.reloads);
+            }
             Some(first) if first == data => {}
             // above `max_transactions` a CANCEL keeps no state: its INVITE may have come or be forgotten when it comes again
             Some(first) if asked.line.starts_with("CANCEL") && world.limits.stateless => {
@@ -102,7 +110,7 @@ impl Answers {
             Some(first) if first.starts_with(b"SIP/2.0 401 ") && answer.status() >= 300 => {
                 report.met("stranger", "challenged without state");
             }
-            Some(first) if since(world.now, asked.at) < FORGET_AFTER => report.broken(
+            Some(first) if asked.is_remembered(world.now) => report.broken(
                 "one final answer per request",
                 format!("{}: {} and then {}", asked.line, first_line(first), first_line(data)),
             ),
@@ -122,6 +130,16 @@ impl Answers {
             since(world.now, asked.at) <= FORGET_AFTER
                 && !(asked.finals.is_none() && since(world.now, asked.at) > INVITE_WITHIN)
         });
+    }
+}
+
+impl Asked {
+    fn is_remembered(&self, now: Instant) -> bool {
+        if self.line.starts_with("INVITE") {
+            since(now, self.at) < FORGET_AFTER
+        } else {
+            since(now, self.answered_at) < REMEMBERED
+        }
     }
 }
 
