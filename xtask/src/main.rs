@@ -3,10 +3,12 @@
 //! `cargo xtask test` runs everything: unit tests, stories and the architecture test by `cargo test --workspace`, then the
 //! interop tests against the release binary: SIPp, baresip, kills, floods, hostile input, a disk that goes away, and ten calls
 //! through the relay's bench. It installs SIPp and baresip if it may, and says so if it may not. `durability` and `flood`
-//! are the long forms of two of them, `fuzz` is that of a part of the first.
+//! are the long forms of two of them; `fuzz` goes on from where a part of the first ends, by coverage.
 
 // Starts other programs and waits for them.
 #![allow(clippy::disallowed_methods)]
+
+mod fuzz;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -19,7 +21,7 @@ cargo xtask test                       all tests: unit, stories, architecture, a
 cargo xtask test --plain               the same without those against the release binary
 cargo xtask interop [NAME]             those against the release binary alone, or what of them has NAME in its path
 cargo xtask durability [--rounds N] [--seed N]   kill -9 under load, 200 times if not told otherwise
-cargo xtask fuzz [--seconds N]         rtp, rtcp and srtp: their corpus and random mutations, for a minute each if not told otherwise
+cargo xtask fuzz [--seconds N]         rtp, rtcp and srtp by libFuzzer, for a minute each if not told otherwise
 cargo xtask flood [--seconds N]        50,000 packets a second of garbage, for a minute if not told otherwise";
 
 fn main() -> ExitCode {
@@ -31,8 +33,8 @@ fn main() -> ExitCode {
         ["interop"] => release_tests(&[], &[]),
         ["interop", name] => release_tests(&[name], &[]),
         ["durability", options @ ..] => long_form("durability::", options, [("--rounds", "200"), ("--seed", "1")]),
-        ["fuzz"] => fuzz("60"),
-        ["fuzz", "--seconds", seconds] => fuzz(seconds),
+        ["fuzz"] => fuzz::fuzz("60"),
+        ["fuzz", "--seconds", seconds] => fuzz::fuzz(seconds),
         ["flood", options @ ..] => long_form("flood::", options, [("--seconds", "60"), ("--seed", "7")]),
         _ => Err(format!("usage:\n{USAGE}")),
     };
@@ -47,7 +49,7 @@ fn main() -> ExitCode {
 
 fn test(interop: bool) -> Result<(), String> {
     // First, so that a missing tool is known before ten minutes of building.
-    let missing = if interop { install_tools() } else { Vec::new() };
+    let missing = if interop { install(&TOOLS) } else { Vec::new() };
     run(cargo().args(["test", "--workspace"]))?;
     if !interop {
         println!("xtask: the tests against the real binary were NOT run (--plain)");
@@ -57,18 +59,6 @@ fn test(interop: bool) -> Result<(), String> {
         return Err(format!("the tests against the real binary were NOT run: {} missing", missing.join(" and ")));
     }
     release_tests(&[], &[])
-}
-
-/// The bodies of what comes from the network to media, for so long. The seed is the clock's and is printed.
-fn fuzz(seconds: &str) -> Result<(), String> {
-    let _: u64 = seconds.parse().map_err(|_| "--seconds takes a number".to_owned())?;
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let tests = ["test", "--package", "medlytt-fuzzing", "--test", "corpus", "--", "--exact", "--nocapture"];
-    run(cargo()
-        .args(tests)
-        .args(["rtp", "rtcp", "srtp"])
-        .env("MEDLYTT_FUZZ_SECONDS", seconds)
-        .env("MEDLYTT_FUZZ_SEED", since.as_secs().to_string()))
 }
 
 /// One test for longer; its options are told by the environment (`MEDLYTT_ROUNDS=200`).
@@ -112,8 +102,8 @@ fn release_tests(arguments: &[&str], settings: &[(&str, &str)]) -> Result<(), St
 }
 
 /// Installs what is missing and returns what still is.
-fn install_tools() -> Vec<&'static str> {
-    let missing = || TOOLS.into_iter().filter(|(program, _)| !is_installed(program));
+fn install(tools: &[(&'static str, &'static str)]) -> Vec<&'static str> {
+    let missing = || tools.iter().copied().filter(|(program, _)| !is_installed(program));
     let packages: Vec<&str> = missing().map(|(_, package)| package).collect();
     if packages.is_empty() {
         return packages;

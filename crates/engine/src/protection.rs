@@ -1,9 +1,9 @@
 //! What protects media: keys on their way from signalling to the media plane, and that no listener gets less protection
 //! than the call that it hears (SEMANTICS, Encrypted media).
 
-use media::srtp::{Key, SrtpKeys, Suite};
+use media::srtp::{Key, SrtpKeys};
 use signalling::peers::Srtp;
-use signalling::{Session, Suite as Named};
+use signalling::{Key as Named, Session};
 
 use crate::call::{CallKey, Leg};
 use crate::directory::Party;
@@ -12,21 +12,21 @@ use crate::interaction::{EarOn, Interaction};
 use crate::monitoring::EarKey;
 use crate::view::{EndReason, ListenerRef};
 
-/// A leg's keys as the media plane takes them.
+/// A leg's keys as the media plane takes them; `None`: it is plain.
 pub(crate) fn keys(session: &Session) -> Option<Box<SrtpKeys>> {
     let keys = session.keys.as_ref()?;
-    let key = |key: &signalling::Key| Key::new(suite(key.suite()), key.bytes());
-    Some(Box::new(SrtpKeys { ours: key(&keys.ours)?, theirs: key(&keys.theirs)? }))
+    Some(Box::new(SrtpKeys { ours: key(&keys.ours), theirs: key(&keys.theirs) }))
 }
 
-fn suite(named: Named) -> Suite {
-    match named {
-        Named::AesCm128HmacSha1_80 => Suite::AesCm128HmacSha1_80,
-        Named::AesCm128HmacSha1_32 => Suite::AesCm128HmacSha1_32,
-        Named::AesCm256HmacSha1_80 => Suite::AesCm256HmacSha1_80,
-        Named::AesCm256HmacSha1_32 => Suite::AesCm256HmacSha1_32,
-        Named::AeadAes128Gcm => Suite::AeadAes128Gcm,
-        Named::AeadAes256Gcm => Suite::AeadAes256Gcm,
+/// Keys have their suite's length by type, on either side: none is lost on the way, or its leg would be plain.
+fn key(named: &Named) -> Key {
+    match named.clone() {
+        Named::AesCm128HmacSha1_80(bytes) => Key::AesCm128HmacSha1_80(bytes),
+        Named::AesCm128HmacSha1_32(bytes) => Key::AesCm128HmacSha1_32(bytes),
+        Named::AesCm256HmacSha1_80(bytes) => Key::AesCm256HmacSha1_80(bytes),
+        Named::AesCm256HmacSha1_32(bytes) => Key::AesCm256HmacSha1_32(bytes),
+        Named::AeadAes128Gcm(bytes) => Key::AeadAes128Gcm(bytes),
+        Named::AeadAes256Gcm(bytes) => Key::AeadAes256Gcm(bytes),
     }
 }
 
@@ -126,14 +126,17 @@ impl Core {
 
 #[cfg(test)]
 mod tests {
+    use signalling::Suite;
+
     use super::*;
 
     #[test]
     fn every_suite_has_its_like_in_the_media_plane() {
-        for named in Named::OFFERED.into_iter().chain([Named::AesCm128HmacSha1_32, Named::AesCm256HmacSha1_32]) {
-            let like = suite(named);
-            assert_eq!(format!("{named:?}"), format!("{like:?}"));
-            assert_eq!(named.length(), like.key_length() + like.salt_length(), "{named:?}: no key is lost on the way");
+        for suite in Suite::OFFERED.into_iter().chain([Suite::AesCm128HmacSha1_32, Suite::AesCm256HmacSha1_32]) {
+            let bytes: Vec<u8> = (0..46).take(suite.length()).collect();
+            let like = key(&Named::new(suite, &bytes).unwrap());
+            assert_eq!(format!("{suite:?}"), format!("{:?}", like.suite()));
+            assert_eq!([like.key(), like.salt()].concat(), bytes, "{suite:?}");
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::mixer::Outgoing;
 use crate::relay::describe_keys;
 use crate::rtcp::{self, Cname, SenderReport};
 use crate::rtp;
-use crate::source::{Admission, OwnMedia, Source};
+use crate::source::{Admission, OwnMedia, Sources};
 use crate::srtp::{OVERHEAD, Protection};
 
 /// Sender reports are so far apart on average (RFC 3550 §6.2); each is drawn from half to one and a half of it.
@@ -69,8 +69,7 @@ impl Identity {
 /// The stream, once the listener answered.
 #[derive(Debug)]
 struct Outbound {
-    rtp: Source,
-    rtcp: Source,
+    sources: Sources,
     from: Option<IpAddr>,
     codec: Codec,
     payload_type: u8,
@@ -180,8 +179,7 @@ impl ListenerLeg {
     /// `None`: the keys are refused.
     pub(crate) fn listen(&mut self, now: Instant, remote: ListenerRemote, own: &OwnMedia) -> Option<()> {
         let stream = self.stream.get_or_insert_with(|| Outbound {
-            rtp: Source::default(),
-            rtcp: Source::default(),
+            sources: Sources::default(),
             from: None,
             codec: remote.codec,
             payload_type: remote.payload_type,
@@ -203,12 +201,8 @@ impl ListenerLeg {
             self.stream = self.stream.take().filter(|stream| stream.ticked_ms.is_some());
             return None;
         }
-        stream.rtp.describe(remote.rtp, remote.latch, own);
-        if remote.mux {
-            stream.rtcp.shut();
-        } else {
-            stream.rtcp.describe(remote.rtcp, remote.latch, own);
-        }
+        let rtcp = Some(remote.rtcp).filter(|_| !remote.mux);
+        stream.sources.describe(remote.rtp, rtcp, remote.latch, own);
         stream.from = remote.latch.or(remote.rtp.map(|rtp| rtp.ip())).map(|ip| ip.to_canonical()).or(stream.from);
         stream.codec = remote.codec;
         stream.payload_type = remote.payload_type;
@@ -270,7 +264,7 @@ impl ListenerLeg {
     pub(crate) fn tell_source(&mut self, socket: Kind, sink: &mut impl Sink) {
         let Some(stream) = &mut self.stream else { return };
         let has_sent = if socket == Kind::Rtp { stream.has_sent_rtp } else { stream.has_sent_rtcp };
-        if let Some(only) = stream.source_mut(socket).news(has_sent) {
+        if let Some(only) = stream.sources.of_mut(socket).news(has_sent) {
             sink.connect(self.port, socket, only);
         }
     }
@@ -285,7 +279,7 @@ impl ListenerLeg {
         stream.marker |= frames > 1;
         let timestamp = identity.timestamp;
         identity.timestamp = timestamp.wrapping_add(FRAME as u32);
-        let Some(to) = stream.rtp.to() else {
+        let Some(to) = stream.sources.of(Kind::Rtp).to() else {
             stream.marker = true;
             return;
         };
@@ -392,7 +386,7 @@ impl Outbound {
     /// Where its reports go, and by which socket.
     fn reports_to(&self) -> Option<(Kind, SocketAddr)> {
         let socket = if self.mux { Kind::Rtp } else { Kind::Rtcp };
-        self.source(socket).to().map(|to| (socket, to))
+        self.sources.of(socket).to().map(|to| (socket, to))
     }
 
     /// A packet goes out, sealed if the leg is encrypted. True: it went.
@@ -419,7 +413,7 @@ impl Outbound {
         if self.protection.is_none() {
             return Some(data);
         }
-        let may_be_ours = self.source(socket).admits(source) != Admission::Foreign || self.is_near(source);
+        let may_be_ours = self.sources.of(socket).admits(source) != Admission::Foreign || self.is_near(source);
         let protection = self.protection.as_mut().filter(|_| may_be_ours)?;
         let length = guard::unprotect(protection, now, kind, data, counters)?;
         data.get(..length)
@@ -430,25 +424,11 @@ impl Outbound {
         self.from == Some(source.ip().to_canonical())
     }
 
-    fn source(&self, socket: Kind) -> &Source {
-        match socket {
-            Kind::Rtp => &self.rtp,
-            Kind::Rtcp => &self.rtcp,
-        }
-    }
-
-    fn source_mut(&mut self, socket: Kind) -> &mut Source {
-        match socket {
-            Kind::Rtp => &mut self.rtp,
-            Kind::Rtcp => &mut self.rtcp,
-        }
-    }
-
     /// A valid packet came from there; false: from somebody else. It may latch.
     fn note_alive(&mut self, now: Instant, socket: Kind, source: SocketAddr) -> bool {
-        let admission = self.source(socket).admits(source);
+        let admission = self.sources.of(socket).admits(source);
         if admission == Admission::Learns {
-            self.source_mut(socket).latch(source);
+            self.sources.of_mut(socket).latch(source);
         }
         let has_sent = if socket == Kind::Rtp { &mut self.has_sent_rtp } else { &mut self.has_sent_rtcp };
         *has_sent |= admission != Admission::Foreign;

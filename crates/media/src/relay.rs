@@ -9,7 +9,7 @@ use crate::interface::{Codec, Kind, Port, Remote, Sink, StreamId};
 use crate::reception::Reception;
 use crate::route::{Flags, Route};
 use crate::rtp::COMFORT_NOISE;
-use crate::source::{Admission, OwnMedia, Source};
+use crate::source::{Admission, OwnMedia, Sources};
 use crate::srtp::{Protection, SrtpKeys};
 
 /// One leg's media. What each packet touches stands here, in the slab itself.
@@ -45,8 +45,7 @@ pub(crate) struct Cold {
     pub(crate) receives: bool,
     pub(crate) mux: bool,
     decodable: Vec<(u8, Codec)>,
-    rtp: Source,
-    rtcp: Source,
+    sources: Sources,
     pub(crate) watch: Watch,
 }
 
@@ -107,12 +106,8 @@ impl Stream {
     pub(crate) fn describe(&mut self, now: Instant, mut remote: Remote, own: &OwnMedia) -> Option<()> {
         describe_keys(&mut self.protection, now, remote.keys.take())?;
         let cold = &mut *self.cold;
-        cold.rtp.describe(remote.rtp, remote.latch, own);
-        if remote.mux {
-            cold.rtcp.shut();
-        } else {
-            cold.rtcp.describe(remote.rtcp, remote.latch, own);
-        }
+        let rtcp = Some(remote.rtcp).filter(|_| !remote.mux);
+        cold.sources.describe(remote.rtp, rtcp, remote.latch, own);
         self.payloads = Payloads::new(&remote);
         cold.is_described = true;
         (cold.sends, cold.receives, cold.mux) = (remote.sends, remote.receives, remote.mux);
@@ -123,12 +118,12 @@ impl Stream {
 
     /// What a packet from there is on one of the two sockets.
     pub(crate) fn admits(&self, socket: Kind, from: SocketAddr) -> Admission {
-        self.cold.source(socket).admits(from)
+        self.cold.sources.of(socket).admits(from)
     }
 
     /// A valid packet came from where one may latch.
     pub(crate) fn latch(&mut self, socket: Kind, from: SocketAddr) {
-        self.cold.source_mut(socket).latch(from);
+        self.cold.sources.of_mut(socket).latch(from);
     }
 
     /// What happens to packets of a kind, with this other leg.
@@ -136,7 +131,7 @@ impl Stream {
         let cold = &*self.cold;
         let socket = cold.socket(kind);
         let mut route = Route::unknown(self.port, socket);
-        let only = cold.source(socket).only();
+        let only = cold.sources.of(socket).only();
         route.from = only.unwrap_or(route.from);
         route.flags = Flags::LEARNED.when(only.is_some())
             | Flags::PROTECTED_IN.when(self.protection.is_some())
@@ -144,7 +139,7 @@ impl Stream {
             | Flags::TAPPED.when(self.tap.is_some());
         let Some(partner) = partner else { return route };
         (route.out, route.out_kind) = (partner.port, partner.cold.socket(kind));
-        let source = partner.cold.source(route.out_kind);
+        let source = partner.cold.sources.of(route.out_kind);
         route.to = source.to().unwrap_or(route.to);
         route.flags = route.flags
             | Flags::TARGETED.when(source.to().is_some())
@@ -208,8 +203,7 @@ impl Cold {
             receives: true,
             mux: false,
             decodable: Vec::new(),
-            rtp: Source::default(),
-            rtcp: Source::default(),
+            sources: Sources::default(),
             watch: Watch { patience: now, dead_told: None, one_way_told: None },
         }
     }
@@ -219,23 +213,9 @@ impl Cold {
         if self.mux { Kind::Rtp } else { kind }
     }
 
-    fn source(&self, socket: Kind) -> &Source {
-        match socket {
-            Kind::Rtp => &self.rtp,
-            Kind::Rtcp => &self.rtcp,
-        }
-    }
-
-    fn source_mut(&mut self, socket: Kind) -> &mut Source {
-        match socket {
-            Kind::Rtp => &mut self.rtp,
-            Kind::Rtcp => &mut self.rtcp,
-        }
-    }
-
     /// Tells the shell whom a socket accepts, where that has changed.
     pub(crate) fn tell(&mut self, port: Port, socket: Kind, sink: &mut impl Sink) {
-        if let Some(only) = self.source_mut(socket).news(true) {
+        if let Some(only) = self.sources.of_mut(socket).news(true) {
             sink.connect(port, socket, only);
         }
     }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::interface::Port;
+use crate::interface::{Kind, Port};
 
 /// The relay's own sockets: a packet sent there would come back to it. Clones share the ports, so that all shards know
 /// of each other's.
@@ -119,6 +119,44 @@ enum Sends {
     /// It gave one that nothing is ever sent to.
     Refused,
     There,
+}
+
+/// Those of a leg's two sockets.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sources {
+    rtp: Source,
+    rtcp: Source,
+}
+
+impl Sources {
+    /// A new description of both; `rtcp` is `None` where RTCP comes by the RTP socket (RFC 5761).
+    pub(crate) fn describe(
+        &mut self,
+        rtp: Option<SocketAddr>,
+        rtcp: Option<Option<SocketAddr>>,
+        latch: Option<IpAddr>,
+        own: &OwnMedia,
+    ) {
+        self.rtp.describe(rtp, latch, own);
+        match rtcp {
+            Some(rtcp) => self.rtcp.describe(rtcp, latch, own),
+            None => self.rtcp.shut(),
+        }
+    }
+
+    pub(crate) fn of(&self, socket: Kind) -> &Source {
+        match socket {
+            Kind::Rtp => &self.rtp,
+            Kind::Rtcp => &self.rtcp,
+        }
+    }
+
+    pub(crate) fn of_mut(&mut self, socket: Kind) -> &mut Source {
+        match socket {
+            Kind::Rtp => &mut self.rtp,
+            Kind::Rtcp => &mut self.rtcp,
+        }
+    }
 }
 
 /// What a packet's source is to a socket.

@@ -194,10 +194,7 @@ impl Vault {
         let Some((ours, theirs)) = self.agreed.as_ref().filter(|_| self.changed) else {
             return;
         };
-        let Some(keys) = in_media(&ours.key).zip(in_media(theirs)).map(|(ours, theirs)| SrtpKeys { ours, theirs })
-        else {
-            return;
-        };
+        let keys = SrtpKeys { ours: in_media(&ours.key), theirs: in_media(theirs) };
         match &mut self.protection {
             Some(protection) => {
                 self.rekeyed += 1;
@@ -256,17 +253,16 @@ fn of(kind: Kind) -> media::Kind {
     }
 }
 
-fn in_media(key: &Key) -> Option<media::srtp::Key> {
-    use media::srtp::Suite as Like;
-    let suite = match key.suite() {
-        Suite::AesCm128HmacSha1_80 => Like::AesCm128HmacSha1_80,
-        Suite::AesCm128HmacSha1_32 => Like::AesCm128HmacSha1_32,
-        Suite::AesCm256HmacSha1_80 => Like::AesCm256HmacSha1_80,
-        Suite::AesCm256HmacSha1_32 => Like::AesCm256HmacSha1_32,
-        Suite::AeadAes128Gcm => Like::AeadAes128Gcm,
-        Suite::AeadAes256Gcm => Like::AeadAes256Gcm,
-    };
-    media::srtp::Key::new(suite, key.bytes())
+fn in_media(key: &Key) -> media::srtp::Key {
+    use media::srtp::Key as Like;
+    match key.clone() {
+        Key::AesCm128HmacSha1_80(bytes) => Like::AesCm128HmacSha1_80(bytes),
+        Key::AesCm128HmacSha1_32(bytes) => Like::AesCm128HmacSha1_32(bytes),
+        Key::AesCm256HmacSha1_80(bytes) => Like::AesCm256HmacSha1_80(bytes),
+        Key::AesCm256HmacSha1_32(bytes) => Like::AesCm256HmacSha1_32(bytes),
+        Key::AeadAes128Gcm(bytes) => Like::AeadAes128Gcm(bytes),
+        Key::AeadAes256Gcm(bytes) => Like::AeadAes256Gcm(bytes),
+    }
 }
 
 /// RFC 4648 §4, with padding (RFC 4568 §6.1).

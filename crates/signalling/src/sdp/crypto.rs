@@ -73,41 +73,70 @@ impl Suite {
     }
 }
 
-/// Master key and master salt of one direction. Wiped when dropped, never shown.
+/// Master key and master salt of one direction, one after the other, of its suite's exact length. Wiped when dropped, never
+/// shown.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Key {
-    suite: Suite,
-    bytes: Zeroizing<[u8; KEY_MAX]>,
+#[allow(missing_docs, reason = "named after their suites")]
+pub enum Key {
+    AesCm128HmacSha1_80(Zeroizing<[u8; 30]>),
+    AesCm128HmacSha1_32(Zeroizing<[u8; 30]>),
+    AesCm256HmacSha1_80(Zeroizing<[u8; 46]>),
+    AesCm256HmacSha1_32(Zeroizing<[u8; 46]>),
+    AeadAes128Gcm(Zeroizing<[u8; 28]>),
+    AeadAes256Gcm(Zeroizing<[u8; 44]>),
 }
 
 impl Key {
     /// Key and salt, one after the other; `None`: not of the suite's length.
     #[must_use]
     pub fn new(suite: Suite, key_and_salt: &[u8]) -> Option<Self> {
-        let mut bytes = Zeroizing::new([0; KEY_MAX]);
-        if key_and_salt.len() != suite.length() {
-            return None;
-        }
-        bytes.get_mut(..suite.length())?.copy_from_slice(key_and_salt);
-        Some(Self { suite, bytes })
+        Some(match suite {
+            Suite::AesCm128HmacSha1_80 => Self::AesCm128HmacSha1_80(exactly(key_and_salt)?),
+            Suite::AesCm128HmacSha1_32 => Self::AesCm128HmacSha1_32(exactly(key_and_salt)?),
+            Suite::AesCm256HmacSha1_80 => Self::AesCm256HmacSha1_80(exactly(key_and_salt)?),
+            Suite::AesCm256HmacSha1_32 => Self::AesCm256HmacSha1_32(exactly(key_and_salt)?),
+            Suite::AeadAes128Gcm => Self::AeadAes128Gcm(exactly(key_and_salt)?),
+            Suite::AeadAes256Gcm => Self::AeadAes256Gcm(exactly(key_and_salt)?),
+        })
     }
 
     /// What it is for.
     #[must_use]
     pub fn suite(&self) -> Suite {
-        self.suite
+        match self {
+            Self::AesCm128HmacSha1_80(_) => Suite::AesCm128HmacSha1_80,
+            Self::AesCm128HmacSha1_32(_) => Suite::AesCm128HmacSha1_32,
+            Self::AesCm256HmacSha1_80(_) => Suite::AesCm256HmacSha1_80,
+            Self::AesCm256HmacSha1_32(_) => Suite::AesCm256HmacSha1_32,
+            Self::AeadAes128Gcm(_) => Suite::AeadAes128Gcm,
+            Self::AeadAes256Gcm(_) => Suite::AeadAes256Gcm,
+        }
     }
 
     /// Key and salt, one after the other.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        self.bytes.get(..self.suite.length()).unwrap_or_default()
+        match self {
+            Self::AesCm128HmacSha1_80(bytes) | Self::AesCm128HmacSha1_32(bytes) => &bytes[..],
+            Self::AesCm256HmacSha1_80(bytes) | Self::AesCm256HmacSha1_32(bytes) => &bytes[..],
+            Self::AeadAes128Gcm(bytes) => &bytes[..],
+            Self::AeadAes256Gcm(bytes) => &bytes[..],
+        }
     }
+}
+
+fn exactly<const LENGTH: usize>(key_and_salt: &[u8]) -> Option<Zeroizing<[u8; LENGTH]>> {
+    let mut bytes = Zeroizing::new([0; LENGTH]);
+    if key_and_salt.len() != LENGTH {
+        return None;
+    }
+    bytes.copy_from_slice(key_and_salt);
+    Some(bytes)
 }
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Key({})", self.suite.name())
+        write!(f, "Key({})", self.suite().name())
     }
 }
 

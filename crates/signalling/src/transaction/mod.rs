@@ -368,10 +368,11 @@ impl Transactions {
     }
 
     /// Does the INVITE that this CANCEL names come from the same host (RFC 3261 §22.1: the hop that sent the one sends
-    /// the other)?
+    /// the other)? Once it is forgotten: did the CANCEL, when it came before?
     pub fn cancels_its_own(&mut self, flow: Flow, cancel: &Message) -> bool {
-        matching::server(&mut self.scratch, cancel, &Method::Invite);
-        let id = self.by_key.get(self.scratch.as_str()).copied().or_else(|| self.cancelled_call(flow, cancel));
+        let invite = self.cancelled(flow, cancel);
+        matching::server(&mut self.scratch, cancel, &Method::Cancel);
+        let id = invite.or_else(|| self.by_key.get(self.scratch.as_str()).copied());
         let entry = id.and_then(|id| self.entries.get(index(id)));
         entry.is_some_and(|entry| entry.flow.remote.ip().to_canonical() == flow.remote.ip().to_canonical())
     }
@@ -542,19 +543,42 @@ impl Transactions {
     }
 
     fn receive_cancel(&mut self, now: Instant, flow: Flow, cancel: Message, steps: &mut Vec<Step>) {
-        matching::server(&mut self.scratch, &cancel, &Method::Invite);
-        let id = self.by_key.get(self.scratch.as_str()).copied().or_else(|| self.cancelled_call(flow, &cancel));
-        let Some(id) = id else {
-            self.count("cancels_stray");
-            return self.answer(flow, &cancel, 481, steps); // RFC 3261 §9.2
-        };
-        self.answer(flow, &cancel, 200, steps); // RFC 3261 §9.2
-        self.turn(now, id, None, steps, |machine, turn| {
+        let invite = self.cancelled(flow, &cancel);
+        matching::server(&mut self.scratch, &cancel, &Method::Cancel);
+        match self.by_key.get(self.scratch.as_str()).copied() {
+            Some(id) => self.receive_repeated(now, flow, id, steps),
+            None => self.answer_cancel(now, flow, &cancel, if invite.is_some() { 200 } else { 481 }, steps),
+        }
+        // Even of a CANCEL that was answered 481 because it came before its INVITE: who sent it has hung up.
+        let Some(invite) = invite else { return };
+        self.turn(now, invite, None, steps, |machine, turn| {
             Some(match machine? {
                 Machine::ServerInvite(machine) => Machine::ServerInvite(machine.cancel(turn, cancel)),
                 machine => machine,
             })
         });
+    }
+
+    /// RFC 3261 §9.2. The answer is kept (§17.2.2), because it would be another when the INVITE has come or is forgotten
+    /// (§8.2.7). Where there is no room it is not: a call is cancelled all the same.
+    fn answer_cancel(&mut self, now: Instant, flow: Flow, cancel: &Message, status: u16, steps: &mut Vec<Step>) {
+        if status == 481 {
+            self.count("cancels_stray");
+        }
+        if self.entries.len() >= self.timing.max_transactions.min(INDEX_MASK as usize) {
+            return self.answer(flow, cancel, status, steps);
+        }
+        let response = ResponseBuilder::new(cancel, status, None, Some(&self.tag(cancel))).finish();
+        let id = self.insert(flow);
+        self.turn(now, id, None, steps, |_, turn| {
+            Some(Machine::ServerNonInvite(ServerNonInvite::answered(turn, &response)))
+        });
+    }
+
+    /// The INVITE that a CANCEL names (RFC 3261 §9.2).
+    fn cancelled(&mut self, flow: Flow, cancel: &Message) -> Option<u64> {
+        matching::server(&mut self.scratch, cancel, &Method::Invite);
+        self.by_key.get(self.scratch.as_str()).copied().or_else(|| self.cancelled_call(flow, cancel))
     }
 
     /// The INVITE of a CANCEL whose sent-by is another (a proxy that changed its name): Call-ID, From tag and CSeq number

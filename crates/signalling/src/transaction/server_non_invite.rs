@@ -7,7 +7,7 @@ use super::turn::Turn;
 use super::{Happening, ServerId};
 use crate::message::Message;
 
-/// A request that came and is neither INVITE, ACK nor CANCEL.
+/// A request that came and is neither INVITE nor ACK.
 #[derive(Debug)]
 pub(super) enum ServerNonInvite {
     /// Not answered yet.
@@ -24,6 +24,11 @@ impl ServerNonInvite {
         turn.start(Timer::Unanswered, turn.timing.patience()); // RFC 4320 §4.1
         turn.tell(Happening::Request { id: ServerId(turn.id), flow: turn.flow, message: request.clone() });
         Self::Trying { request }
+    }
+
+    /// Answers a request of which the user need not know.
+    pub(super) fn answered(turn: &mut Turn<'_>, response: &Message) -> Self {
+        completed(turn, response)
     }
 
     /// The request, until its final answer has gone.

@@ -547,8 +547,32 @@ mod server_invite {
         assert_eq!(story.respond(id, &message, 487), ["> 487 INVITE"]);
         assert_eq!(story.receive(&cancel), ["> 200 CANCEL"]);
         story.receive(&invite.method("ACK").to_tag("bob").message());
-        story.gone_after(Duration::from_secs(5));
+        story.pass(Duration::from_secs(5));
+        assert!(!story.layer.is_repeated(&message), "the INVITE is forgotten");
+        assert_eq!(story.receive(&cancel), ["> 200 CANCEL"], "the answer to its CANCEL is not");
+        story.gone_after(Duration::from_secs(27));
         assert_eq!(story.receive(&cancel), ["> 481 CANCEL"]);
+    }
+
+    #[test]
+    fn a_cancel_that_overtakes_its_invite_has_one_answer_and_cancels_when_it_comes_again() {
+        let mut story = story();
+        let invite = incoming("INVITE", "z9hG4bK1");
+        let cancel = invite.method("CANCEL").message();
+        assert_eq!(story.receive(&cancel), ["> 481 CANCEL"]);
+        let id = server_id(&mut story, &invite.message());
+        assert_eq!(story.receive(&cancel), ["> 481 CANCEL", "cancelled"]);
+        assert_eq!(story.receive(&cancel), ["> 481 CANCEL"]);
+        assert_eq!(story.respond(id, &invite.message(), 487), ["> 487 INVITE"]);
+    }
+
+    #[test]
+    fn a_cancel_for_which_there_is_no_room_cancels_all_the_same() {
+        let mut story = story_with(1);
+        let invite = incoming("INVITE", "z9hG4bK1");
+        server_id(&mut story, &invite.message());
+        assert_eq!(story.receive(&invite.method("CANCEL").message()), ["> 200 CANCEL", "cancelled"]);
+        assert_eq!(story.layer.len(), 1);
     }
 
     #[test]
@@ -589,6 +613,7 @@ mod server_invite {
             ["> 481 CANCEL"],
             "a stranger who knows the Call-ID"
         );
+        let cancel = second.method("CANCEL").via("SIP/2.0/UDP proxy.example.com;branch=z9hG4bKanother").message();
         assert_eq!(
             story.receive_from(flow_from("10.0.0.2:5099"), &cancel),
             ["> 200 CANCEL", "cancelled"],
@@ -609,7 +634,7 @@ mod server_invite {
             tags.push(answer.to_tag().to_owned());
         }
         assert!(!tags[0].is_empty() && tags[0] == tags[1]);
-        assert!(story.layer.is_empty());
+        story.gone_after(Duration::from_secs(32));
     }
 }
 

@@ -76,6 +76,7 @@ impl Transfers {
             return self.fail(ua, id, 491, "Request Pending");
         }
         joining.waits += 1;
+        ua.count("transfers_paused");
         let made_call_id = ua.leg(leg).is_some_and(|leg| leg.is_uac());
         let at = ua.now() + glare::retry_after(made_call_id, &mut ua.random);
         ua.set_timer(at, Timer::JoinRetry(id));

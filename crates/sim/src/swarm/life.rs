@@ -255,8 +255,10 @@ impl Stage {
 
     fn into_life(mut self) -> Life {
         let lasted = self.w.now - self.w.start;
-        let glare =
-            self.w.wire().iter().any(|m| m.data.starts_with(b"SIP/2.0 491") || m.data.starts_with(b"SIP/2.0 500"));
+        let is_glare = |data: &[u8]| data.starts_with(b"SIP/2.0 491") || data.starts_with(b"SIP/2.0 500");
+        // a transfer finds out by itself that somebody else is changing the leg, and waits as after a 491
+        let glare = self.w.wire().iter().any(|message| is_glare(&message.data))
+            || self.w.counters().get("transfers_paused").is_some_and(|paused| *paused > 0);
         let received = std::mem::take(&mut self.w.received).unwrap_or_default();
         let received =
             received.into_iter().filter(|((phone, call), _)| !self.w.listener_calls.contains(&(*phone, *call)));

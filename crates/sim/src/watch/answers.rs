@@ -17,6 +17,9 @@ const INVITE_WITHIN: Duration = Duration::from_secs(230);
 const OTHERS_WITHIN: Duration = Duration::from_secs(45);
 /// Longer than any transaction remembers its answer (Timer J and H, 32 s; Timer D).
 const FORGET_AFTER: Duration = Duration::from_secs(300);
+/// For so long an answer to anything but INVITE is remembered (Timer J): a repetition that the network kept for longer is
+/// a new request.
+const REMEMBERED: Duration = Duration::from_secs(32);
 
 /// One request is told by where it came from, its branch and its method (RFC 3261 §17.2.3).
 type Key = (SocketAddr, String, String);
@@ -26,6 +29,8 @@ pub(super) struct Answers {
     asked: BTreeMap<Key, Asked>,
     /// Whose INVITE was refused as a stranger's: no state is kept of that.
     strangers: BTreeSet<SocketAddr>,
+    /// How often the directory was read.
+    reloads: u64,
 }
 
 #[derive(Debug)]
@@ -33,11 +38,16 @@ struct Asked {
     at: Instant,
     line: String,
     finals: Option<Bytes>,
+    /// When that left first.
+    answered_at: Instant,
+    /// Readings of the directory before that.
+    reloads: u64,
 }
 
 impl Answers {
     /// A request arrived.
     pub(super) fn input(&mut self, now: Instant, input: &Input) {
+        self.reloads += u64::from(matches!(input, Input::Reload(_)));
         let Input::Sip { flow, data } = input else { return };
         if data.starts_with(b"SIP/2.0") {
             return;
@@ -48,7 +58,7 @@ impl Answers {
         }
         let line = format!("{} {} CSeq {}", message.method().as_str(), message.call_id(), message.cseq().number);
         let key = (flow.remote, message.top_via().branch().to_owned(), message.method().as_str().to_owned());
-        self.asked.entry(key).or_insert(Asked { at: now, line, finals: None });
+        self.asked.entry(key).or_insert(Asked { at: now, line, finals: None, answered_at: now, reloads: 0 });
     }
 
     /// A final answer leaves.
@@ -74,26 +84,33 @@ impl Answers {
             return;
         };
         match &asked.finals {
-            None => asked.finals = Some(data.clone()),
-            Some(first) if first == data => {}
-            // a CANCEL that comes again after its INVITE is forgotten finds nothing to cancel
-            Some(first) if asked.line.starts_with("CANCEL") && answer.status() == 481 => {
-                report.met("answer", format!("{}, again after its INVITE was forgotten", first_line(first)));
+            None => {
+                asked.finals = Some(data.clone());
+                (asked.answered_at, asked.reloads) = (world.now, self.reloads);
             }
-            // above `max_transactions` a 503 keeps no state: the same request is new when it comes again
+            Some(first) if first == data => {}
+            // above `max_transactions` a CANCEL keeps no state: its INVITE may have come or be forgotten when it comes again
+            Some(first) if asked.line.starts_with("CANCEL") && world.limits.stateless => {
+                report.met("overload", format!("CANCEL {} and then {}", first_line(first), answer.status()));
+            }
+            // nor does a 503: the same request is new when it comes again
             Some(first) if world.limits.stateless && first.starts_with(b"SIP/2.0 503 ") => {
                 report.met("overload", "refused without state, taken when it came again");
                 asked.finals = Some(data.clone());
             }
             // nor does the refusal of a stranger, nor the challenge to one, whose nonce is new each time
-            Some(first) if first.starts_with(b"SIP/2.0 403 ") && self.strangers.contains(&flow.remote) => {
+            Some(first) if is_refusal(first) && self.strangers.contains(&flow.remote) => {
                 report.met("stranger", "refused without state, known when its request came again");
+                asked.finals = Some(data.clone());
+            }
+            Some(first) if first.starts_with(b"SIP/2.0 401 ") && self.reloads > asked.reloads => {
+                report.met("stranger", "challenged without state, known by a new directory");
                 asked.finals = Some(data.clone());
             }
             Some(first) if first.starts_with(b"SIP/2.0 401 ") && answer.status() >= 300 => {
                 report.met("stranger", "challenged without state");
             }
-            Some(first) if since(world.now, asked.at) < FORGET_AFTER => report.broken(
+            Some(first) if asked.is_remembered(world.now) => report.broken(
                 "one final answer per request",
                 format!("{}: {} and then {}", asked.line, first_line(first), first_line(data)),
             ),
@@ -116,9 +133,24 @@ impl Answers {
     }
 }
 
+impl Asked {
+    fn is_remembered(&self, now: Instant) -> bool {
+        if self.line.starts_with("INVITE") {
+            since(now, self.at) < FORGET_AFTER
+        } else {
+            since(now, self.answered_at) < REMEMBERED
+        }
+    }
+}
+
 /// Who is told of as a stranger that called.
 fn stranger(log: &str) -> Option<SocketAddr> {
     log.strip_prefix("refused INVITE from ")?.strip_suffix(": unknown source")?.parse().ok()
+}
+
+/// What strangers are answered: 403, and 481 to a CANCEL.
+fn is_refusal(answer: &Bytes) -> bool {
+    [&b"SIP/2.0 403 "[..], b"SIP/2.0 481 "].iter().any(|refusal| answer.starts_with(refusal))
 }
 
 fn first_line(data: &Bytes) -> String {

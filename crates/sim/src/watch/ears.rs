@@ -77,7 +77,9 @@ impl Ears {
             report.met("a listener gets", "what is encrypted");
             return;
         }
-        if kind == Kind::Rtcp {
+        // one who multiplexes gets its reports by the same socket (RFC 5761 §4)
+        let is_report = kind == Kind::Rtcp || data.get(1).is_some_and(|second| (192..=223).contains(second));
+        if is_report {
             return;
         }
         let silent = data.get(12..).is_some_and(|payload| {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -116,6 +116,10 @@ impl Peer for Medlytt {
             Ok(Leg { socket: Generator::socket_of(n), to, keys })
         });
         Ok(Calls { legs: legs.collect::<Result<_, String>>()? })
+    }
+
+    fn listeners_at(&mut self, address: SocketAddrV4) {
+        self.phones.listeners_at(address);
     }
 
     fn listen(&mut self, calls: &[usize]) -> Result<Heard, String> {

@@ -9,7 +9,7 @@ mod rtpengine;
 mod sdp;
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4};
 
 use clap::ValueEnum;
 
@@ -38,6 +38,8 @@ pub(crate) trait Peer: fmt::Debug {
     fn pid(&self) -> Option<u32>;
     /// Sets so many calls up, once.
     fn set_up(&mut self, setting: &Setting, calls: usize, generator: &Generator) -> Result<Calls, String>;
+    /// Where listeners from now on want to be sent to.
+    fn listeners_at(&mut self, _: SocketAddrV4) {}
     /// Lets a listener hear each of these calls.
     fn listen(&mut self, calls: &[usize]) -> Result<Heard, String> {
         Err(format!("{} has no listeners for {} calls", self.name(), calls.len()))

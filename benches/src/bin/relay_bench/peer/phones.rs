@@ -122,6 +122,11 @@ impl Phones {
         book.relay_of_listeners.iter().take(book.hearing).copied().collect()
     }
 
+    /// Where listeners that answer from now on want to be sent to.
+    pub(super) fn listeners_at(&self, address: SocketAddrV4) {
+        self.book().listener = Some(address);
+    }
+
     fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
