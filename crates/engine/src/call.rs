@@ -80,9 +80,32 @@ pub(crate) struct Leg {
     pub(crate) stream: StreamId,
     pub(crate) answered: bool,
     pub(crate) rang: bool,
-    pub(crate) session: Option<Session>,
+    /// What its party described last.
+    pub(crate) session: Option<Described>,
     /// Addresses of its other streams.
     pub(crate) others: Vec<MediaAddress>,
+}
+
+/// What is kept of a leg's session.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Described {
+    pub(crate) receives: bool,
+    pub(crate) encrypted: bool,
+    /// It names a codec, and the first cannot be decoded.
+    pub(crate) opaque: bool,
+    /// The first that can be.
+    pub(crate) codec: Option<Codec>,
+}
+
+impl Described {
+    pub(crate) fn of(session: &Session) -> Self {
+        Self {
+            receives: session.receives,
+            encrypted: session.keys.is_some(),
+            opaque: session.payloads.first().is_some_and(|payload| decodable(payload).is_none()),
+            codec: session.payloads.iter().find_map(decodable),
+        }
+    }
 }
 
 impl Leg {

@@ -81,8 +81,7 @@ impl Core {
         let mut codecs = vec![payload(8, "PCMA"), payload(0, "PCMU")];
         let interaction = self.listenings.get(id).and_then(|listening| self.interactions.get(&listening.interaction));
         let leg = interaction.and_then(|i| self.leg_of(&i.agent, i.primary)).and_then(|leg| self.legs.get(&leg));
-        let codec =
-            leg.and_then(|leg| leg.session.as_ref()).and_then(|session| session.payloads.iter().find_map(decodable));
+        let codec = leg.and_then(|leg| leg.session).and_then(|session| session.codec);
         if codec == Some(Codec::Pcmu) {
             codecs.reverse();
         }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::audit::{Action, ENGINE};
-use crate::call::decodable;
 use crate::directory::{Party, plain_number};
 use crate::engine::Core;
 use crate::interaction::InteractionKey;
@@ -81,8 +80,7 @@ impl Core {
             return Some(EndReason::PolicyDenied);
         }
         let leg = self.leg_of(&interaction.agent, interaction.primary).and_then(|leg| self.legs.get(&leg));
-        let codec = leg.and_then(|leg| leg.session.as_ref()).and_then(|session| session.payloads.first());
-        if codec.is_some_and(|codec| decodable(codec).is_none()) {
+        if leg.and_then(|leg| leg.session).is_some_and(|session| session.opaque) {
             return Some(EndReason::CodecUnsupported);
         }
         None
