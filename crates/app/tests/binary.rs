@@ -91,6 +91,12 @@ impl Engine {
         request.call().unwrap().body_mut().read_json().unwrap()
     }
 
+    /// Its status once it is ready and has told of its threads.
+    fn ready(&self) -> serde_json::Value {
+        let is_told = |status: &serde_json::Value| status["ready"] == true && status["shards"][0].is_object();
+        until("the engine is ready", || Some(self.get("/v1/status")).filter(is_told))
+    }
+
     fn signal(&self, name: &str) {
         let pid = self.process.id().to_string();
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
@@ -128,7 +134,7 @@ fn how_many_calls_fit_is_said_at_start_and_by_check() {
     let folder = Folder::new("room");
     let config = folder.config("");
     let engine = Engine::start(&config);
-    let status = engine.get("/v1/status");
+    let status = engine.ready();
     let capacity = &status["capacity"];
     let open_files = capacity["open_files"].as_u64().unwrap();
     assert_eq!((capacity["max_calls"].as_u64(), capacity["port_pairs"].as_u64()), (Some(5000), Some(10_000)));
@@ -170,7 +176,7 @@ fn few_descriptors_are_no_reason_to_fail() {
     let mut line = String::new();
     stdout.read_line(&mut line).unwrap();
     let engine = Engine { process, line, log, _stdout: stdout };
-    let status = engine.get("/v1/status");
+    let status = engine.ready();
     assert_eq!((status["ready"].as_bool(), status["capacity"]["calls"].as_u64()), (Some(true), Some(8)));
     assert_eq!(status["capacity"]["limited_by"], "open files");
     assert!(engine.log().contains("raise the limit of open files"), "{}", engine.log());
