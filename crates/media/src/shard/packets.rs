@@ -6,7 +6,8 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::{Owner, Seat, Shard};
+use super::seats::{Leg, Seat};
+use super::{Owner, Shard};
 use crate::guard;
 use crate::interface::{Counters, Event, Kind, Port, Sink};
 use crate::relay::Stream;
@@ -45,8 +46,8 @@ impl Shard {
                 }
             }
             Owner::Listener(handle) => {
-                let seat = self.listeners.get_mut(handle.index()).filter(|seat| handle.is_of(seat.leg.id().0));
-                if let Some(Seat { leg, .. }) = seat {
+                let seat = self.listeners.get_mut(handle.index()).filter(|seat| handle.is_of(seat.ear.id.0));
+                if let Some(Seat { leg: Leg::Rtp(leg), .. }) = seat {
                     match kind {
                         _ if self.settings.own.contains(&source) => leg.drop_own(&mut self.counters),
                         Kind::Rtp => leg.drop_rtp(now, source, data, &mut self.counters),

@@ -57,8 +57,9 @@ impl Shard {
             sink.event(Event::Progress { streams: progress });
         }
         for key in (slice..self.listeners.capacity()).step_by(SLICES) {
-            if let Some(seat) = self.listeners.get_mut(key) {
-                seat.leg.watch(now, self.settings.listener_lost_after, sink);
+            let Some(seat) = self.listeners.get_mut(key) else { continue };
+            if seat.leg.is_silent(now, self.settings.listener_lost_after) {
+                sink.event(Event::ListenerSilent { listener: seat.ear.id });
             }
         }
     }

@@ -1,0 +1,241 @@
+//! Where listeners sit: on the tap of the leg that they want to hear, or alone in a phase; and what each of them gets.
+
+use std::time::{Duration, Instant};
+
+use super::{Shard, Tapped};
+use crate::fork::Tap;
+use crate::interface::{Counters, Event, Mix, Port, Quality, Sink, StreamId};
+use crate::listener::{Ear, ListenerLeg, Tick};
+use crate::mixer::{Desk, TRACKS, Track, WantedTracks};
+
+/// A listener, its leg, and where it sits.
+#[derive(Debug)]
+pub(super) struct Seat {
+    pub(super) ear: Ear,
+    pub(super) leg: Leg,
+    /// It has a place: in a phase, and on a tap if it hears one.
+    pub(super) is_seated: bool,
+    /// Kept while it has none.
+    pub(super) phase: Option<usize>,
+    pub(super) tap: Option<usize>,
+    /// The kinds that it gets, on its tap's desk.
+    pub(super) tracks: [Option<usize>; TRACKS],
+}
+
+/// How a listener is reached. Whatever it is, nothing that it sends comes out of it.
+#[derive(Debug)]
+pub(super) enum Leg {
+    /// RTP on a port of its own.
+    Rtp(Box<ListenerLeg>),
+}
+
+impl Leg {
+    /// It can be sent to.
+    pub(super) fn is_listening(&self) -> bool {
+        match self {
+            Self::Rtp(leg) => leg.is_listening(),
+        }
+    }
+
+    /// What each of its tracks gets, of a listener that wants this mix.
+    pub(super) fn wanted(&self, mix: Mix) -> WantedTracks {
+        match self {
+            Self::Rtp(leg) => leg.wanted(mix),
+        }
+    }
+
+    /// One tick: the next packet of each track. True: they went.
+    fn tick(&mut self, tick: Tick<'_>, counters: &mut Counters, sink: &mut impl Sink) -> bool {
+        match self {
+            Self::Rtp(leg) => leg.tick(tick, counters, sink),
+        }
+    }
+
+    /// Whether it gave no sign of life for so long.
+    pub(super) fn is_silent(&mut self, now: Instant, limit: Duration) -> bool {
+        match self {
+            Self::Rtp(leg) => leg.is_silent(now, limit),
+        }
+    }
+
+    /// Packets of its own that were dropped.
+    fn dropped(&self) -> u64 {
+        match self {
+            Self::Rtp(leg) => leg.dropped(),
+        }
+    }
+
+    /// The pair of sockets that is its own.
+    pub(super) fn port(&self) -> Option<Port> {
+        match self {
+            Self::Rtp(leg) => Some(leg.port()),
+        }
+    }
+
+    /// See [`ListenerLeg::reclock`].
+    pub(super) fn reclock(&mut self, later_us: i64) -> Option<usize> {
+        match self {
+            Self::Rtp(leg) => leg.reclock(later_us),
+        }
+    }
+
+    fn close(self, elapsed: Duration, counters: &mut Counters, sink: &mut impl Sink) {
+        match self {
+            Self::Rtp(leg) => leg.close(elapsed, counters, sink),
+        }
+    }
+}
+
+impl Seat {
+    pub(super) fn new(ear: Ear, leg: Leg) -> Self {
+        Self { ear, leg, is_seated: false, phase: None, tap: None, tracks: [None; TRACKS] }
+    }
+
+    /// One tick. `desk`: that of its tap.
+    pub(super) fn tick(
+        &mut self,
+        desk: Option<&Desk>,
+        silence: &crate::mixer::Silence,
+        moment: Moment<'_>,
+        counters: &mut Counters,
+        sink: &mut impl Sink,
+    ) {
+        if !self.leg.is_listening() {
+            return;
+        }
+        let wanted = self.leg.wanted(self.ear.mix);
+        let tracks = std::array::from_fn(|n| {
+            let silent = wanted[n].map_or(&[][..], |wanted| silence.known(wanted.codec()));
+            let mixed = self.tracks[n].and_then(|key| desk?.track(key));
+            mixed.unwrap_or(Track { payload: silent, is_heard: false })
+        });
+        let is_heard = tracks.iter().any(|track| track.is_heard);
+        let Moment { ms, now, at, elapsed, rng } = moment;
+        if self.leg.tick(Tick { ms, at, elapsed, tracks, rng }, counters, sink) {
+            self.ear.note_sent(now, is_heard, sink);
+        }
+    }
+
+    /// The end of both: figures, and whatever the leg says.
+    pub(super) fn close(self, elapsed: Duration, counters: &mut Counters, sink: &mut impl Sink) {
+        sink.event(Event::ListenerClosed {
+            listener: self.ear.id,
+            heard_ms: self.ear.heard_ms,
+            dropped: self.leg.dropped(),
+            quality: Quality::default(),
+        });
+        self.leg.close(elapsed, counters, sink);
+    }
+}
+
+/// A tick of the shard.
+pub(super) struct Moment<'a> {
+    /// Milliseconds of the shard's clock.
+    pub(super) ms: u64,
+    /// When it is carried out,
+    pub(super) now: Instant,
+    /// and when it was due.
+    pub(super) at: Instant,
+    /// Since the shard began, when it was due.
+    pub(super) elapsed: Duration,
+    pub(super) rng: &'a mut rand::rngs::StdRng,
+}
+
+impl Shard {
+    /// A listener turns to another leg, or to silence. Its stream goes on.
+    pub(super) fn focus(&mut self, key: usize, focus: Option<StreamId>) {
+        let Some(seat) = self.listeners.get_mut(key) else { return };
+        if seat.ear.focus == focus {
+            return;
+        }
+        seat.ear.focus = focus;
+        self.unseat(key);
+        self.seat(key);
+    }
+
+    /// Gives a listener its place: with the others on its tap, or alone in a phase. One whose phone still rings has one
+    /// if it is to hear something: the tap fills meanwhile, and the first packet is of the call.
+    pub(super) fn seat(&mut self, key: usize) {
+        let Some(seat) = self.listeners.get(key) else { return };
+        let agent = seat.ear.focus.and_then(|id| self.stream(id));
+        if seat.is_seated || !(seat.leg.is_listening() || agent.is_some()) {
+            return;
+        }
+        let phase = seat.phase.unwrap_or_else(|| self.beat.choose());
+        let tap = agent.map(|agent| self.tap_on(agent, phase));
+        let phase = tap.and_then(|tap| self.taps.get(tap)).map_or(phase, |tapped| tapped.phase);
+        if let Some(seat) = self.listeners.get_mut(key) {
+            (seat.is_seated, seat.phase, seat.tap) = (true, Some(phase), tap);
+        }
+        self.beat.seated(phase);
+        match tap.and_then(|tap| self.taps.get_mut(tap)) {
+            Some(tapped) => tapped.listeners.push(key),
+            None => self.beat.phase_mut(phase).alone.push(key),
+        }
+        self.tune(key);
+    }
+
+    /// Takes a listener from its place; a tap without listeners goes.
+    pub(super) fn unseat(&mut self, key: usize) {
+        let Some(seat) = self.listeners.get_mut(key) else { return };
+        let Some(phase) = seat.phase.filter(|_| std::mem::take(&mut seat.is_seated)) else { return };
+        self.beat.left(phase);
+        let phase = self.beat.phase_mut(phase);
+        phase.alone.retain(|other| *other != key);
+        let Some(tap) = seat.tap.take() else { return };
+        let Some(tapped) = self.taps.get_mut(tap) else { return };
+        std::mem::take(&mut seat.tracks).into_iter().flatten().for_each(|kind| tapped.desk.leave(kind));
+        tapped.listeners.retain(|other| *other != key);
+        if tapped.listeners.is_empty() {
+            phase.taps.retain(|other| *other != tap);
+            let agent = self.taps.remove(tap).agent;
+            self.streams.get_mut(agent).into_iter().for_each(|agent| agent.tap = None);
+            self.reroute_pair(agent);
+        }
+    }
+
+    /// Gives a listener's tracks the kinds that they want now. Shielded, it has none: what it gets then comes from no
+    /// encoder that heard the call, and when it hears again, a fresh one begins.
+    pub(super) fn tune(&mut self, key: usize) {
+        let Some(seat) = self.listeners.get_mut(key) else { return };
+        let wanted = if seat.leg.is_listening() { seat.leg.wanted(seat.ear.mix) } else { [None; TRACKS] };
+        for wanted in wanted.into_iter().flatten() {
+            self.silence.of(wanted.codec());
+        }
+        let Some(tapped) = seat.tap.and_then(|tap| self.taps.get_mut(tap)) else { return };
+        let hears = seat.ear.hears().is_some();
+        for (track, wanted) in seat.tracks.iter_mut().zip(wanted) {
+            *track = match (wanted.filter(|_| hears), *track) {
+                (Some(wanted), before) => tapped.desk.tune(wanted, before),
+                (None, Some(before)) => {
+                    tapped.desk.leave(before);
+                    None
+                }
+                (None, None) => None,
+            };
+        }
+    }
+
+    /// The tap on a leg; a new one ticks in the phase of its first listener.
+    fn tap_on(&mut self, agent: usize, phase: usize) -> usize {
+        if let Some(tap) = self.streams.get(agent).and_then(|stream| stream.tap) {
+            return tap;
+        }
+        let tap = Tap::new(&self.settings, self.beat.next_of(phase));
+        let key = self.taps.insert(Tapped {
+            tap,
+            agent,
+            phase,
+            ticked_ms: None,
+            listeners: Vec::new(),
+            desk: Desk::default(),
+        });
+        self.beat.phase_mut(phase).taps.push(key);
+        if let Some(stream) = self.streams.get_mut(agent) {
+            stream.tap = Some(key);
+        }
+        self.gate(agent);
+        self.reroute_pair(agent);
+        key
+    }
+}
