@@ -54,6 +54,7 @@ pub mod rtcp;
 pub mod rtp;
 pub mod source;
 pub mod srtp;
+pub mod telephone_event;
 
 mod guard;
 mod interface;
