@@ -54,12 +54,21 @@ impl Shard {
                 self.tune(key);
                 Some(())
             }
+            Command::WatchKeys { listener, on } => {
+                let key = self.listener(listener)?;
+                let Leg::Rtp(leg) = &mut self.listeners.get_mut(key)?.leg;
+                leg.watch_keys(on);
+                Some(())
+            }
+            Command::WatchPartyKeys { stream, on } => {
+                let key = self.stream(stream)?;
+                let keys = &mut self.streams.get_mut(key)?.cold.keys;
+                *keys = keys.take().filter(|_| on).or_else(|| on.then(Box::default));
+                self.reroute(key);
+                Some(())
+            }
             // not yet
-            Command::WatchKeys { .. }
-            | Command::WatchPartyKeys { .. }
-            | Command::WatchLevels { .. }
-            | Command::OpenBrowser { .. }
-            | Command::RestartBrowser { .. } => None,
+            Command::WatchLevels { .. } | Command::OpenBrowser { .. } | Command::RestartBrowser { .. } => None,
             Command::Shield { listener, on } => {
                 let key = self.listener(listener)?;
                 self.listeners.get_mut(key)?.ear.is_shielded = on;

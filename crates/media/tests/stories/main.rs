@@ -5,6 +5,7 @@
 mod encryption;
 mod endings;
 mod families;
+mod keys;
 mod listening;
 mod moving;
 mod multiplexed;
@@ -12,6 +13,7 @@ mod network;
 mod relaying;
 mod robustness;
 mod routing;
+mod serving;
 mod sources;
 mod vectors;
 mod world;
