@@ -49,6 +49,7 @@ pub mod listener;
 pub mod mixer;
 pub mod plc;
 pub mod ports;
+pub mod resample;
 pub mod router;
 pub mod rtcp;
 pub mod rtp;
