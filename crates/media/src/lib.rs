@@ -45,6 +45,7 @@
 pub mod codec;
 pub mod fork;
 pub mod jitter;
+pub mod level;
 pub mod listener;
 pub mod mixer;
 pub mod plc;
