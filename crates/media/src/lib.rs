@@ -56,6 +56,7 @@ pub mod rtcp;
 pub mod rtp;
 pub mod source;
 pub mod srtp;
+pub mod tone;
 
 mod guard;
 mod interface;
