@@ -6,6 +6,7 @@ mod encryption;
 mod endings;
 mod families;
 mod keys;
+mod kinds;
 mod listening;
 mod moving;
 mod multiplexed;
