@@ -20,7 +20,7 @@ use self::kind::{Kind, Origin};
 pub(crate) use self::kind::{Scratch, Track};
 use self::loudness::Loudness;
 use self::sides::Sides;
-pub(crate) use self::silence::{PHASES, Silence};
+pub(crate) use self::silence::{Ending, PHASES, Silence};
 use crate::codec::Pcm;
 use crate::fork::Heard;
 use crate::interface::{Counters, Level};
@@ -76,6 +76,11 @@ impl Desk {
         if kind.users == 0 {
             self.kinds.remove(key);
         }
+    }
+
+    /// What brings a track with this kind to rest, if anything has to.
+    pub(crate) fn ending(&self, key: usize) -> Option<Box<Ending>> {
+        self.kinds.get(key).filter(|kind| !kind.is_new()).and_then(|kind| Ending::new(kind.encoder()))
     }
 
     /// One frame of both sides, for every kind that is wanted.

@@ -112,6 +112,15 @@ impl Kind {
         self.origin == Some(origin) && self.wanted == wanted
     }
 
+    pub(super) fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+
+    /// Nothing of it was sent yet.
+    pub(super) fn is_new(&self) -> bool {
+        self.origin == Some(Origin::Silence)
+    }
+
     /// Whether it is as any other that wants the same.
     pub(super) fn is_settled(&self) -> bool {
         self.settles_in == 0

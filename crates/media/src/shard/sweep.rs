@@ -61,7 +61,8 @@ impl Shard {
         for key in (slice..self.listeners.capacity()).step_by(SLICES) {
             let Some(seat) = self.listeners.get_mut(key) else { continue };
             let is_due = turn / SLICES % PROGRESS_ROUNDS == key / SLICES % PROGRESS_ROUNDS;
-            if let Some(quality) = is_due.then(|| seat.news()).flatten() {
+            let tap = seat.tap.and_then(|tap| self.taps.get(tap)).map(|tapped| &tapped.tap);
+            if let Some(quality) = is_due.then(|| seat.news(tap)).flatten() {
                 served.push((seat.ear.id, quality));
             }
             if seat.leg.is_silent(now, self.settings.listener_lost_after) {
