@@ -78,6 +78,11 @@ impl Desk {
         }
     }
 
+    /// A listener of a kind loses so much, in per cent.
+    pub(crate) fn expect_loss(&mut self, key: usize, per_cent: u8) {
+        self.kinds.get_mut(key).into_iter().for_each(|kind| kind.expect_loss(per_cent));
+    }
+
     /// What brings a track with this kind to rest, if anything has to.
     pub(crate) fn ending(&self, key: usize) -> Option<Box<Ending>> {
         self.kinds.get(key).filter(|kind| !kind.is_new()).and_then(|kind| Ending::new(kind.encoder()))

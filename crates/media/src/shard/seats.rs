@@ -143,7 +143,14 @@ impl Seat {
         quality
     }
 
-    /// The same, if it has changed since it was told.
+    /// Of what it was sent, so much did not get there.
+    pub(super) fn remote_lost(&self) -> Option<f32> {
+        let mut quality = Quality::default();
+        self.leg.tell(&mut quality);
+        quality.remote_lost
+    }
+
+    /// Its figures, if they have changed since they were told.
     pub(super) fn news(&mut self, tap: Option<&Tap>) -> Option<Quality> {
         let quality = self.quality(tap);
         (std::mem::replace(&mut self.ear.told, quality) != quality).then_some(quality)

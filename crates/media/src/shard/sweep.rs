@@ -65,6 +65,11 @@ impl Shard {
             if let Some(quality) = is_due.then(|| seat.news(tap)).flatten() {
                 served.push((seat.ear.id, quality));
             }
+            // Once a second, whatever it told last.
+            if let (Some(lost), Some(tapped)) = (seat.remote_lost(), seat.tap.and_then(|tap| self.taps.get_mut(tap))) {
+                let per_cent = (lost * 100.0) as u8;
+                seat.tracks.iter().flatten().for_each(|kind| tapped.desk.expect_loss(*kind, per_cent));
+            }
             if seat.leg.is_silent(now, self.settings.listener_lost_after) {
                 sink.event(Event::ListenerSilent { listener: seat.ear.id });
             }

@@ -102,6 +102,32 @@ fn lasting_loss_is_an_alarm() {
 }
 
 #[test]
+fn who_loses_packets_gets_redundancy_where_the_codec_has_it() {
+    let mut world = World::call();
+    let listener = ListenerId(1);
+    world.ok(Command::OpenListener { listener, port: listener_port(1) });
+    world.focus(1, Some(AGENT));
+    let remote = media::ListenerRemote { codec: media::Codec::Opus, payload_type: 111, ..listener_remote(1) };
+    world.ok(Command::Listen { listener, remote });
+    // RFC 6716 §3.1: configurations 16 to 31 are CELT alone, which has no redundancy; §2.1.7: SILK has.
+    let is_redundant = |world: &World| {
+        let sent = world.sent(listener_port(1), Kind::Rtp);
+        sent.last().expect("a packet").data[12] >> 3 < 16
+    };
+    world.run(6_000);
+    assert!(!is_redundant(&world));
+    for (fraction, expected) in [(51, true), (0, false)] {
+        for _ in 0..3 {
+            until_reported(&mut world);
+            let answer = answer(&world, fraction, 0, Duration::ZERO);
+            world.packet(listener_port(1), Kind::Rtcp, addr("10.0.1.1:6001"), &answer);
+        }
+        world.run(6_000);
+        assert_eq!(is_redundant(&world), expected, "{fraction} of 256 lost");
+    }
+}
+
+#[test]
 fn the_first_packet_comes_within_a_frame_and_is_of_the_call() {
     for asked_ms in [700, 704, 709, 713, 718] {
         let mut world = World::call();
