@@ -57,16 +57,16 @@ impl Desk {
             Some(before) if before.wanted().codec == wanted.codec => from.map_or(Origin::Silence, Origin::Kind),
             _ => Origin::Silence,
         };
-        let key = match self.kinds.iter().find(|(_, kind)| kind.is_born(origin, wanted)) {
-            Some((key, _)) => key,
-            None => {
-                let before = from.filter(|_| origin != Origin::Silence).and_then(|key| self.kinds.get(key));
-                self.kinds.insert(Kind::new(wanted, before, origin)?)
-            }
-        };
-        self.kinds.get_mut(key)?.users += 1;
+        let key = self.kinds.iter().find(|(_, kind)| kind.is_born(origin, wanted)).map(|(key, _)| key);
+        let key = key.or_else(|| {
+            let before = from.filter(|_| origin != Origin::Silence).and_then(|key| self.kinds.get(key));
+            Kind::new(wanted, before, origin).map(|kind| self.kinds.insert(kind))
+        });
+        if let Some(kind) = key.and_then(|key| self.kinds.get_mut(key)) {
+            kind.users += 1;
+        }
         from.into_iter().for_each(|from| self.leave(from));
-        Some(key)
+        key
     }
 
     /// A track wants its kind no more.
