@@ -96,7 +96,8 @@ impl Decoder {
         }
     }
 
-    /// A packet was lost: the codec's own guess, as long as `out`, in whole 2.5 ms; it fades where more is lost. False: the
+    /// A packet was lost: the codec's own guess, as long as `out`, in whole 2.5 ms; it fades from 60 ms
+    /// on and is silence after 120. False: the
     /// codec has none (G.711, G.722: [`crate::plc`]).
     pub fn conceal(&mut self, out: &mut [i16]) -> bool {
         match &mut self.state {
