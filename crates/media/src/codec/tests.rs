@@ -335,6 +335,6 @@ mod g722 {
         let mut out = vec![0; 64_000];
         let codes: Vec<u8> = (0..32_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
         decoder.decode(&codes, &mut out);
-        assert!(out.iter().any(|sample| *sample == i16::MAX) && out.iter().any(|sample| *sample == i16::MIN));
+        assert!(out.contains(&i16::MAX) && out.contains(&i16::MIN));
     }
 }
