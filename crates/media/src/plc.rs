@@ -359,7 +359,7 @@ mod tests {
         for rate in RATES {
             let mut plc = Plc::new(rate);
             for length in [0, 1, 7, 160, 279, 280, 281, 1_000, 5_000] {
-                let square = |n: usize| if n / 37 % 2 == 0 { i16::MAX } else { i16::MIN };
+                let square = |n: usize| if (n / 37).is_multiple_of(2) { i16::MAX } else { i16::MIN };
                 plc.heard(&mut (0..length).map(square).collect::<Vec<_>>());
                 plc.conceal(&mut vec![0; length]);
             }

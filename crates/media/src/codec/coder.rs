@@ -176,6 +176,15 @@ impl Codec {
         }
     }
 
+    /// It can be heard here: there is a [`Decoder`] for it, and an [`Encoder`].
+    #[must_use]
+    pub const fn is_readable(self) -> bool {
+        match self {
+            Self::Pcmu | Self::Pcma | Self::G722 | Self::Opus | Self::OpusStereo => true,
+            Self::G729 => false,
+        }
+    }
+
     /// Ticks a second of its RTP clock. G.722's is half its rate (RFC 3551 §4.5.2).
     #[must_use]
     pub const fn clock(self) -> u32 {

@@ -9,9 +9,10 @@ use crate::codec::{Broken, MAX_DECODED, MAX_FRAME, Rate};
 
 /// Frames are whole multiples of 2.5 ms.
 const STEP: usize = Rate::Full.hertz() as usize / 400;
-/// Bits a second: one voice, and two side by side, which costs less than two alone as mostly one speaks.
-const BIT_RATES: [u32; 2] = [32_000, 48_000];
-/// Of 0 to 10. Above, 20 ms cost half as much again and win 0.2 dB (docs/decisions/0011-codecs.md).
+/// Bits a second: one voice, and two side by side.
+const BIT_RATES: [u32; 2] = [32_000, 64_000];
+/// Of 0 to 10. From here on the encoder looks for pitch, which makes one voice half a decibel better; above, nothing more
+/// is won in low delay (docs/decisions/0011-codecs.md).
 const COMPLEXITY: u8 = 5;
 /// Redundancy is written from so many per cent of loss on, and until it is less than half of that.
 const REDUNDANT_FROM: u8 = 4;
