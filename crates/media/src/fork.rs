@@ -161,7 +161,12 @@ impl Direction {
                 // What waits was said before now, but is heard later.
                 self.muted_until = Some(now + self.jitter.lasts() + hold);
             }
-            Sound::Event | Sound::Noise => {}
+            Sound::Noise => {
+                self.is_soundless = true;
+                self.jitter.push_comfort(now, packet);
+                return;
+            }
+            Sound::Event => {}
             Sound::Unknown => counters.tap_undecodable += 1,
         }
         self.is_soundless = true;

@@ -22,7 +22,6 @@ mod wall;
 use std::time::{Duration, Instant};
 
 use self::delay::{Arrival, Delay, GUARD, JUMP, Patience};
-use self::pitch::Pauses;
 use self::queue::{Queue, seam};
 use self::ring::{Coded, Ring};
 use self::time::{FRAME, MS, Units, between, of, scale, units};
@@ -33,6 +32,8 @@ pub use self::wall::SenderClock;
 use self::wall::Wall;
 use crate::codec::{FRAME_TIME, MAX_FRAME, Pcm};
 use crate::interface::{Codec, Counters};
+use crate::level::Meter;
+use crate::noise::Comfort;
 use crate::rtp::Packet;
 
 /// Longest payload taken: 160 ms of G.711; Opus has 120 ms in 1,275 bytes a frame of 20 ms at most.
@@ -52,7 +53,7 @@ pub struct Jitter {
     queue: Queue,
     voice: Voice,
     delay: Delay,
-    pauses: Pauses,
+    meter: Meter,
     wall: Wall,
     /// When the next frame is read.
     next_pull: Instant,
@@ -104,7 +105,7 @@ impl Jitter {
             queue: Queue::new(),
             voice: Voice::new(),
             delay: Delay::new(),
-            pauses: Pauses::default(),
+            meter: Meter::default(),
             wall: Wall::default(),
             next_pull,
             tail: 0,
@@ -171,9 +172,16 @@ impl Jitter {
         self.voice.ending(&self.queue, out);
     }
 
-    /// A packet without sound (comfort noise, an event): only its sequence number counts. False: it came before.
-    pub fn push_soundless(&mut self, now: Instant, packet: &Packet<'_>) -> bool {
-        self.timeline.pass(now, packet)
+    /// A packet without sound (an event): only its sequence number counts.
+    pub fn push_soundless(&mut self, now: Instant, packet: &Packet<'_>) {
+        self.timeline.pass(now, packet);
+    }
+
+    /// The room of a sender that falls silent (RFC 3389): heard when all that waits has been said, until it speaks again.
+    pub fn push_comfort(&mut self, now: Instant, packet: &Packet<'_>) {
+        if let (Some(sequence), Some(comfort)) = (self.timeline.pass(now, packet), Comfort::parse(packet.payload)) {
+            self.voice.comfort(sequence, comfort);
+        }
     }
 
     /// A sender report (RFC 3550 §6.4.1) of the party that speaks here.
@@ -412,7 +420,8 @@ impl Jitter {
     /// Pays what the delay owes, as far as this frame can without being heard.
     fn pay(&mut self, tick: Instant, counters: &mut Counters) {
         let rate = self.queue.rate();
-        let is_pause = self.pauses.is_pause(&self.queue.samples()[..rate.frame()]);
+        self.meter.feed(&self.queue.samples()[..rate.frame()]);
+        let is_pause = self.meter.is_pause();
         let Some((debt, patience)) = self.delay.debt(tick) else { return };
         if patience == Patience::Pause && !is_pause {
             return;

@@ -1,4 +1,4 @@
-//! Where a voice may be cut or repeated unheard: after a whole number of its cycles, or where nobody speaks.
+//! Where a voice may be cut or repeated unheard: after a whole number of its cycles. In pauses ([`crate::level`]), anywhere.
 
 use super::queue::seam;
 use crate::codec::Rate;
@@ -48,41 +48,6 @@ fn likeness(samples: &[i16], lag: usize, length: usize, step: usize) -> f32 {
     product / one.max(other)
 }
 
-/// Tells pauses from speech by loudness: what is little above the quietest of the last seconds.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Pauses {
-    /// Mean square of the quietest.
-    floor: f32,
-}
-
-/// Never a pause above this: -40 dB of full scale, mean square.
-const LOUD: f32 = 328.0 * 328.0;
-/// Always a pause below this: -66 dB.
-const FAINT: f32 = 16.0 * 16.0;
-/// The floor rises by so much a frame: 3 dB a second.
-const RISE: f32 = 1.014;
-/// A pause is so much louder than the floor at most: 6 dB.
-const ABOVE: f32 = 4.0;
-
-impl Default for Pauses {
-    fn default() -> Self {
-        Self { floor: LOUD }
-    }
-}
-
-impl Pauses {
-    /// Whether nobody speaks in a frame.
-    pub(super) fn is_pause(&mut self, frame: &[i16]) -> bool {
-        let power = power(frame);
-        self.floor = (self.floor * RISE).min(power.max(1.0));
-        power < FAINT || power < LOUD && power <= self.floor * ABOVE
-    }
-}
-
-fn power(samples: &[i16]) -> f32 {
-    samples.iter().map(|s| f32::from(*s) * f32::from(*s)).sum::<f32>() / samples.len().max(1) as f32
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,17 +73,5 @@ mod tests {
     fn too_little_is_left_alone() {
         assert_eq!(cycle(&[1; 100], Rate::Full, 720), (0, 0.0));
         assert_eq!(cycle(&[], Rate::Narrow, 120), (0, 0.0));
-    }
-
-    #[test]
-    fn pauses_are_found_between_words_over_noise() {
-        let mut pauses = Pauses::default();
-        let (word, noise) = (tone(200.0, Rate::Narrow, 5000.0), tone(50.0, Rate::Narrow, 90.0));
-        for n in 0..500 {
-            let is_word = n % 50 < 30;
-            let found = pauses.is_pause(if is_word { &word } else { &noise });
-            assert_eq!(found, !is_word, "frame {n}");
-        }
-        assert!(!(0..500).any(|_| pauses.is_pause(&word)), "a tone that lasts is no pause");
     }
 }

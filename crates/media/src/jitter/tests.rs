@@ -1,6 +1,7 @@
 //! A direction against networks: what is heard, how late, and what of it clicks.
 
 mod chaos;
+mod codecs;
 mod drift;
 mod joins;
 mod network;
@@ -12,23 +13,24 @@ use rand::{RngExt, SeedableRng};
 
 use super::time::{MS, between};
 use super::{Jitter, Pulled};
-use crate::codec::{FRAME_TIME, Pcm};
+use crate::codec::{Encoder, FRAME_TIME, Pcm};
 use crate::interface::{Codec, Counters};
 use crate::rtp::Packet;
 
 /// What a sender says, by its sample of 8 kHz.
-type Speech = fn(u64) -> f64;
+type Speech = fn(f64) -> f64;
 
 /// A tone that goes on.
-fn hum(n: u64) -> f64 {
-    (n as f64 * 200.0 * std::f64::consts::TAU / 8000.0).sin() * 1000.0
+fn hum(n: f64) -> f64 {
+    (n * 200.0 * std::f64::consts::TAU / 8000.0).sin() * 1000.0
 }
 
 /// Words of 1.2 s with pauses of 0.4 s, in which there is a little noise.
-fn words(n: u64) -> f64 {
-    let within = n % 12_800;
+fn words(n: f64) -> f64 {
+    let at = n as u64;
+    let within = at % 12_800;
     let (rise, fall) = (within as f64 / 400.0, (9_600_u64.saturating_sub(within)) as f64 / 400.0);
-    let noise = ((n.wrapping_mul(2_654_435_761) >> 7) % 17) as f64 - 8.0;
+    let noise = ((at.wrapping_mul(2_654_435_761) >> 7) % 17) as f64 - 8.0;
     hum(n) * rise.min(fall).clamp(0.0, 1.0) + noise
 }
 
@@ -42,7 +44,9 @@ struct Path {
     // The sender
     speech: Speech,
     codec: Codec,
-    /// Samples in a packet.
+    /// For other codecs than G.711.
+    encoder: Option<Encoder>,
+    /// Samples of 8 kHz in a packet.
     samples: u64,
     ppm: f64,
     ssrc: u32,
@@ -56,11 +60,15 @@ struct Path {
     spread: Duration,
     swapped: f64,
     wire: Vec<(Duration, Sent)>,
+    /// Payloads, lost ones too.
+    sent: Vec<Vec<u8>>,
     // The listener
     next_tick: Duration,
     /// Ticks that were passed over.
     missed: u32,
     heard: Vec<i16>,
+    /// The same at its own rate.
+    full: Vec<i16>,
     frames: Vec<Pulled>,
     /// How long packets waited from their arrival to when their first sample is heard.
     leads: Vec<f64>,
@@ -93,6 +101,7 @@ impl Path {
             rng: StdRng::seed_from_u64(5),
             speech: hum,
             codec: Codec::Pcmu,
+            encoder: None,
             samples: 160,
             ppm: 0.0,
             ssrc: 7,
@@ -108,6 +117,8 @@ impl Path {
             next_tick,
             missed: 0,
             heard: Vec::new(),
+            full: Vec::new(),
+            sent: Vec::new(),
             frames: Vec::new(),
             leads: Vec::new(),
             lost: 0,
@@ -137,13 +148,14 @@ impl Path {
         let packet = Duration::from_secs_f64(self.samples as f64 / 8000.0 * (1.0 + self.ppm / 1e6));
         self.next_packet += packet;
         let payload = self.payload();
-        let Self { codec, ssrc, sequence, timestamp, .. } = *self;
+        let (codec, ssrc, sequence, timestamp) = (self.codec, self.ssrc, self.sequence, self.timestamp);
         self.sequence = sequence.wrapping_add(u16::from(self.talks));
-        self.timestamp = timestamp.wrapping_add(self.samples as u32);
+        self.timestamp = timestamp.wrapping_add(self.samples as u32 * (codec.clock() / 8000));
         self.spoken += self.samples;
         if !self.talks {
             return;
         }
+        self.sent.push(payload.clone());
         if self.rng.random_bool(self.loss) {
             self.lost += 1;
             return;
@@ -153,11 +165,26 @@ impl Path {
         self.wire.push((self.now + delay + late, Sent { codec, ssrc, sequence, timestamp, payload }));
     }
 
-    fn payload(&self) -> Vec<u8> {
-        let linear: Vec<i16> = (0..self.samples).map(|n| (self.speech)(self.spoken + n).round() as i16).collect();
+    fn payload(&mut self) -> Vec<u8> {
+        let step = 8000.0 / f64::from(self.codec.rate().hertz());
+        let length = (self.samples as f64 / step).round() as usize;
+        let linear = (0..length).map(|n| (self.speech)(self.spoken as f64 + n as f64 * step).round() as i16);
+        let linear: Vec<i16> = linear.collect();
         let mut payload = vec![0; linear.len()];
-        self.codec.encode(&linear, &mut payload);
+        match &mut self.encoder {
+            Some(encoder) => {
+                let length = encoder.encode(&linear, &mut payload);
+                payload.truncate(length);
+            }
+            None => self.codec.encode(&linear, &mut payload),
+        }
         payload
+    }
+
+    /// The sender goes over to another codec.
+    fn switch(&mut self, codec: Codec) {
+        self.codec = codec;
+        self.encoder = Encoder::new(codec);
     }
 
     fn deliver(&mut self) {
@@ -182,7 +209,9 @@ impl Path {
         let tick = self.origin + self.next_tick;
         self.jitter.skip(std::mem::take(&mut self.missed).into());
         self.frames.push(self.jitter.pull(tick, self.is_quiet, &mut pcm, &mut self.counters));
-        self.heard.extend_from_slice(pcm.samples());
+        // At 8 kHz: what is said here has nothing above.
+        self.heard.extend(pcm.samples().iter().step_by(pcm.rate().hertz() as usize / 8000));
+        self.full.extend_from_slice(pcm.samples());
         self.next_tick += FRAME_TIME;
     }
 
@@ -192,6 +221,8 @@ impl Path {
 
     fn forget(&mut self) {
         self.heard.clear();
+        self.full.clear();
+        self.sent.clear();
         self.frames.clear();
         self.leads.clear();
     }
@@ -211,7 +242,7 @@ impl Path {
 
 fn through_codec(speech: Speech, n: u64) -> i16 {
     let (mut byte, mut sample) = ([0], [0]);
-    Codec::Pcmu.encode(&[speech(n).round() as i16], &mut byte);
+    Codec::Pcmu.encode(&[speech(n as f64).round() as i16], &mut byte);
     Codec::Pcmu.decode(&byte, &mut sample);
     sample[0]
 }

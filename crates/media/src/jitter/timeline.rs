@@ -126,17 +126,15 @@ impl Timeline {
         Place::At { sequence, at, is_newest }
     }
 
-    /// A packet without sound: only its sequence number counts. False: it came before.
-    pub(super) fn pass(&mut self, now: Instant, packet: &Packet<'_>) -> bool {
-        let Some(binding) = self.bound_to(packet.ssrc) else { return true };
-        let (place, is_newest) = binding.order(packet.sequence);
-        if let Place::At { sequence, .. } = place {
-            binding.arrived = now;
-            if is_newest == Some(true) {
-                (binding.newest.sequence, binding.is_passed) = (sequence, true);
-            }
+    /// A packet without sound: only its sequence number counts. What that is; `None`: it came before, or never mind.
+    pub(super) fn pass(&mut self, now: Instant, packet: &Packet<'_>) -> Option<i64> {
+        let Some(binding) = self.bound_to(packet.ssrc) else { return Some(i64::MIN) };
+        let (Place::At { sequence, .. }, is_newest) = binding.order(packet.sequence) else { return None };
+        binding.arrived = now;
+        if is_newest == Some(true) {
+            (binding.newest.sequence, binding.is_passed) = (sequence, true);
         }
-        place != Place::Duplicate
+        Some(sequence)
     }
 
     /// Packets of the same source between its newest and this one.

@@ -3,8 +3,9 @@
 use super::queue::{Queue, seam};
 use super::ring::Slot;
 use super::time::{MS, Units, units};
-use crate::codec::{Broken, Decoder, MAX_FRAME, Rate};
+use crate::codec::{Broken, Decoder, MAX_FRAME};
 use crate::interface::Codec;
+use crate::noise::{Comfort, Generator};
 use crate::plc::Plc;
 
 /// So much is made up at most; then silence.
@@ -19,11 +20,27 @@ pub(super) struct Voice {
     plc: Plc,
     /// Made up since the last packet.
     made: Units,
+    /// The sender's room, as it told it when it fell silent, and after which packet that was.
+    room: Option<(i64, Box<Generator>)>,
+    /// The last packet said that there is nothing to be said for a while (Opus DTX, RFC 6716 §2.1.9).
+    is_pausing: bool,
 }
+
+/// Opus packets of no more than a byte and its own are no sound, but where discontinuous transmission begins or lasts.
+const PAUSE: usize = 2;
+/// Where the noise of rooms begins.
+const SEED: u32 = 0x6d65_646c;
 
 impl Voice {
     pub(super) fn new() -> Self {
-        Self { decoder: None, plc: Plc::default(), made: MADE_UP }
+        Self { decoder: None, plc: Plc::default(), made: MADE_UP, room: None, is_pausing: false }
+    }
+
+    /// The sender's room is heard once it has fallen silent, until a packet with another number than those up to here.
+    pub(super) fn comfort(&mut self, sequence: i64, comfort: Comfort) {
+        let (after, room) = self.room.get_or_insert_with(|| (sequence, Box::new(Generator::new(SEED))));
+        *after = sequence;
+        room.tell(comfort);
     }
 
     /// Nothing is heard, nor was before the last frame.
@@ -37,14 +54,17 @@ impl Voice {
         if (is_other || slot.is_anew) && !self.is_silent() {
             let length = self.conceal(seam(queue.rate()), queue);
             queue.retract(length);
+        } else if self.is_silent() && self.room.is_some() {
+            let (length, _) = self.fill(seam(queue.rate()), true, queue);
+            queue.retract(length);
         }
         if is_other {
             self.switch(slot.codec, queue);
         }
-        if self.is_silent() && !self.has_plc(queue.rate()) {
+        let has_plc = self.has_plc();
+        if self.is_silent() && !has_plc && self.room.is_none() {
             queue.rises();
         }
-        let has_plc = self.has_plc(queue.rate());
         let decoder = self.decoder.as_mut().ok_or(Broken)?;
         let room = queue.room();
         let samples = decoder.decode(&slot.payload, room)?.min(room.len());
@@ -53,12 +73,14 @@ impl Voice {
         }
         queue.add(samples);
         self.made = 0;
+        self.room = self.room.take().filter(|(after, _)| slot.sequence <= *after);
+        self.is_pausing = !has_plc && slot.payload.len() <= PAUSE;
         Ok(samples)
     }
 
     fn switch(&mut self, codec: Codec, queue: &mut Queue) {
-        if queue.rate() != codec.rate() {
-            self.plc = Plc::default();
+        if self.plc.rate() != codec.rate() {
+            self.plc = Plc::new(codec.rate());
             if !self.is_silent() {
                 self.plc.heard(&mut [0; 1]);
             }
@@ -84,7 +106,11 @@ impl Voice {
     /// not spoken for.
     pub(super) fn fill(&mut self, samples: usize, is_quiet: bool, queue: &mut Queue) -> (usize, bool) {
         if self.is_silent() {
-            queue.room()[..samples].fill(0);
+            let out = &mut queue.room()[..samples];
+            match &mut self.room {
+                Some((_, room)) => room.fill(out),
+                None => out.fill(0),
+            }
             queue.add_made_up(samples);
             return (samples, false);
         }
@@ -94,17 +120,13 @@ impl Voice {
             fall(queue.last_mut(filled), steps);
             self.made = MADE_UP;
         }
-        (filled, true)
+        (filled, !self.is_pausing)
     }
 
     /// Makes up as many samples or a few more, which are then said less loudly the longer it lasts.
     fn conceal(&mut self, samples: usize, queue: &mut Queue) -> usize {
         let rate = queue.rate();
-        let length = match self.decoder.as_ref().map(Decoder::codec) {
-            Some(Codec::Opus | Codec::OpusStereo) => samples.next_multiple_of(rate.frame() / 8),
-            Some(Codec::G729) => samples.next_multiple_of(rate.frame() / 2),
-            _ => samples,
-        };
+        let length = if self.has_plc() { samples } else { samples.next_multiple_of(rate.frame() / 8) };
         let room = &mut queue.room()[..length];
         let is_own = self.decoder.as_mut().is_some_and(|decoder| decoder.conceal(room));
         if is_own {
@@ -112,10 +134,8 @@ impl Voice {
                 let left = (MADE_UP - self.made - units(n, rate)).clamp(0, MADE_UP - FULL);
                 *sample = (i64::from(*sample) * left / (MADE_UP - FULL)) as i16;
             }
-        } else if rate == Rate::Narrow {
-            self.plc.conceal(room);
         } else {
-            room.fill(0);
+            self.plc.conceal(room);
         }
         queue.add_made_up(length);
         self.made = (self.made + units(length, rate)).min(MADE_UP);
@@ -132,7 +152,7 @@ impl Voice {
         let guess = &mut guess[..seam(queue.rate())];
         if self.is_silent() {
             rest.fill(0);
-        } else if self.has_plc(queue.rate()) {
+        } else if self.has_plc() {
             self.plc.clone().conceal(rest);
         } else if self.decoder.as_mut().is_some_and(|decoder| decoder.conceal(guess)) {
             rest.iter_mut().zip(guess).for_each(|(to, from)| *to = *from);
@@ -141,8 +161,9 @@ impl Voice {
         fall(out, steps);
     }
 
-    fn has_plc(&self, rate: Rate) -> bool {
-        rate == Rate::Narrow && !matches!(self.decoder.as_ref().map(Decoder::codec), Some(Codec::G729))
+    /// Opus knows by itself what might have been said; of G.711 and G.722 it is guessed here.
+    fn has_plc(&self) -> bool {
+        !matches!(self.decoder.as_ref().map(Decoder::codec), Some(Codec::Opus | Codec::OpusStereo))
     }
 }
 

@@ -142,3 +142,34 @@ fn a_report_tells_where_another_source_of_the_same_clock_belongs() {
     path.run(1.0);
     assert_eq!(path.jitter.served().lost, 0);
 }
+
+#[test]
+fn the_room_of_a_silent_sender_is_heard_until_it_speaks() {
+    let mut path = talking();
+    path.run(0.113);
+    // 45 dB below full scale, right after the last packet, which is still to be said.
+    let comfort = Packet {
+        marker: false,
+        payload_type: 13,
+        sequence: path.sequence,
+        timestamp: path.timestamp,
+        ssrc: path.ssrc,
+        payload: &[45],
+    };
+    path.jitter.push_comfort(path.instant(), &comfort);
+    path.sequence = path.sequence.wrapping_add(1);
+    (path.talks, path.is_quiet) = (false, true);
+    path.run(0.1);
+    path.forget();
+    path.run(0.5);
+    let level = 20.0 * (loudness(&path.heard) / 32_768.0).log10();
+    assert!((level + 45.0).abs() < 3.0, "{level} dB");
+    (path.talks, path.is_quiet) = (true, false);
+    path.run(0.1);
+    path.forget();
+    path.run(0.5);
+    path.assert_no_click();
+    assert!(loudness(&path.heard) > 600.0);
+    let served = path.jitter.served();
+    assert_eq!((served.lost, served.gaps, path.concealed()), (0, 0, 0));
+}
