@@ -9,7 +9,7 @@ use std::process::Command;
 
 use crate::{cargo, install, root, run};
 
-const TARGETS: [&str; 3] = ["rtp", "rtcp", "srtp"];
+const TARGETS: [&str; 4] = ["rtp", "rtcp", "srtp", "decoder"];
 /// What libFuzzer is compiled with, and its Debian package.
 const COMPILER: [(&str, &str); 1] = [("c++", "g++")];
 /// Those of cargo-fuzz, without a sanitizer.

@@ -21,7 +21,7 @@ cargo xtask test                       all tests: unit, stories, architecture, a
 cargo xtask test --plain               the same without those against the release binary
 cargo xtask interop [NAME]             those against the release binary alone, or what of them has NAME in its path
 cargo xtask durability [--rounds N] [--seed N]   kill -9 under load, 200 times if not told otherwise
-cargo xtask fuzz [--seconds N]         rtp, rtcp and srtp by libFuzzer, for a minute each if not told otherwise
+cargo xtask fuzz [--seconds N]         rtp, rtcp, srtp and decoder by libFuzzer, for a minute each if not told otherwise
 cargo xtask flood [--seconds N]        50,000 packets a second of garbage, for a minute if not told otherwise";
 
 fn main() -> ExitCode {

@@ -12,6 +12,7 @@
 // Simulated clocks start somewhere, and the store has a file.
 #![allow(clippy::disallowed_methods)]
 
+pub mod decoder;
 #[cfg(feature = "all")]
 pub mod engine_ops;
 #[cfg(feature = "all")]
@@ -30,13 +31,14 @@ pub type Body = fn(&[u8]);
 
 /// Every target by its name, which is that of its folder in `corpus/` and of its file in `fuzz/fuzz_targets/`.
 #[cfg(feature = "all")]
-pub const TARGETS: [(&str, Body); 8] = [
+pub const TARGETS: [(&str, Body); 9] = [
     ("message", message::body),
     ("stream", stream::body),
     ("sdp", sdp::body),
     ("rtp", packets::rtp),
     ("rtcp", packets::rtcp),
     ("srtp", srtp::body),
+    ("decoder", decoder::body),
     ("store_record", store_record::body),
     ("engine_ops", engine_ops::body),
 ];

@@ -11,6 +11,7 @@ use crate::route::{Flags, Route};
 use crate::rtp::COMFORT_NOISE;
 use crate::source::{Admission, OwnMedia, Sources};
 use crate::srtp::{Protection, SrtpKeys};
+use crate::telephone_event::Presses;
 
 /// One leg's media. What each packet touches stands here, in the slab itself.
 #[derive(Debug)]
@@ -47,6 +48,10 @@ pub(crate) struct Cold {
     decodable: Vec<(u8, Codec)>,
     sources: Sources,
     pub(crate) watch: Watch,
+    /// Its party's keys are told.
+    pub(crate) keys: Option<Box<Presses>>,
+    /// How loud both its directions are is told while it is tapped.
+    pub(crate) watches_levels: bool,
 }
 
 /// Payload types as a leg described them.
@@ -136,7 +141,7 @@ impl Stream {
         route.flags = Flags::LEARNED.when(only.is_some())
             | Flags::PROTECTED_IN.when(self.protection.is_some())
             | Flags::MUXED.when(cold.mux)
-            | Flags::TAPPED.when(self.tap.is_some());
+            | Flags::TAPPED.when(self.tap.is_some() || cold.keys.is_some());
         let Some(partner) = partner else { return route };
         (route.out, route.out_kind) = (partner.port, partner.cold.socket(kind));
         let source = partner.cold.sources.of(route.out_kind);
@@ -205,6 +210,8 @@ impl Cold {
             decodable: Vec::new(),
             sources: Sources::default(),
             watch: Watch { patience: now, dead_told: None, one_way_told: None },
+            keys: None,
+            watches_levels: false,
         }
     }
 
