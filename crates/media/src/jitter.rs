@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use self::delay::{Arrival, Delay, GUARD, JUMP, Patience};
 use self::queue::{Queue, seam};
-use self::ring::{Coded, Ring};
+use self::ring::{Coded, Ring, Slot};
 use self::time::{FRAME, MS, Units, between, of, scale, units};
 use self::timeline::{Place, Timeline};
 use self::voice::Voice;
@@ -226,6 +226,7 @@ impl Jitter {
         }
         if at < self.tail - self.made_up() && !self.grow(at) {
             counters.frames_late += 1;
+            self.served.lost += 1;
             self.late_run += u32::from(is_newest);
             if self.late_run >= LATE_RUN {
                 self.bind(now, packet, codec, counters);
@@ -244,7 +245,13 @@ impl Jitter {
             self.delay.follow(now, arrival);
         }
         let coded = Coded { codec, is_anew: false, payload: packet.payload };
-        counters.ring_overflow += self.ring.put(sequence, at, coded);
+        self.store(sequence, at, coded, counters);
+    }
+
+    fn store(&mut self, sequence: i64, at: Units, coded: Coded<'_>, counters: &mut Counters) {
+        let gone = self.ring.put(sequence, at, coded);
+        counters.ring_overflow += gone;
+        self.served.lost += gone;
     }
 
     /// A first packet, or one after which nothing is as before: said as soon as it may be, after what waits.
@@ -269,7 +276,7 @@ impl Jitter {
         let arrival = self.arrival(now, at);
         self.delay.follow(now, arrival);
         let coded = Coded { codec, is_anew: !is_first, payload: packet.payload };
-        counters.ring_overflow += self.ring.put(sequence, at, coded);
+        self.store(sequence, at, coded, counters);
     }
 
     /// Nothing is heard and nothing waits: the head may lie anywhere. Where it lay before, if that still serves.
@@ -358,7 +365,7 @@ impl Jitter {
             return false;
         }
         self.missing.get_or_insert(Missing { from: self.tail, made_up: 0 });
-        let is_lost = !next.is_anew && next.sequence > self.next_sequence;
+        let is_lost = self.lost_before(next) > 0;
         // The next packet may hold the last of those that were lost, and only that.
         let before_last = hole - self.timeline.spacing();
         if is_lost && before_last.abs() < MS {
@@ -385,7 +392,7 @@ impl Jitter {
     /// The packet whose turn it is.
     fn decode(&mut self, counters: &mut Counters) {
         let Some(slot) = self.ring.take() else { return };
-        let lost = (slot.sequence - self.next_sequence).max(0);
+        let lost = self.lost_before(&slot);
         self.next_sequence = slot.sequence + 1;
         if slot.at < self.tail {
             let over = time::samples(self.tail - slot.at, self.queue.rate()).min(self.queue.made_up());
@@ -394,7 +401,7 @@ impl Jitter {
         let waits = self.queue.len();
         match self.voice.decode(&slot, &mut self.queue) {
             Ok(samples) => {
-                self.account(slot.at, if slot.is_anew { 0 } else { lost });
+                self.account(slot.at, lost);
                 self.tail = slot.at + units(samples, self.queue.rate());
             }
             Err(_) => {
@@ -404,6 +411,11 @@ impl Jitter {
             }
         }
         self.ring.give_back(slot);
+    }
+
+    /// Packets that are missing before one whose turn it is.
+    fn lost_before(&self, slot: &Slot) -> i64 {
+        if slot.is_anew { 0 } else { self.timeline.unseen(self.next_sequence, slot.sequence) }
     }
 
     /// Now that a packet came, it is known why others did not: lost, late, or never sent.

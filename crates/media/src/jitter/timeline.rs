@@ -137,6 +137,17 @@ impl Timeline {
         Some(sequence)
     }
 
+    /// How many packets from one to before another did not come, not even without sound.
+    pub(super) fn unseen(&self, from: i64, to: i64) -> i64 {
+        let Some(binding) = &self.binding else { return 0 };
+        let is_seen = |sequence: i64| {
+            let back = u32::try_from(binding.newest.sequence - sequence).ok();
+            back.and_then(|back| binding.seen.checked_shr(back)).is_some_and(|seen| seen & 1 == 1)
+        };
+        let known = from.max(to - KNOWN);
+        (known - from).max(0) + (known..to).filter(|sequence| !is_seen(*sequence)).count() as i64
+    }
+
     /// Packets of the same source between its newest and this one.
     pub(super) fn skipped(&self, packet: &Packet<'_>) -> i64 {
         let Some(binding) = self.binding.as_ref().filter(|binding| binding.ssrc == packet.ssrc) else { return 0 };
