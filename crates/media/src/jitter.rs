@@ -1,9 +1,9 @@
 //! One direction's packets between their arrival and the mixer's tick: kept encoded, decoded in their order when a tick
 //! needs them, and never sooner or later than the network asks for.
 //!
-//! Read `time` first, then `timeline` (where a packet belongs), `delay` (how long it waits), `ring` and `queue`
-//! (before and after decoding), `voice` (decoding and concealment), `pitch` (where a clock's drift is made up for), `playout` (what a tick does)
-//! and `wall` (what sender reports add).
+//! Read `time` first, then `timeline` (where a packet belongs), `delay` (how long it waits), `ring` and `queue` (before and
+//! after decoding), `voice` (decoding and concealment), `playout` (what a tick does), `pitch` (where a clock's drift is made
+//! up for) and `wall` (what sender reports add).
 //!
 //! What is heard lies on one line. `tail` is where the queue ends on it, `head` where it begins: the next sample that a
 //! tick reads. Whatever makes the head go back makes the delay grow.
