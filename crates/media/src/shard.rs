@@ -1,6 +1,7 @@
 //! The owner of streams and listeners: matches packets and commands to them.
 
 mod beat;
+mod browsers;
 mod commands;
 mod packets;
 mod parcel;
@@ -18,6 +19,7 @@ use self::beat::Beat;
 pub use self::parcel::Parcel;
 use self::seats::{Moment, Seat};
 use self::sweep::Sweep;
+use crate::browser::{Certificate, Deadlines, Door};
 use crate::fork::Tap;
 use crate::interface::{Command, Counters, Event, ListenerId, Port, Settings, Sink, StreamId};
 use crate::mixer::{Desk, Scratch, Silence};
@@ -46,6 +48,9 @@ pub struct Shard {
     sweep: Sweep,
     scratch: Box<Scratch>,
     silence: Silence,
+    door: Door,
+    deadlines: Deadlines,
+    certificate: Option<Certificate>,
     /// Where packets for encrypted legs are made.
     sealing: Box<[u8; SEALED]>,
     /// A command of the current batch was refused.
@@ -96,6 +101,9 @@ impl Shard {
             sweep: Sweep::default(),
             scratch: Box::default(),
             silence: Silence::default(),
+            door: Door::default(),
+            deadlines: Deadlines::default(),
+            certificate: None,
             sealing: Box::new([0; SEALED]),
             batch_refused: false,
         }
@@ -126,12 +134,13 @@ impl Shard {
         while let Some(turn) = self.sweep.take_due(now) {
             self.watch(now, turn, sink);
         }
+        self.wake_browsers(now, sink);
     }
 
     /// When [`Shard::wake`] is due.
     #[must_use]
     pub fn wake_at(&self) -> Option<Instant> {
-        [self.beat.due(), self.sweep.due()].into_iter().flatten().min()
+        [self.beat.due(), self.sweep.due(), self.deadlines.next()].into_iter().flatten().min()
     }
 
     /// Drops and work so far.

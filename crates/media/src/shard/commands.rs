@@ -32,7 +32,7 @@ impl Shard {
                 let key = self.listener(listener)?;
                 self.silence.of(remote.codec)?;
                 let Seat { ear, leg, .. } = self.listeners.get_mut(key)?;
-                let Leg::Rtp(leg) = leg;
+                let Leg::Rtp(leg) = leg else { return None };
                 leg.listen(now, remote, &self.settings.own)?;
                 ear.answered(now);
                 leg.tell_source(Kind::Rtp, sink);
@@ -54,12 +54,10 @@ impl Shard {
                 self.tune(key);
                 Some(())
             }
+            Command::OpenBrowser { listener, offer, .. } => self.open_browser(now, listener, &offer, sink),
+            Command::RestartBrowser { listener, fragment } => self.restart_browser(now, listener, &fragment, sink),
             // not yet
-            Command::WatchKeys { .. }
-            | Command::WatchPartyKeys { .. }
-            | Command::WatchLevels { .. }
-            | Command::OpenBrowser { .. }
-            | Command::RestartBrowser { .. } => None,
+            Command::WatchKeys { .. } | Command::WatchPartyKeys { .. } | Command::WatchLevels { .. } => None,
             Command::Shield { listener, on } => {
                 let key = self.listener(listener)?;
                 self.listeners.get_mut(key)?.ear.is_shielded = on;
@@ -72,7 +70,9 @@ impl Shard {
                 self.listener_ids.remove(&listener);
                 let seat = self.listeners.try_remove(key)?;
                 seat.leg.port().into_iter().for_each(|port| self.disown(port));
-                seat.close(self.beat.elapsed(now), &mut self.counters, sink);
+                self.door.leave(listener);
+                self.deadlines.clear(listener);
+                seat.close(now, self.beat.elapsed(now), &mut self.counters, sink);
                 Some(())
             }
             Command::Done(_) => Some(()),
