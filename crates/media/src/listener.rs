@@ -7,6 +7,8 @@
 //! ```
 
 mod ear;
+mod feedback;
+mod keys;
 mod outbound;
 
 use std::net::SocketAddr;
@@ -16,10 +18,11 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 
 pub(crate) use self::ear::Ear;
+use self::keys::Keys;
 pub(crate) use self::outbound::rounded_ms;
 use self::outbound::{Outbound, SEALED, Way};
 use crate::codec::MAX_PAYLOAD;
-use crate::interface::{Counters, Kind, ListenerRemote, Mix, Port, Sink};
+use crate::interface::{Counters, Kind, ListenerRemote, Mix, Port, Quality, Sink};
 use crate::mixer::{TRACKS, Track, Wanted, WantedTracks};
 use crate::rtcp::{self, Cname};
 use crate::rtp;
@@ -34,6 +37,8 @@ pub struct ListenerLeg {
     port: Port,
     identity: Identity,
     stream: Option<Outbound>,
+    /// While somebody waits for one.
+    keys: Option<Box<Keys>>,
     dropped: u64,
 }
 
@@ -63,8 +68,10 @@ impl Identity {
 pub(crate) struct Tick<'a> {
     /// Milliseconds of the shard's clock.
     pub(crate) ms: u64,
-    /// The same instant.
+    /// The same instant,
     pub(crate) at: Instant,
+    /// and when it is carried out.
+    pub(crate) now: Instant,
     /// Since the shard began.
     pub(crate) elapsed: Duration,
     /// What each of its tracks gets, in the order of what it wants.
@@ -77,7 +84,7 @@ impl ListenerLeg {
     /// A leg that sends nothing yet.
     #[must_use]
     pub fn new(port: Port, identity: Identity) -> Self {
-        Self { port, identity, stream: None, dropped: 0 }
+        Self { port, identity, stream: None, keys: None, dropped: 0 }
     }
 
     /// Its port.
@@ -126,9 +133,22 @@ impl ListenerLeg {
         let is_rtp = rtp::demux(data) == rtp::Demux::Rtp;
         let Some(stream) = self.stream.as_mut().filter(|_| is_rtp) else { return };
         let opened = stream.open(now, (Kind::Rtp, Kind::Rtp), source, data, counters);
-        if opened.is_some_and(|data| rtp::Packet::parse(data).is_ok()) {
-            stream.note_alive(now, Kind::Rtp, source);
+        let Some(Ok(packet)) = opened.map(rtp::Packet::parse) else { return };
+        if stream.note_alive(now, Kind::Rtp, source)
+            && let Some(keys) = &mut self.keys
+        {
+            keys.hear(now, &packet, stream.telephone_event);
         }
+    }
+
+    /// Whether its keys are told, from now on.
+    pub(crate) fn watch_keys(&mut self, on: bool) {
+        self.keys = self.keys.take().filter(|_| on).or_else(|| on.then(Box::default));
+    }
+
+    /// The key that it has pressed since this was asked last.
+    pub(crate) fn take_key(&mut self) -> Option<char> {
+        self.keys.as_mut()?.take()
     }
 
     /// What came on its RTCP socket: it lives, that is all. Anything but reports is dropped.
@@ -157,6 +177,9 @@ impl ListenerLeg {
             compound.is_some() && stream.note_alive(now, socket, source)
         });
         counters.listener_rtcp_received += u64::from(is_ours);
+        if let (true, Some(stream), Some(compound)) = (is_ours, &mut self.stream, compound.clone()) {
+            stream.read(now, compound, self.identity.ssrc, counters);
+        }
         if !is_ours || compound.is_some_and(has_app) {
             self.dropped += 1;
             counters.listener_rtcp_dropped += 1;
@@ -204,11 +227,17 @@ impl ListenerLeg {
             stream.report_due = tick.at + REPORT_INTERVAL.mul_f32(0.5 + tick.rng.random::<f32>());
             if let Some((socket, to)) = stream.reports_to() {
                 let report = stream.report(identity.ssrc, timestamp, tick.elapsed);
+                stream.feedback.note_sent(tick.now, report.ntp);
                 let report = rtcp::sender_report(&report, &identity.cname);
                 stream.send(Way { port: self.port, socket, to }, Kind::Rtcp, &report, counters, sink);
             }
         }
         true
+    }
+
+    /// What it told of the stream to it.
+    pub(crate) fn tell(&self, quality: &mut Quality) {
+        self.stream.iter().for_each(|stream| stream.feedback.tell(quality));
     }
 
     /// Whether it sent nothing for `limit`; asked again, only after so long once more.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::{Format, News, Stream};
-use crate::interface::{Codec, Counters, Layout, Mix, Sink};
+use crate::interface::{Codec, Counters, Layout, Mix, Quality, Sink};
 use crate::listener::{Tick, rounded_ms};
 use crate::mixer::{TRACKS, Wanted, WantedTracks};
 
@@ -83,6 +83,14 @@ impl BrowserLeg {
             self.dropped += 1;
             counters.browser_malformed += 1;
         }
+    }
+
+    /// What the browser reported of the stream, of the worse line.
+    pub(crate) fn tell(&self, quality: &mut Quality) {
+        let (lost, jitter_ms, round_trip_ms) = self.stream.report();
+        quality.remote_lost = lost;
+        quality.remote_jitter_ms = jitter_ms;
+        quality.round_trip_ms = round_trip_ms;
     }
 
     /// What came for it and was dropped.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::interface::{Event, ListenerId, Mix, Sink, StreamId};
+use crate::interface::{Event, ListenerId, Mix, Quality, Sink, StreamId};
 
 /// [`Event::Heard`] is told each time so much more was heard; 3 s, the default of what counts, is a multiple.
 const HEARD_STEP_MS: u64 = 1_000;
@@ -18,14 +18,24 @@ pub(crate) struct Ear {
     pub(crate) heard_ms: u64,
     /// When it answered first.
     answered_at: Option<Instant>,
-    first_audio_ms: Option<u32>,
+    pub(crate) first_audio_ms: Option<u32>,
+    /// Figures, when they were told last.
+    pub(crate) told: Quality,
 }
 
 impl Ear {
     /// It hears nothing yet.
     pub(crate) fn new(id: ListenerId) -> Self {
-        let (mix, heard_ms) = (Mix::default(), 0);
-        Self { id, focus: None, is_shielded: false, mix, heard_ms, answered_at: None, first_audio_ms: None }
+        Self {
+            id,
+            focus: None,
+            is_shielded: false,
+            mix: Mix::default(),
+            heard_ms: 0,
+            answered_at: None,
+            first_audio_ms: None,
+            told: Quality::default(),
+        }
     }
 
     /// What it is to hear: nothing while shielded.

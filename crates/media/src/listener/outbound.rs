@@ -4,11 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::REPORT_INTERVAL;
+use super::feedback::Feedback;
 use crate::codec::MAX_PAYLOAD;
 use crate::guard;
 use crate::interface::{Codec, Counters, Kind, ListenerRemote, Port, Sink};
 use crate::relay::describe_keys;
-use crate::rtcp::SenderReport;
+use crate::rtcp::{Compound, SenderReport};
 use crate::rtp::HEADER;
 use crate::source::{Admission, OwnMedia, Source};
 use crate::srtp::{OVERHEAD, Protection};
@@ -37,6 +38,9 @@ pub(super) struct Outbound {
     pub(super) mux: bool,
     protection: Option<Box<Protection>>,
     pub(super) marker: bool,
+    /// It sends keys as events under this type.
+    pub(super) telephone_event: Option<u8>,
+    pub(super) feedback: Feedback,
     pub(super) packets: u32,
     octets: u32,
     /// Last tick, in milliseconds of the shard.
@@ -63,6 +67,8 @@ impl Outbound {
             mux: false,
             protection: None,
             marker: true,
+            telephone_event: None,
+            feedback: Feedback::default(),
             packets: 0,
             octets: 0,
             ticked_ms: None,
@@ -90,6 +96,7 @@ impl Outbound {
         self.codec = remote.codec;
         self.payload_type = remote.payload_type;
         self.mux = remote.mux;
+        self.telephone_event = remote.telephone_event;
         (self.has_sent_rtp, self.has_sent_rtcp) = (false, false);
         Some(())
     }
@@ -104,6 +111,16 @@ impl Outbound {
         self.marker = false;
         self.packets = self.packets.wrapping_add(1);
         self.octets = self.octets.wrapping_add(octets as u32);
+    }
+
+    /// Reports of the listener: what they say of our stream.
+    pub(super) fn read(&mut self, now: Instant, compound: Compound<'_>, ssrc: u32, counters: &mut Counters) {
+        for packet in compound {
+            for report in packet.reports().filter(|report| report.ssrc == ssrc) {
+                let is_alarming = self.feedback.note(now, &report, self.codec.clock());
+                counters.listener_loss_alarms += u64::from(is_alarming);
+            }
+        }
     }
 
     /// Whom a socket hears, if that has changed.

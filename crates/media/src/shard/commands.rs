@@ -56,8 +56,21 @@ impl Shard {
             }
             Command::OpenBrowser { listener, offer, .. } => self.open_browser(now, listener, &offer, sink),
             Command::RestartBrowser { listener, fragment } => self.restart_browser(now, listener, &fragment, sink),
+            Command::WatchKeys { listener, on } => {
+                let key = self.listener(listener)?;
+                let Leg::Rtp(leg) = &mut self.listeners.get_mut(key)?.leg else { return None };
+                leg.watch_keys(on);
+                Some(())
+            }
+            Command::WatchPartyKeys { stream, on } => {
+                let key = self.stream(stream)?;
+                let keys = &mut self.streams.get_mut(key)?.cold.keys;
+                *keys = keys.take().filter(|_| on).or_else(|| on.then(Box::default));
+                self.reroute(key);
+                Some(())
+            }
             // not yet
-            Command::WatchKeys { .. } | Command::WatchPartyKeys { .. } | Command::WatchLevels { .. } => None,
+            Command::WatchLevels { .. } => None,
             Command::Shield { listener, on } => {
                 let key = self.listener(listener)?;
                 self.listeners.get_mut(key)?.ear.is_shielded = on;

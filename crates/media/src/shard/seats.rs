@@ -66,6 +66,14 @@ impl Leg {
         }
     }
 
+    /// What it told of the stream to it.
+    fn tell(&self, quality: &mut Quality) {
+        match self {
+            Self::Rtp(leg) => leg.tell(quality),
+            Self::Browser(leg) => leg.tell(quality),
+        }
+    }
+
     /// Packets of its own that were dropped.
     fn dropped(&self) -> u64 {
         match self {
@@ -131,9 +139,22 @@ impl Seat {
         });
         let is_heard = tracks.iter().any(|track| track.is_heard);
         let Moment { ms, now, at, elapsed, rng } = moment;
-        if self.leg.tick(Tick { ms, at, elapsed, tracks, rng }, counters, sink) {
+        if self.leg.tick(Tick { ms, at, now, elapsed, tracks, rng }, counters, sink) {
             self.ear.note_sent(now, is_heard, sink);
         }
+    }
+
+    /// How well it is served.
+    pub(super) fn quality(&self) -> Quality {
+        let mut quality = Quality { first_audio_ms: self.ear.first_audio_ms, ..Quality::default() };
+        self.leg.tell(&mut quality);
+        quality
+    }
+
+    /// The same, if it has changed since it was told.
+    pub(super) fn news(&mut self) -> Option<Quality> {
+        let quality = self.quality();
+        (std::mem::replace(&mut self.ear.told, quality) != quality).then_some(quality)
     }
 
     /// The end of both: figures, and whatever the leg says.
@@ -142,7 +163,7 @@ impl Seat {
             listener: self.ear.id,
             heard_ms: self.ear.heard_ms,
             dropped: self.leg.dropped(),
-            quality: Quality::default(),
+            quality: self.quality(),
         });
         self.leg.close(now, elapsed, counters, sink);
     }
