@@ -137,7 +137,7 @@ impl ListenerLeg {
         if stream.note_alive(now, Kind::Rtp, source)
             && let Some(keys) = &mut self.keys
         {
-            keys.hear(now, &packet, stream.telephone_event);
+            keys.hear(now, &packet, stream.sounds());
         }
     }
 

@@ -6,7 +6,10 @@
 //! kind would be, the two become one. So a change is no click, and 50 listeners still cost one encoder.
 
 mod kind;
+mod leveller;
 mod limiter;
+mod loudness;
+mod sides;
 mod silence;
 mod weights;
 
@@ -15,10 +18,12 @@ use slab::Slab;
 pub use self::kind::Wanted;
 use self::kind::{Kind, Origin};
 pub(crate) use self::kind::{Scratch, Track};
-pub(crate) use self::silence::Silence;
+use self::loudness::Loudness;
+use self::sides::Sides;
+pub(crate) use self::silence::{PHASES, Silence};
 use crate::codec::Pcm;
 use crate::fork::Heard;
-use crate::interface::Counters;
+use crate::interface::{Counters, Level};
 
 /// Tracks of one listener at most: a browser may have one for each side.
 pub const TRACKS: usize = 2;
@@ -30,6 +35,10 @@ pub type WantedTracks = [Option<Wanted>; TRACKS];
 #[derive(Debug, Default)]
 pub(crate) struct Desk {
     kinds: Slab<Kind>,
+    sides: Sides,
+    /// While somebody wants to know, or a kind is levelled.
+    loudness: Option<Box<Loudness>>,
+    is_watched: bool,
     /// Some kind has just become what another may be already.
     has_settled: bool,
 }
@@ -77,10 +86,33 @@ impl Desk {
         scratch: &mut Scratch,
         counters: &mut Counters,
     ) {
+        let sides = [agent, caller];
+        let levelled = self.measure(sides);
+        self.sides.convert(sides, |rate| self.kinds.iter().any(|(_, kind)| kind.wanted().codec.rate() == rate));
         for (_, kind) in &mut self.kinds {
-            self.has_settled |= kind.write((agent, caller), heard, scratch);
+            let sides = self.sides.at(sides, kind.wanted().codec.rate());
+            self.has_settled |= kind.write(sides, levelled, heard, scratch);
             counters.frames_encoded += 1;
         }
+    }
+
+    /// How loud the sides are, if anybody needs it; and what brings each to the common loudness.
+    fn measure(&mut self, sides: [&Pcm; 2]) -> [f32; 2] {
+        if !self.is_watched && !self.kinds.iter().any(|(_, kind)| kind.wanted().mix.is_levelled) {
+            self.loudness = None;
+            return [1.0; 2];
+        }
+        self.loudness.get_or_insert_default().measure(sides)
+    }
+
+    /// Whether anybody wants to know how loud it is.
+    pub(crate) fn watch_levels(&mut self, on: bool) {
+        self.is_watched = on;
+    }
+
+    /// How loud the agent and the caller were in the last tenth of a second, if anybody wants to know.
+    pub(crate) fn levels(&self) -> Option<[Level; 2]> {
+        self.loudness.as_ref().filter(|_| self.is_watched).map(|loudness| loudness.levels())
     }
 
     /// What a kind's track is at this tick.

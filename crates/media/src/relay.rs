@@ -51,6 +51,8 @@ pub(crate) struct Cold {
     pub(crate) watch: Watch,
     /// Its party's keys are told.
     pub(crate) keys: Option<Box<Presses>>,
+    /// How loud both its directions are is told while it is tapped.
+    pub(crate) watches_levels: bool,
 }
 
 /// Payload types as a leg described them.
@@ -215,6 +217,7 @@ impl Cold {
             rtcp: Source::default(),
             watch: Watch { patience: now, dead_told: None, one_way_told: None },
             keys: None,
+            watches_levels: false,
         }
     }
 

@@ -169,7 +169,7 @@ impl Shard {
     fn tick(&mut self, ms: u64, now: Instant, sink: &mut impl Sink) {
         let (at, elapsed) = self.beat.instant(ms);
         let phase = self.beat.phase(ms);
-        let (silence, counters) = (&self.silence, &mut self.counters);
+        let (silence, counters) = (&mut self.silence, &mut self.counters);
         for tap in &phase.taps {
             let Some(tapped) = self.taps.get_mut(*tap) else { continue };
             tapped.mix(ms, at, &mut self.scratch, counters);

@@ -121,6 +121,21 @@ impl Encoder {
         Some(Self { codec, state })
     }
 
+    /// Another that goes on from where this one is, for a listener that turns to another mix. `last`: the 20 ms that this
+    /// one wrote last. An encoder of Opus cannot be copied: it begins anew, and hears those first.
+    #[must_use]
+    pub fn follow(&self, last: &[i16]) -> Option<Self> {
+        match &self.state {
+            Writing::G722(encoder) => Some(Self { codec: self.codec, state: Writing::G722(encoder.clone()) }),
+            Writing::G711(_) => Self::new(self.codec),
+            Writing::Opus(_) => {
+                let mut anew = Self::new(self.codec)?;
+                anew.encode(last, &mut [0; MAX_PAYLOAD]);
+                Some(anew)
+            }
+        }
+    }
+
     /// Which.
     #[must_use]
     pub fn codec(&self) -> Codec {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::REPORT_INTERVAL;
 use super::feedback::Feedback;
+use super::keys::Sounds;
 use crate::codec::MAX_PAYLOAD;
 use crate::guard;
 use crate::interface::{Codec, Counters, Kind, ListenerRemote, Port, Sink};
@@ -39,7 +40,7 @@ pub(super) struct Outbound {
     protection: Option<Box<Protection>>,
     pub(super) marker: bool,
     /// It sends keys as events under this type.
-    pub(super) telephone_event: Option<u8>,
+    telephone_event: Option<u8>,
     pub(super) feedback: Feedback,
     pub(super) packets: u32,
     octets: u32,
@@ -111,6 +112,11 @@ impl Outbound {
         self.marker = false;
         self.packets = self.packets.wrapping_add(1);
         self.octets = self.octets.wrapping_add(octets as u32);
+    }
+
+    /// What its own packets are.
+    pub(super) fn sounds(&self) -> Sounds {
+        Sounds { telephone_event: self.telephone_event, codec: (self.payload_type, self.codec) }
     }
 
     /// Reports of the listener: what they say of our stream.

@@ -1,7 +1,7 @@
 //! One kind: a codec and a mix, with its encoder and the payload of the present tick.
 
 use super::limiter::Limiter;
-use super::weights::{CHANNELS, Weights, blend};
+use super::weights::{CHANNELS, Pair, Weights, blend};
 use crate::codec::{Encoder, MAX_FRAME, MAX_PAYLOAD, Pcm};
 use crate::fork::Heard;
 use crate::interface::{Codec, Layout, Mix};
@@ -25,12 +25,9 @@ pub(crate) struct Track<'a> {
     pub(crate) is_heard: bool,
 }
 
-/// Where the samples of a mix are put together. One is enough for a shard: kinds take turns.
+/// Where the samples of a mix are summed up. One is enough for a shard: kinds take turns.
 #[derive(Debug)]
-pub(crate) struct Scratch {
-    sums: [f32; CHANNELS * MAX_FRAME],
-    samples: [i16; CHANNELS * MAX_FRAME],
-}
+pub(crate) struct Scratch([f32; CHANNELS * MAX_FRAME]);
 
 /// Room for what one kind sends in 20 ms.
 #[derive(Debug)]
@@ -54,6 +51,8 @@ pub(super) struct Kind {
     /// Until its first tick.
     origin: Option<Origin>,
     encoder: Encoder,
+    /// What it wrote last, channels interleaved.
+    samples: Box<[i16]>,
     /// Where the last frame ended; a kind that comes from silence fades in.
     weights: Weights,
     limiters: [Limiter; CHANNELS],
@@ -91,7 +90,11 @@ impl Kind {
             wanted,
             users: 0,
             origin: Some(origin),
-            encoder: Encoder::new(wanted.codec)?,
+            encoder: match before {
+                Some(before) => before.encoder.follow(&before.samples)?,
+                None => Encoder::new(wanted.codec)?,
+            },
+            samples: vec![0; wanted.codec.rate().frame() * wanted.codec.channels()].into(),
             weights: before.map_or_else(Weights::default, |before| before.weights),
             limiters: before.map_or_else(Default::default, |before| before.limiters),
             payload: Payload::default(),
@@ -124,13 +127,14 @@ impl Kind {
         Track { payload: self.payload.bytes(), is_heard: self.is_heard }
     }
 
-    /// One frame of both sides, at the codec's rate. True: it has just settled.
-    pub(super) fn write(&mut self, (agent, caller): (&Pcm, &Pcm), heard: Heard, scratch: &mut Scratch) -> bool {
+    /// One frame of the agent's side and the caller's, at the codec's rate. `levelled`: the factors that bring them to the
+    /// same loudness. True: it has just settled.
+    pub(super) fn write(&mut self, sides: [&Pcm; 2], levelled: Pair, heard: Heard, scratch: &mut Scratch) -> bool {
+        let [agent, caller] = sides;
         let Wanted { codec, mix } = self.wanted;
         let channels = codec.channels();
-        let weights = Weights::of(mix, channels, [1.0; 2]);
-        let length = codec.rate().frame() * channels;
-        let (sums, samples) = (&mut scratch.sums[..length], &mut scratch.samples[..length]);
+        let weights = Weights::of(mix, channels, if mix.is_levelled { levelled } else { [1.0; 2] });
+        let sums = &mut scratch.0[..self.samples.len()];
         for channel in 0..channels {
             let sum = &mut sums[channel..];
             let (from, to) = (self.weights.0[channel], weights.0[channel]);
@@ -138,8 +142,8 @@ impl Kind {
             self.limiters[channel].limit(sum, channels);
         }
         // What is left above full scale saturates here, and nothing wraps.
-        samples.iter_mut().zip(sums).for_each(|(sample, sum)| *sample = sum.round() as i16);
-        self.payload.write(&mut self.encoder, samples);
+        self.samples.iter_mut().zip(sums).for_each(|(sample, sum)| *sample = sum.round() as i16);
+        self.payload.write(&mut self.encoder, &self.samples);
         let (has_agent, has_caller) = weights.sides();
         self.is_heard = heard.up && has_agent || heard.down && has_caller;
         self.weights = weights;
@@ -152,7 +156,7 @@ impl Kind {
 
 /// Where the encoder has no memory, only the gains must have arrived.
 fn settles_in(codec: Codec) -> u32 {
-    if matches!(codec, Codec::Pcmu | Codec::Pcma) { 1 } else { SETTLES }
+    if codec.law().is_some() { 1 } else { SETTLES }
 }
 
 impl Payload {
@@ -173,6 +177,6 @@ impl Default for Payload {
 
 impl Default for Scratch {
     fn default() -> Self {
-        Self { sums: [0.0; CHANNELS * MAX_FRAME], samples: [0; CHANNELS * MAX_FRAME] }
+        Self([0.0; CHANNELS * MAX_FRAME])
     }
 }

@@ -30,7 +30,7 @@ impl Shard {
             Command::OpenListener { listener, port } => self.open_listener(listener, port, sink),
             Command::Listen { listener, remote } => {
                 let key = self.listener(listener)?;
-                self.silence.of(remote.codec)?;
+                self.silence.begin(remote.codec, 0)?;
                 let Seat { ear, leg, .. } = self.listeners.get_mut(key)?;
                 let Leg::Rtp(leg) = leg else { return None };
                 leg.listen(now, remote, &self.settings.own)?;
@@ -69,8 +69,14 @@ impl Shard {
                 self.reroute(key);
                 Some(())
             }
-            // not yet
-            Command::WatchLevels { .. } => None,
+            Command::WatchLevels { stream, on } => {
+                let key = self.stream(stream)?;
+                let stream = self.streams.get_mut(key)?;
+                stream.cold.watches_levels = on;
+                let tapped = stream.tap.and_then(|tap| self.taps.get_mut(tap));
+                tapped.into_iter().for_each(|tapped| tapped.desk.watch_levels(on));
+                Some(())
+            }
             Command::Shield { listener, on } => {
                 let key = self.listener(listener)?;
                 self.listeners.get_mut(key)?.ear.is_shielded = on;

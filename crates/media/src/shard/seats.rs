@@ -7,7 +7,7 @@ use crate::browser::BrowserLeg;
 use crate::fork::Tap;
 use crate::interface::{Counters, Event, Mix, Port, Quality, Sink, StreamId};
 use crate::listener::{Ear, ListenerLeg, Tick};
-use crate::mixer::{Desk, TRACKS, Track, WantedTracks};
+use crate::mixer::{Desk, Silence, TRACKS, Track, WantedTracks};
 
 /// A listener, its leg, and where it sits.
 #[derive(Debug)]
@@ -123,7 +123,7 @@ impl Seat {
     pub(super) fn tick(
         &mut self,
         desk: Option<&Desk>,
-        silence: &crate::mixer::Silence,
+        silence: &mut Silence,
         moment: Moment<'_>,
         counters: &mut Counters,
         sink: &mut impl Sink,
@@ -131,14 +131,17 @@ impl Seat {
         if !self.leg.is_listening() {
             return;
         }
+        let Moment { ms, now, at, elapsed, rng } = moment;
         let wanted = self.leg.wanted(self.ear.mix);
+        let kinds = self.tracks.map(|key| key.and_then(|key| desk?.track(key)));
+        for (wanted, _) in wanted.iter().zip(kinds).filter(|(_, kind)| kind.is_none()) {
+            wanted.iter().for_each(|wanted| silence.tick(wanted.codec(), ms));
+        }
         let tracks = std::array::from_fn(|n| {
-            let silent = wanted[n].map_or(&[][..], |wanted| silence.known(wanted.codec()));
-            let mixed = self.tracks[n].and_then(|key| desk?.track(key));
-            mixed.unwrap_or(Track { payload: silent, is_heard: false })
+            let payload = wanted[n].map_or(&[][..], |wanted| silence.of(wanted.codec(), ms));
+            kinds[n].unwrap_or(Track { payload, is_heard: false })
         });
         let is_heard = tracks.iter().any(|track| track.is_heard);
-        let Moment { ms, now, at, elapsed, rng } = moment;
         if self.leg.tick(Tick { ms, at, now, elapsed, tracks, rng }, counters, sink) {
             self.ear.note_sent(now, is_heard, sink);
         }
@@ -240,8 +243,8 @@ impl Shard {
     pub(super) fn tune(&mut self, key: usize) {
         let Some(seat) = self.listeners.get_mut(key) else { return };
         let wanted = if seat.leg.is_listening() { seat.leg.wanted(seat.ear.mix) } else { [None; TRACKS] };
-        for wanted in wanted.into_iter().flatten() {
-            self.silence.of(wanted.codec());
+        if let Some(phase) = seat.phase {
+            wanted.iter().flatten().for_each(|wanted| _ = self.silence.begin(wanted.codec(), phase));
         }
         let Some(tapped) = seat.tap.and_then(|tap| self.taps.get_mut(tap)) else { return };
         let hears = seat.ear.hears().is_some();
@@ -263,17 +266,12 @@ impl Shard {
             return tap;
         }
         let tap = Tap::new(&self.settings, self.beat.next_of(phase));
-        let key = self.taps.insert(Tapped {
-            tap,
-            agent,
-            phase,
-            ticked_ms: None,
-            listeners: Vec::new(),
-            desk: Desk::default(),
-        });
+        let (listeners, desk) = (Vec::new(), Desk::default());
+        let key = self.taps.insert(Tapped { tap, agent, phase, ticked_ms: None, listeners, desk });
         self.beat.phase_mut(phase).taps.push(key);
-        if let Some(stream) = self.streams.get_mut(agent) {
+        if let (Some(stream), Some(tapped)) = (self.streams.get_mut(agent), self.taps.get_mut(key)) {
             stream.tap = Some(key);
+            tapped.desk.watch_levels(stream.cold.watches_levels);
         }
         self.gate(agent);
         self.reroute_pair(agent);

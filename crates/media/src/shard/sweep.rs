@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Shard;
-use crate::interface::{Event, Sink};
+use crate::interface::{Event, Levels, Sink};
 
 const SLICES: usize = 10;
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -56,6 +56,7 @@ impl Shard {
         if !progress.is_empty() {
             sink.event(Event::Progress { streams: progress });
         }
+        self.tell_levels(sink);
         let mut served = Vec::new();
         for key in (slice..self.listeners.capacity()).step_by(SLICES) {
             let Some(seat) = self.listeners.get_mut(key) else { continue };
@@ -69,6 +70,19 @@ impl Shard {
         }
         if !served.is_empty() {
             sink.event(Event::ListenerProgress { listeners: served });
+        }
+    }
+
+    /// How loud it is where somebody wants to know.
+    fn tell_levels(&self, sink: &mut impl Sink) {
+        let mut levels = Vec::new();
+        for (_, tapped) in &self.taps {
+            if let (Some([up, down]), Some(stream)) = (tapped.desk.levels(), self.streams.get(tapped.agent)) {
+                levels.push(Levels { stream: stream.id, up, down });
+            }
+        }
+        if !levels.is_empty() {
+            sink.event(Event::Levels { levels });
         }
     }
 

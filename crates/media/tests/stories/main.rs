@@ -8,6 +8,7 @@ mod endings;
 mod families;
 mod forgeries;
 mod keys;
+mod kinds;
 mod listening;
 mod moving;
 mod multiplexed;
