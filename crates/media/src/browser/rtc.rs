@@ -1,6 +1,7 @@
 //! The WebRTC stack: `str0m`, sans-IO. Why this one: docs/decisions/0012-browser-leg.md.
 
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -48,6 +49,8 @@ pub(crate) struct Rtc {
     /// Time as it was told last: it never goes back.
     now: Instant,
     tracks: Vec<Mid>,
+    /// The library panicked: nothing is asked of it any more.
+    is_broken: bool,
 }
 
 impl std::fmt::Debug for Rtc {
@@ -78,7 +81,17 @@ impl Rtc {
                 rtc.add_local_candidate(candidate);
             }
         }
-        Self { rtc: Box::new(rtc), now, tracks: Vec::new() }
+        Self { rtc: Box::new(rtc), now, tracks: Vec::new(), is_broken: false }
+    }
+
+    /// Datagrams and offers come from anybody: should one make the library panic, this leg is over and the shard lives on.
+    fn guarded<T>(&mut self, ask: impl FnOnce(&mut str0m::Rtc) -> T) -> Option<T> {
+        if self.is_broken {
+            return None;
+        }
+        let answer = catch_unwind(AssertUnwindSafe(|| ask(&mut self.rtc))).ok();
+        self.is_broken = answer.is_none();
+        answer
     }
 
     fn pass(&mut self, now: Instant) -> Instant {
@@ -92,40 +105,47 @@ impl Peer for Rtc {
         self.pass(now);
         self.tracks = offer.tracks().map(|track| Mid::from(track.mid.as_str())).collect();
         let offer = SdpOffer::from_sdp_string(&offer.shown()).map_err(|_| Refusal::Stack)?;
-        let answer = self.rtc.sdp_api().accept_offer(offer).map_err(|_| Refusal::Stack)?;
-        Ok(answer.to_sdp_string())
+        let answer = self.guarded(|rtc| rtc.sdp_api().accept_offer(offer)).ok_or(Refusal::Stack)?;
+        Ok(answer.map_err(|_| Refusal::Stack)?.to_sdp_string())
     }
 
     fn receive(&mut self, now: Instant, source: SocketAddr, at: SocketAddr, data: &[u8]) -> bool {
         let now = self.pass(now);
-        let Ok(received) = Receive::new(Protocol::Udp, source, at, data) else { return false };
         // An error says that this datagram was wrong (a forged alert, say), not that the browser is gone.
-        self.rtc.handle_input(Input::Receive(now, received)).is_ok()
+        let receive = |rtc: &mut str0m::Rtc| {
+            let received = Receive::new(Protocol::Udp, source, at, data).ok()?;
+            rtc.handle_input(Input::Receive(now, received)).ok()
+        };
+        self.guarded(receive).flatten().is_some()
     }
 
     fn write(&mut self, track: usize, packet: Packet) {
         let Some(mid) = self.tracks.get(track).copied() else { return };
         let Packet { payload_type, sequence, timestamp, marker, payload } = packet;
         let (payload_type, now) = (Pt::from(payload_type), self.now);
-        let mut direct = self.rtc.direct_api();
-        let Some(stream) = direct.stream_tx_by_mid(mid, None) else { return };
-        stream.write_rtp(RtpWrite::new(payload_type, sequence.into(), timestamp, now, payload).marker(marker));
+        let packet = RtpWrite::new(payload_type, sequence.into(), timestamp, now, payload).marker(marker);
+        self.guarded(|rtc| {
+            if let Some(stream) = rtc.direct_api().stream_tx_by_mid(mid, None) {
+                stream.write_rtp(packet);
+            }
+        });
     }
 
     fn wake(&mut self, now: Instant) {
         let now = self.pass(now);
         // What fails shows in what it says next.
-        let _ = self.rtc.handle_input(Input::Timeout(now));
+        self.guarded(|rtc| rtc.handle_input(Input::Timeout(now)).ok());
     }
 
     fn close(&mut self) {
         // No DTLS yet: nobody to say it to.
-        let _ = self.rtc.close();
+        self.guarded(|rtc| rtc.close().ok());
     }
 
     fn next(&mut self) -> Happening {
         loop {
-            let event = match self.rtc.poll_output() {
+            let Some(output) = self.guarded(str0m::Rtc::poll_output) else { return Happening::Failed };
+            let event = match output {
                 Ok(Output::Timeout(_)) if !self.rtc.is_alive() => return Happening::Failed,
                 Ok(Output::Timeout(at)) => return Happening::Until(at),
                 Ok(Output::Transmit(transmit)) => {

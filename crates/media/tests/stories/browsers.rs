@@ -99,6 +99,22 @@ impl Visit {
         packets.iter().flat_map(|packet| decode(&packet.payload)).collect()
     }
 
+    /// The same of Opus: left and right, at 8 kHz. By the library's own decoder, whose encoder the shard has.
+    pub fn heard_in_opus(&self, line: usize) -> [Vec<i16>; 2] {
+        let mut decoder = ropus::Decoder::new(48_000, ropus::Channels::Stereo).expect("a decoder");
+        let mut sides = [Vec::new(), Vec::new()];
+        for packet in &self.page.heard[&line] {
+            let mut frame = [0; 2 * 960];
+            let length = decoder.decode(&packet.payload, &mut frame, ropus::DecodeMode::Normal).expect("Opus");
+            assert_eq!(length, 960);
+            // tones are far below the 4 kHz at which this would fold
+            for (side, samples) in sides.iter_mut().enumerate() {
+                samples.extend(frame.iter().skip(side).step_by(12));
+            }
+        }
+        sides
+    }
+
     pub fn forget(&mut self) {
         self.page.heard = BTreeMap::new();
     }
@@ -170,6 +186,54 @@ fn two_lines_have_a_side_each() {
     assert_hears(&visit.heard(1), &[CALLER_HZ]);
     visit.assert_smooth(0, 160);
     visit.assert_smooth(1, 160);
+}
+
+#[test]
+fn opus_carries_a_side_in_each_ear_or_on_each_line() {
+    let mut visit = Visit::connected(Wants::OpusStereo, 1);
+    let mix = Mix { layout: Layout::Stereo, ..Mix::default() };
+    visit.world.ok(Command::Mix { listener: EAR, mix });
+    visit.run(500);
+    visit.forget();
+    visit.run(1_000);
+    let [left, right] = visit.heard_in_opus(0);
+    assert_hears(&left, &[AGENT_HZ]);
+    assert_hears(&right, &[CALLER_HZ]);
+    visit.assert_smooth(0, 960);
+    assert!(visit.page.heard[&0].iter().all(|packet| packet.payload[0] & 4 != 0), "two channels (RFC 6716 §3.1)");
+
+    let mut visit = Visit::connected(Wants::Opus, 1);
+    visit.world.ok(Command::Mix { listener: EAR, mix });
+    visit.run(500);
+    visit.forget();
+    visit.run(1_000);
+    let [left, right] = visit.heard_in_opus(0);
+    assert_hears(&left, &[AGENT_HZ, CALLER_HZ]);
+    assert_hears(&right, &[AGENT_HZ, CALLER_HZ]);
+    assert!(visit.page.heard[&0].iter().all(|packet| packet.payload[0] & 4 == 0), "it did not ask for stereo");
+
+    let mut visit = Visit::connected(Wants::Opus, 2);
+    visit.run(500);
+    visit.forget();
+    visit.run(1_000);
+    assert_hears(&visit.heard_in_opus(0)[0], &[AGENT_HZ]);
+    assert_hears(&visit.heard_in_opus(1)[0], &[CALLER_HZ]);
+}
+
+#[test]
+fn what_the_browser_reports_is_told() {
+    let mut visit = Visit::connected(Wants::Pcmu, 1);
+    visit.run(20_000);
+    let told = visit.world.events().into_iter().rev().find_map(|event| match event {
+        Event::ListenerProgress { listeners } => {
+            listeners.iter().find(|(id, _)| *id == EAR).map(|(_, quality)| *quality)
+        }
+        _ => None,
+    });
+    let quality = told.expect("its quality is told");
+    assert_eq!(quality.remote_lost, Some(0.0), "{quality:?}");
+    assert!(quality.remote_jitter_ms.is_some_and(|jitter| jitter < 5.0), "{quality:?}");
+    assert!(quality.first_audio_ms.is_some_and(|first| first <= 20), "{quality:?}");
 }
 
 #[test]
