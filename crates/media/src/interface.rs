@@ -168,11 +168,12 @@ pub enum Command {
         /// Its SDP offer.
         offer: String,
     },
-    /// ICE restart of a listener in a browser (RFC 8840 fragment): answered by [`Event::BrowserAnswer`].
+    /// ICE restart of a listener in a browser: answered by [`Event::BrowserAnswer`], with a fragment or with an SDP answer.
+    /// A fragment whose credentials are those that hold brings candidates alone; its answer is empty.
     RestartBrowser {
         /// The listener.
         listener: ListenerId,
-        /// `application/trickle-ice-sdpfrag`, with the new user fragment and password.
+        /// `application/trickle-ice-sdpfrag` (RFC 8840), with the new user fragment and password; or a whole offer with them.
         fragment: String,
     },
     /// Silence for this listener until switched off (shield).

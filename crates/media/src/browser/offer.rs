@@ -80,9 +80,10 @@ impl Offer {
         let mut lines: Vec<Line> = Vec::with_capacity(sections.len());
         let mut first = None;
         for section in &sections {
-            let heard = lines.iter().filter(|line| matches!(line, Line::Heard(_))).count();
+            let heard = || lines.iter().filter_map(Line::heard);
             let is_bundled = |track: &Track| first.is_none() || bundle.contains(&track.mid.as_str());
-            let track = section.track().filter(|track| heard < MAX_TRACKS && is_bundled(track));
+            let fits = |track: &Track| heard().count() < MAX_TRACKS && heard().all(|other| track.goes_with(other));
+            let track = section.track().filter(|track| is_bundled(track) && fits(track));
             first = first.or_else(|| track.is_some().then_some(section));
             lines.push(track.map_or_else(|| section.refused(), |track| Ok(Line::Heard(track)))?);
         }
@@ -104,10 +105,7 @@ impl Offer {
 
     /// What is heard, in order.
     pub(crate) fn tracks(&self) -> impl Iterator<Item = &Track> {
-        self.lines.iter().filter_map(|line| match line {
-            Line::Heard(track) => Some(track),
-            Line::Refused { .. } => None,
-        })
+        self.lines.iter().filter_map(Line::heard)
     }
 
     /// The same end hears the same lines: a new offer for a leg that there is may change its credentials alone.
@@ -141,6 +139,23 @@ impl Offer {
             text += &format!("a=recvonly\r\na=rtcp-mux\r\na=rtpmap:{payload_type} {name}\r\n{parameters}");
         }
         text
+    }
+}
+
+impl Line {
+    fn heard(&self) -> Option<&Track> {
+        match self {
+            Self::Heard(track) => Some(track),
+            Self::Refused { .. } => None,
+        }
+    }
+}
+
+impl Track {
+    /// Lines on one transport have names of their own, and a payload type means one thing (RFC 8843 §9.1).
+    fn goes_with(&self, other: &Self) -> bool {
+        let is_opus = |track: &Self| matches!(track.format, Format::Opus { .. });
+        self.mid != other.mid && (self.payload_type == other.payload_type) == (is_opus(self) == is_opus(other))
     }
 }
 
@@ -262,4 +277,53 @@ fn sha_256(fingerprint: &str) -> Option<String> {
     let is_hex =
         bytes.split(':').inspect(|_| count += 1).all(|byte| byte.len() == 2 && u8::from_str_radix(byte, 16).is_ok());
     (hash.eq_ignore_ascii_case("sha-256") && is_hex && count == 32).then(|| bytes.to_ascii_uppercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What Chromium 156 offers for audio, video and a data channel, shortened.
+    const CHROMIUM: &str = include_str!("chromium.sdp");
+
+    #[test]
+    fn chromiums_offer_is_read() {
+        let offer = Offer::parse(CHROMIUM).expect("an offer");
+        let tracks: Vec<_> =
+            offer.tracks().map(|track| (track.mid.as_str(), track.payload_type, track.format)).collect();
+        let stereo = Format::Opus { is_stereo: true };
+        assert_eq!(tracks, [("0", 111, stereo), ("1", 111, Format::Opus { is_stereo: false })]);
+        assert!(matches!(offer.lines[2], Line::Refused { .. }) && matches!(offer.lines[3], Line::Refused { .. }));
+        let shown = offer.shown();
+        assert!(!shown.contains("candidate") && !shown.contains("video") && !shown.contains("stereo=1"));
+        assert_eq!(Offer::parse(&shown).expect("it can be read again").credentials, offer.credentials);
+    }
+
+    #[test]
+    fn a_payload_type_means_one_thing() {
+        let text = CHROMIUM.replacen(
+            "m=audio 9 UDP/TLS/RTP/SAVPF 111 63 9 0 8 13 110 126",
+            "m=audio 9 UDP/TLS/RTP/SAVPF 0",
+            1,
+        );
+        let both = Offer::parse(&text).expect("an offer");
+        assert_eq!(both.tracks().count(), 2, "PCMU and Opus");
+        let clash =
+            text.replacen("SAVPF 0", "SAVPF 111", 1).replacen("a=rtpmap:111 opus/48000/2", "a=rtpmap:111 PCMU/8000", 1);
+        assert_eq!(Offer::parse(&clash).expect("an offer").tracks().count(), 1);
+        let twice = CHROMIUM.replace("a=mid:1", "a=mid:0");
+        assert_eq!(Offer::parse(&twice).expect("an offer").tracks().count(), 1);
+    }
+
+    #[test]
+    fn what_a_browser_writes_never_gets_into_what_we_write() {
+        for bad in ["a=mid:0\u{7}", "a=mid:0 a", "a=mid:"] {
+            let text = CHROMIUM.replacen("a=mid:0", bad, 1);
+            let offer = Offer::parse(&text).expect("the second line is heard");
+            assert_eq!(offer.tracks().count(), 1, "{bad:?}");
+        }
+        let text = CHROMIUM.replacen("m=video 9 ", "m=video 9 \u{1}", 1);
+        assert_eq!(Offer::parse(&text).map(drop), Err(Refusal::NoOffer));
+        assert!(Credentials::named_in("a=ice-ufrag:ab\"c\r\na=ice-pwd:aaaaaaaaaaaaaaaaaaaaaaaa").is_err());
+    }
 }

@@ -129,7 +129,7 @@ impl Shard {
         let Some(leg) = self.listeners.get_mut(key).and_then(|seat| seat.leg.browser()) else { return };
         let (news, until) = leg.serve(now, sink);
         match until {
-            Some(until) => self.deadlines.set(id, until),
+            Some(until) => self.deadlines.set(now, id, until),
             None => self.deadlines.clear(id),
         }
         match news {

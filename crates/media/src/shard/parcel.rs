@@ -150,7 +150,7 @@ impl Shard {
         self.listener_ids.insert(id, key);
         if is_browser {
             self.door.moved(id, false);
-            self.deadlines.set(id, now);
+            self.deadlines.set(now, id, now);
         }
         port.into_iter().for_each(|port| self.own(port, Owner::listener(key, id)));
         self.seat(key);

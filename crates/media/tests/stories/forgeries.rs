@@ -242,3 +242,45 @@ fn legs_on_one_port_are_told_apart() {
     assert_unharmed(&mut visit, "its neighbour left");
     assert_eq!(settings().browsers.max_legs, 4);
 }
+
+#[test]
+fn mangled_offers_are_answered_or_refused() {
+    let good = include_str!("../../src/browser/chromium.sdp");
+    let lines: Vec<&str> = good.lines().collect();
+    let mut rng = StdRng::seed_from_u64(7);
+    let (mut answered, mut refused) = (0, 0);
+    let mut world = World::with(settings());
+    for n in 0..1_500 {
+        let mut offer: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+        for _ in 0..rng.random_range(0..4) {
+            let (at, other) = (rng.random_range(0..offer.len()), rng.random_range(0..offer.len()));
+            match rng.random_range(0..5) {
+                0 => drop(offer.remove(at)),
+                1 => offer.swap(at, other),
+                2 => offer.insert(at, offer[other].clone()),
+                3 => {
+                    let from = rng.random_range(0..=offer[at].len());
+                    offer[at].insert(from, char::from(rng.random_range(1..127_u8)));
+                }
+                _ => {
+                    let digit = |c: char, rng: &mut StdRng| {
+                        if c.is_ascii_digit() { char::from(rng.random_range(b'0'..=b'9')) } else { c }
+                    };
+                    offer[at] = offer[at].chars().map(|c| digit(c, &mut rng)).collect();
+                }
+            }
+        }
+        let listener = media::ListenerId(1_000 + n);
+        match world.open(listener, offer.join("\r\n") + "\r\n") {
+            Ok(answer) => {
+                answered += 1;
+                assert!(answer.starts_with("v=0\r\n") && answer.contains("a=ice-lite"));
+                world.run(25);
+                world.ok(media::Command::CloseListener { listener });
+            }
+            Err(_) => refused += 1,
+        }
+        assert_eq!(world.shard.sizes().1, 0);
+    }
+    assert!(answered > 500 && refused > 20, "{answered} {refused}");
+}
