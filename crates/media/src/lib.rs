@@ -42,6 +42,7 @@
 //! assert_eq!(sent.0, [(Port(20_002), "192.0.2.2:4000".parse().expect("an address"), packet)]);
 //! ```
 
+pub mod browser;
 pub mod codec;
 pub mod fork;
 pub mod jitter;

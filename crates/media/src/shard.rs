@@ -2,6 +2,7 @@
 
 mod ahead;
 mod beat;
+mod browsers;
 mod commands;
 mod packets;
 mod parcel;
@@ -20,6 +21,7 @@ use self::beat::Beat;
 pub use self::parcel::Parcel;
 use self::seats::{Moment, Seat};
 use self::sweep::Sweep;
+use crate::browser::{Certificate, Deadlines, Door};
 use crate::fork::Tap;
 use crate::interface::{Command, Counters, Event, ListenerId, Port, Settings, Sink, StreamId};
 use crate::mixer::{Desk, Scratch, Silence};
@@ -48,6 +50,9 @@ pub struct Shard {
     sweep: Sweep,
     scratch: Box<Scratch>,
     silence: Silence,
+    door: Door,
+    deadlines: Deadlines,
+    certificate: Option<Certificate>,
     /// Where packets for encrypted legs are made.
     sealing: Box<[u8; SEALED]>,
     /// A command of the current batch was refused.
@@ -98,6 +103,9 @@ impl Shard {
             sweep: Sweep::default(),
             scratch: Box::default(),
             silence: Silence::default(),
+            door: Door::default(),
+            deadlines: Deadlines::default(),
+            certificate: None,
             sealing: Box::new([0; SEALED]),
             batch_refused: false,
         }
@@ -128,12 +136,13 @@ impl Shard {
         while let Some(turn) = self.sweep.take_due(now) {
             self.watch(now, turn, sink);
         }
+        self.wake_browsers(now, sink);
     }
 
     /// When [`Shard::wake`] is due.
     #[must_use]
     pub fn wake_at(&self) -> Option<Instant> {
-        [self.beat.due(), self.sweep.due()].into_iter().flatten().min()
+        [self.beat.due(), self.sweep.due(), self.deadlines.next()].into_iter().flatten().min()
     }
 
     /// Drops and work so far.

@@ -3,6 +3,7 @@
 use media::{Fetch, Kind, Port, Shard, Step};
 use udp::Io;
 
+use super::browser_sockets::BROWSERS;
 use super::sockets::{Sockets, key};
 
 /// The steps, and how many datagrams before its own turn each is asked for. Two of them take as long as memory does.
@@ -23,8 +24,9 @@ pub(super) fn next<I: Io>(shard: &Shard, sockets: &Sockets<I>) {
 
 #[inline]
 fn look<I: Io>(shard: &Shard, sockets: &Sockets<I>, step: Step, n: usize) {
-    // RTCP is rare.
-    let Some(socket) = sockets.io.ahead(n).filter(|socket| socket.is_multiple_of(2)) else { return };
+    // RTCP is rare, and so are browsers.
+    let is_rtp = |socket: &u32| socket.is_multiple_of(2) && *socket != BROWSERS;
+    let Some(socket) = sockets.io.ahead(n).filter(is_rtp) else { return };
     let Ok(port) = u16::try_from(socket).map(Port) else { return };
     shard.ahead(port, step, &mut Near(sockets));
     if step == Step::Owner {

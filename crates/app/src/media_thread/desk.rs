@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use udp::Io;
 
 use super::ahead;
+use super::browser_sockets::BROWSERS;
 use super::lag::Lag;
 use super::luggage::{Leg, Luggage};
 use super::sockets::{Sockets, socket_of};
@@ -71,7 +72,7 @@ impl<I: Io> Desk<I> {
         Self {
             shard: Shard::new(setup.settings, setup.seed),
             number: setup.shard,
-            sockets: Sockets::new(io, setup.binding, setup.room, numbers, now),
+            sockets: Sockets::new(io, setup.binding, setup.browsers.take(), setup.room, numbers, now),
             clock,
             began: now,
             began_system: now_system,
@@ -150,6 +151,7 @@ impl<I: Io> Desk<I> {
                 Ok(ToShard::Take(take)) => self.take(&take),
                 Ok(ToShard::Adopt(luggage)) => self.adopt(luggage),
                 Ok(ToShard::Returned(port)) => self.sockets.returned(port),
+                Ok(ToShard::Note(note)) => self.shard.note(self.sockets.now, note, &mut self.sockets),
                 Err(TryRecvError::Empty) => return Ok(()),
                 Err(TryRecvError::Disconnected) => return Err(Ended),
             }
@@ -221,6 +223,11 @@ impl<I: Io> Desk<I> {
             let Some(received) = self.sockets.receive(&mut self.buffer) else { break };
             if n.is_multiple_of(TIMED) {
                 now = self.clock.now();
+            }
+            if received.key == BROWSERS {
+                let data = &self.buffer[..received.length];
+                self.shard.browser_datagram(now, received.from, data, &mut self.sockets);
+                continue;
             }
             let (port, kind) = socket_of(received.key);
             let data = &mut self.buffer[..received.length];

@@ -4,6 +4,7 @@
 //! no lock, no queue and no allocation.
 
 mod ahead;
+mod browser_sockets;
 mod desk;
 mod io_kind;
 mod lag;
@@ -25,6 +26,7 @@ use udp::{Epoll, Io, Uring, Waker};
 
 use crate::clock::Clock;
 
+pub(crate) use browser_sockets::{BrowserSockets, Handover};
 use desk::Desk;
 pub(crate) use io_kind::{IoChoice, IoKind};
 pub(crate) use lag::{BOUNDS as LAG_BOUNDS, Histogram, LagLimits};
@@ -50,6 +52,7 @@ pub(crate) struct Setup {
     pub(crate) last_port: u16,
     pub(crate) settings: media::Settings,
     pub(crate) binding: Binding,
+    pub(crate) browsers: Handover,
     pub(crate) room: Room,
     pub(crate) quarantine: Duration,
     pub(crate) lag_limits: LagLimits,

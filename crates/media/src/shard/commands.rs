@@ -32,7 +32,7 @@ impl Shard {
                 let key = self.listener(listener)?;
                 self.silence.begin(remote.codec, 0)?;
                 let Seat { ear, leg, .. } = self.listeners.get_mut(key)?;
-                let Leg::Rtp(leg) = leg;
+                let Leg::Rtp(leg) = leg else { return None };
                 leg.listen(now, remote, &self.settings.own)?;
                 ear.answered(now);
                 leg.tell_source(Kind::Rtp, sink);
@@ -54,9 +54,11 @@ impl Shard {
                 self.tune(key);
                 Some(())
             }
+            Command::OpenBrowser { listener, offer, .. } => self.open_browser(now, listener, &offer, sink),
+            Command::RestartBrowser { listener, fragment } => self.restart_browser(now, listener, &fragment, sink),
             Command::WatchKeys { listener, on } => {
                 let key = self.listener(listener)?;
-                let Leg::Rtp(leg) = &mut self.listeners.get_mut(key)?.leg;
+                let Leg::Rtp(leg) = &mut self.listeners.get_mut(key)?.leg else { return None };
                 leg.watch_keys(on);
                 Some(())
             }
@@ -75,8 +77,6 @@ impl Shard {
                 tapped.into_iter().for_each(|tapped| tapped.desk.watch_levels(on));
                 Some(())
             }
-            // not yet
-            Command::OpenBrowser { .. } | Command::RestartBrowser { .. } => None,
             Command::Shield { listener, on } => {
                 let key = self.listener(listener)?;
                 self.listeners.get_mut(key)?.ear.is_shielded = on;
@@ -89,7 +89,9 @@ impl Shard {
                 self.listener_ids.remove(&listener);
                 let seat = self.listeners.try_remove(key)?;
                 seat.leg.port().into_iter().for_each(|port| self.disown(port));
-                seat.close(self.beat.elapsed(now), &mut self.counters, sink);
+                self.door.leave(listener);
+                self.deadlines.clear(listener);
+                seat.close(now, self.beat.elapsed(now), &mut self.counters, sink);
                 Some(())
             }
             Command::Done(_) => Some(()),

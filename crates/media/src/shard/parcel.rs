@@ -76,7 +76,7 @@ impl Shard {
             self.put_tap(lifted, later_us);
         }
         for seat in parcel.listeners {
-            self.put_listener(seat, later_us);
+            self.put_listener(now, seat, later_us);
         }
         // Partners and taps have other places here.
         for (key, _) in partners {
@@ -120,6 +120,8 @@ impl Shard {
         let mut seat = self.listeners.try_remove(key)?;
         seat.ear.focus = seat.ear.focus.filter(|focus| leaving.contains(focus));
         self.listener_ids.remove(&seat.ear.id);
+        self.door.moved(seat.ear.id, true);
+        self.deadlines.clear(seat.ear.id);
         seat.leg.port().into_iter().for_each(|port| self.disown(port));
         Some(seat)
     }
@@ -141,11 +143,15 @@ impl Shard {
     }
 
     /// Its place is on its tap, or that in which its next tick is due.
-    fn put_listener(&mut self, mut seat: Seat, later_us: i64) {
+    fn put_listener(&mut self, now: Instant, mut seat: Seat, later_us: i64) {
         seat.phase = seat.leg.reclock(later_us);
-        let (id, port) = (seat.ear.id, seat.leg.port());
+        let (id, port, is_browser) = (seat.ear.id, seat.leg.port(), seat.leg.browser().is_some());
         let key = self.listeners.insert(seat);
         self.listener_ids.insert(id, key);
+        if is_browser {
+            self.door.moved(id, false);
+            self.deadlines.set(now, id, now);
+        }
         port.into_iter().for_each(|port| self.own(port, Owner::listener(key, id)));
         self.seat(key);
     }

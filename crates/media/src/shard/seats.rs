@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Shard, Tapped};
+use crate::browser::BrowserLeg;
 use crate::fork::{Tap, best_tick};
 use crate::interface::{Counters, Event, Mix, Port, Quality, Sink, StreamId};
 use crate::listener::{Ear, ListenerLeg, Tick};
@@ -29,6 +30,8 @@ pub(super) struct Seat {
 pub(super) enum Leg {
     /// RTP on a port of its own.
     Rtp(Box<ListenerLeg>),
+    /// WebRTC, on the port for browsers.
+    Browser(Box<BrowserLeg>),
 }
 
 impl Leg {
@@ -36,6 +39,7 @@ impl Leg {
     pub(super) fn is_listening(&self) -> bool {
         match self {
             Self::Rtp(leg) => leg.is_listening(),
+            Self::Browser(leg) => leg.is_listening(),
         }
     }
 
@@ -43,6 +47,7 @@ impl Leg {
     pub(super) fn wanted(&self, mix: Mix) -> WantedTracks {
         match self {
             Self::Rtp(leg) => leg.wanted(mix),
+            Self::Browser(leg) => leg.wanted(mix),
         }
     }
 
@@ -50,6 +55,7 @@ impl Leg {
     fn tick(&mut self, tick: Tick<'_>, counters: &mut Counters, sink: &mut impl Sink) -> bool {
         match self {
             Self::Rtp(leg) => leg.tick(tick, counters, sink),
+            Self::Browser(leg) => leg.tick(&tick, counters, sink),
         }
     }
 
@@ -57,6 +63,8 @@ impl Leg {
     pub(super) fn is_silent(&mut self, now: Instant, limit: Duration) -> bool {
         match self {
             Self::Rtp(leg) => leg.is_silent(now, limit),
+            // it is asked all the time: its consent expires
+            Self::Browser(_) => false,
         }
     }
 
@@ -64,6 +72,7 @@ impl Leg {
     fn tell(&self, quality: &mut Quality) {
         match self {
             Self::Rtp(leg) => leg.tell(quality),
+            Self::Browser(leg) => leg.tell(quality),
         }
     }
 
@@ -71,6 +80,7 @@ impl Leg {
     fn dropped(&self) -> u64 {
         match self {
             Self::Rtp(leg) => leg.dropped(),
+            Self::Browser(leg) => leg.dropped(),
         }
     }
 
@@ -78,6 +88,7 @@ impl Leg {
     pub(super) fn port(&self) -> Option<Port> {
         match self {
             Self::Rtp(leg) => Some(leg.port()),
+            Self::Browser(_) => None,
         }
     }
 
@@ -85,12 +96,22 @@ impl Leg {
     pub(super) fn reclock(&mut self, later_us: i64) -> Option<usize> {
         match self {
             Self::Rtp(leg) => leg.reclock(later_us),
+            Self::Browser(leg) => leg.reclock(later_us),
         }
     }
 
-    fn close(self, elapsed: Duration, counters: &mut Counters, sink: &mut impl Sink) {
+    /// The one in a browser.
+    pub(super) fn browser(&mut self) -> Option<&mut BrowserLeg> {
+        match self {
+            Self::Rtp(_) => None,
+            Self::Browser(leg) => Some(leg),
+        }
+    }
+
+    fn close(self, now: Instant, elapsed: Duration, counters: &mut Counters, sink: &mut impl Sink) {
         match self {
             Self::Rtp(leg) => leg.close(elapsed, counters, sink),
+            Self::Browser(leg) => leg.close(now, sink),
         }
     }
 }
@@ -157,14 +178,14 @@ impl Seat {
     }
 
     /// The end of both: figures, and whatever the leg says.
-    pub(super) fn close(self, elapsed: Duration, counters: &mut Counters, sink: &mut impl Sink) {
+    pub(super) fn close(self, now: Instant, elapsed: Duration, counters: &mut Counters, sink: &mut impl Sink) {
         sink.event(Event::ListenerClosed {
             listener: self.ear.id,
             heard_ms: self.ear.heard_ms,
             dropped: self.leg.dropped(),
             quality: self.quality(None),
         });
-        self.leg.close(elapsed, counters, sink);
+        self.leg.close(now, elapsed, counters, sink);
     }
 }
 
