@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 
 use jiff::Timestamp;
-use media::{Codec, Figures, Remote, StreamId};
-use signalling::sdp::Payload;
+use media::{Figures, Remote, StreamId};
 use signalling::{EndedBy, LegId, MediaAddress, Session, TransferId};
 
+use crate::codecs::decodable;
 use crate::directory::Party;
 use crate::interaction::InteractionKey;
 use crate::protection;
@@ -104,6 +104,8 @@ pub(crate) struct LegRecord {
     /// What encrypted it last.
     pub(crate) srtp: Option<&'static str>,
     pub(crate) figures: Figures,
+    /// It should send and does not, while the other does.
+    pub(crate) silent: bool,
 }
 
 /// Part of a leg in its call.
@@ -227,21 +229,8 @@ impl LegRecord {
             packets: self.figures.packets,
             lost: self.figures.lost,
             jitter_ms: self.figures.jitter_ms,
+            silent: self.silent,
         }
-    }
-}
-
-/// The codec of a payload, where the fork can decode it: G.711 at 8 kHz mono.
-pub(crate) fn decodable(payload: &Payload) -> Option<Codec> {
-    if payload.clock != 8000 || payload.channels > 1 {
-        return None;
-    }
-    if payload.name.eq_ignore_ascii_case("PCMU") {
-        Some(Codec::Pcmu)
-    } else if payload.name.eq_ignore_ascii_case("PCMA") {
-        Some(Codec::Pcma)
-    } else {
-        None
     }
 }
 
@@ -263,22 +252,4 @@ pub(crate) fn remote(session: &Session) -> Remote {
 /// Whom a leg's streams may latch to.
 pub(crate) fn latch(session: &Session) -> Option<IpAddr> {
     session.nat.then(|| session.signalling.ip().to_canonical())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn payload(name: &str, clock: u32, channels: u8) -> Payload {
-        Payload { pt: 96, name: name.into(), clock, channels, fmtp: String::new() }
-    }
-
-    #[test]
-    fn only_g711_at_8_khz_is_decodable() {
-        assert_eq!(decodable(&payload("pcma", 8000, 1)), Some(Codec::Pcma));
-        assert_eq!(decodable(&payload("PCMU", 8000, 1)), Some(Codec::Pcmu));
-        assert_eq!(decodable(&payload("PCMU", 16000, 1)), None);
-        assert_eq!(decodable(&payload("PCMU", 8000, 2)), None);
-        assert_eq!(decodable(&payload("opus", 48000, 2)), None);
-    }
 }
