@@ -2,6 +2,7 @@
 
 mod audit;
 mod calls;
+mod confirm;
 mod directory;
 mod listener;
 mod listening;
@@ -12,8 +13,10 @@ mod ordering;
 mod others;
 mod page;
 mod protection;
+mod quality;
 mod restart;
 mod rights;
+mod shield;
 mod terms;
 mod transfer;
 
