@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 
 use jiff::Timestamp;
-use media::{Figures, Remote, StreamId};
+use media::{Codec, Figures, Remote, StreamId};
 use signalling::{EndedBy, LegId, MediaAddress, Session, TransferId};
 
-use crate::codecs::decodable;
+use crate::codecs::{self, decodable};
 use crate::directory::Party;
 use crate::interaction::InteractionKey;
 use crate::protection;
@@ -80,9 +80,34 @@ pub(crate) struct Leg {
     pub(crate) stream: StreamId,
     pub(crate) answered: bool,
     pub(crate) rang: bool,
-    pub(crate) session: Option<Session>,
+    /// What its party described last.
+    pub(crate) session: Option<Described>,
     /// Addresses of its other streams.
     pub(crate) others: Vec<MediaAddress>,
+}
+
+/// What is kept of a leg's session.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Described {
+    pub(crate) sends: bool,
+    pub(crate) receives: bool,
+    pub(crate) encrypted: bool,
+    /// It names a codec, and the first cannot be decoded.
+    pub(crate) opaque: bool,
+    /// That first one, where it can be.
+    pub(crate) codec: Option<Codec>,
+}
+
+impl Described {
+    pub(crate) fn of(session: &Session) -> Self {
+        Self {
+            sends: session.sends,
+            receives: session.receives,
+            encrypted: session.keys.is_some(),
+            opaque: codecs::is_undecodable(session),
+            codec: codecs::voice(session).and_then(decodable),
+        }
+    }
 }
 
 impl Leg {

@@ -1,6 +1,8 @@
 //! The dialog log: what the store keeps of dialogs that are open, so that another process can end them if this one
 //! cannot; and the write-behind of what nobody waits for (SEMANTICS, After a restart).
 
+mod packed;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
@@ -15,6 +17,7 @@ use crate::monitoring::EarKey;
 use crate::persist::{BindingRecord, Change, DialogRecord, DialogState};
 use crate::timers::Timer;
 use crate::view::{CallState, CallView, EndReason};
+use packed::Packed;
 
 /// Dialogs and accounts whose last change the store refused, at most; of more, the next process finds an older state.
 const UNSAVED_MAX: usize = 20_000;
@@ -27,7 +30,8 @@ const WRITE_BEHIND_MAX: usize = 256;
 /// What is open, what is written of it, and what the process before left.
 #[derive(Debug, Default)]
 pub(crate) struct DialogLog {
-    kept: HashMap<LegId, Kept>,
+    /// Boxed: a table has room for twice what is in it.
+    kept: HashMap<LegId, Box<Kept>>,
     /// The leg whose record carries the call's view.
     carriers: HashMap<CallKey, LegId>,
     /// Keys of dialogs that are over: they go with their call's final record.
@@ -50,7 +54,7 @@ pub(crate) struct DialogLog {
 /// A dialog as it is kept, without the view of its call.
 #[derive(Debug)]
 struct Kept {
-    record: DialogRecord,
+    dialog: Packed,
     call: Option<CallKey>,
 }
 
@@ -99,16 +103,16 @@ impl Core {
     pub(crate) fn record_listener(&mut self, leg: LegId, dialog: DialogCopy) {
         let ear = self.ear_legs.get(&leg).and_then(|key| self.ears.get(key));
         let Some(first) = ear.and_then(|ear| ear.listenings.first()) else { return };
-        let key = self.log.kept.get(&leg).map_or_else(|| key(first, &dialog), |kept| kept.record.key.clone());
+        let owner = self.log.kept.get(&leg).map_or_else(|| first.clone(), |kept| kept.dialog.owner().to_owned());
         let mut changes = Vec::new();
         if !self.log.kept.contains_key(&leg) {
             let listenings = ear.into_iter().flat_map(|ear| &ear.listenings);
             let views = listenings.filter_map(|id| self.listenings.get(id)).map(|open| open.view.clone());
             changes.extend(views.map(Change::Listening));
         }
-        let record = record(key, dialog);
-        changes.push(Change::Dialog(record.clone()));
-        self.log.kept.insert(leg, Kept { record, call: None });
+        let dialog = Packed::new(&owner, dialog);
+        changes.push(Change::Dialog(dialog.record()));
+        self.log.kept.insert(leg, Box::new(Kept { dialog, call: None }));
         self.log_write(changes, Some(Waits::Listener(leg)));
     }
 
@@ -172,16 +176,16 @@ impl Core {
         match kept.call {
             Some(call) => {
                 let carries = self.log.carriers.get(&call) == Some(&leg);
-                let view = self.calls.get(&call).filter(|_| carries).map(crate::call::Call::view);
+                let view = self.calls.get(&call).filter(|_| carries).map(|call| call.view());
                 self.log_leg(leg, call, dialog, view);
             }
             None => {
-                let record = record(kept.record.key.clone(), dialog);
-                if record == kept.record {
+                let dialog = Packed::new(kept.dialog.owner(), dialog);
+                if dialog == kept.dialog {
                     return;
                 }
-                self.log.fresh.push(Change::Dialog(record.clone()));
-                self.log.kept.insert(leg, Kept { record, call: None });
+                self.log.fresh.push(Change::Dialog(dialog.record()));
+                self.log.kept.insert(leg, Box::new(Kept { dialog, call: None }));
             }
         }
     }
@@ -195,16 +199,16 @@ impl Core {
         {
             self.log.carriers.remove(&other);
         }
-        let record = record(before.map_or_else(|| key(id, &dialog), |kept| kept.record.key), dialog);
+        let dialog = Packed::new(before.as_ref().map_or(id, |kept| kept.dialog.owner()), dialog);
         if view.is_some() {
             self.log.carriers.insert(call, leg);
         }
-        self.log.fresh.push(Change::Dialog(DialogRecord { call: view.map(Box::new), ..record.clone() }));
-        self.log.kept.insert(leg, Kept { record, call: Some(call) });
+        self.log.fresh.push(Change::Dialog(DialogRecord { call: view.map(Box::new), ..dialog.record() }));
+        self.log.kept.insert(leg, Box::new(Kept { dialog, call: Some(call) }));
     }
 
     fn without_view(&self, leg: LegId) -> Option<Change> {
-        self.log.kept.get(&leg).map(|kept| Change::Dialog(kept.record.clone()))
+        self.log.kept.get(&leg).map(|kept| Change::Dialog(kept.dialog.record()))
     }
 
     /// Nothing is open on a leg any more.
@@ -212,8 +216,8 @@ impl Core {
         let Some(kept) = self.log.kept.remove(&leg) else { return };
         let ending = |call: &CallKey| self.calls.get(call).is_some_and(|call| call.state == CallState::Ended);
         match kept.call.filter(ending) {
-            Some(call) => self.log.over.entry(call).or_default().push(kept.record.key),
-            None => self.log.fresh.push(Change::DialogEnded(kept.record.key)),
+            Some(call) => self.log.over.entry(call).or_default().push(kept.dialog.key()),
+            None => self.log.fresh.push(Change::DialogEnded(kept.dialog.key())),
         }
     }
 
@@ -297,8 +301,7 @@ impl Core {
         if unsaved.is_empty() {
             return;
         }
-        let open: HashMap<String, LegId> =
-            self.log.kept.iter().map(|(leg, kept)| (kept.record.key.clone(), *leg)).collect();
+        let open: HashMap<String, LegId> = self.log.kept.iter().map(|(leg, kept)| (kept.dialog.key(), *leg)).collect();
         for what in unsaved {
             let change = match what {
                 Unsaved::Dialog(key) => match open.get(&key) {
@@ -314,7 +317,7 @@ impl Core {
     fn whole(&self, leg: LegId, kept: &Kept) -> Change {
         let call = kept.call.filter(|call| self.log.carriers.get(call) == Some(&leg));
         let view = call.and_then(|call| self.calls.get(&call)).map(|call| Box::new(call.view()));
-        Change::Dialog(DialogRecord { call: view, ..kept.record.clone() })
+        Change::Dialog(DialogRecord { call: view, ..kept.dialog.record() })
     }
 
     /// What the next process need not know any more.
@@ -329,35 +332,6 @@ fn unsaved(change: &Change) -> Option<Unsaved> {
         Change::DialogEnded(key) => Some(Unsaved::Dialog(key.clone())),
         Change::Registrations { user, .. } => Some(Unsaved::Account(user.clone())),
         _ => None,
-    }
-}
-
-/// Unique: our tag is.
-fn key(owner: &str, dialog: &DialogCopy) -> String {
-    format!("{owner}/{}", dialog.local_tag)
-}
-
-fn record(key: String, dialog: DialogCopy) -> DialogRecord {
-    let (state, branch, remote_tag) = match dialog.stage {
-        DialogStage::Calling { branch, early_tag } => (DialogState::Calling, branch, early_tag),
-        DialogStage::Confirmed { remote_tag } => (DialogState::Confirmed, String::new(), remote_tag),
-    };
-    DialogRecord {
-        key,
-        state,
-        call_id: dialog.call_id,
-        local_tag: dialog.local_tag,
-        local: dialog.local,
-        remote: dialog.remote,
-        remote_tag,
-        target: dialog.target,
-        route: dialog.route,
-        cseq: dialog.cseq,
-        branch,
-        transport: dialog.flow.transport.name().to_owned(),
-        local_addr: dialog.flow.local,
-        remote_addr: dialog.flow.remote,
-        call: None,
     }
 }
 

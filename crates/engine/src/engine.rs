@@ -39,9 +39,10 @@ pub(crate) struct Core {
     pub(crate) lent: Vec<Ready>,
     /// Streams besides the audio streams of legs.
     pub(crate) others: HashMap<MediaAddress, StreamId>,
-    pub(crate) calls: BTreeMap<CallKey, Call>,
+    /// Boxed, like legs: tables have room for more than what is in them.
+    pub(crate) calls: BTreeMap<CallKey, Box<Call>>,
     pub(crate) call_ids: HashMap<String, CallKey>,
-    pub(crate) legs: HashMap<LegId, Leg>,
+    pub(crate) legs: HashMap<LegId, Box<Leg>>,
     pub(crate) streams: HashMap<StreamId, CallKey>,
     pub(crate) transfers: HashMap<TransferId, Vec<CallKey>>,
     pub(crate) desks: BTreeMap<String, Desk>,

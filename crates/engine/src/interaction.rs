@@ -99,7 +99,9 @@ impl Core {
     }
 
     fn desk(&mut self, agent: &str, call: CallKey, phase: Phase) {
-        self.desks.entry(agent.to_owned()).or_default().calls.push(OnDesk { call, phase, interaction: None });
+        let calls = &mut self.desks.entry(agent.to_owned()).or_default().calls;
+        calls.reserve_exact(1); // it seldom has a second
+        calls.push(OnDesk { call, phase, interaction: None });
         self.dirty_desks.insert(agent.to_owned());
         self.out.agents.insert(agent.to_owned());
     }
@@ -330,7 +332,7 @@ impl Core {
             .into_iter()
             .filter_map(|entry| {
                 let leg = self.leg_of(agent, entry.call)?;
-                let held = self.legs.get(&leg).is_some_and(crate::call::Leg::holds);
+                let held = self.legs.get(&leg).is_some_and(|leg| leg.holds());
                 Some((
                     EarOn { call: entry.call, interaction: entry.interaction, leg, held, conference: false },
                     entry.phase,

@@ -5,7 +5,7 @@ use signalling::message::{HeaderName, Message, Uri};
 use signalling::peers::TrunkId;
 use signalling::{Destination, End, LegId, MediaAddress, NewLeg, Origin, PlanId, Session};
 
-use crate::call::{Call, CallKey, Leg, LegEnd, LegRecord, Metadata, Role, remote};
+use crate::call::{Call, CallKey, Described, Leg, LegEnd, LegRecord, Metadata, Role, remote};
 use crate::directory::Party;
 use crate::engine::{Closing, Core};
 use crate::interaction::Desk;
@@ -212,7 +212,7 @@ impl Core {
         self.watch_party(stream, party.agent().is_some());
         self.legs.insert(
             leg,
-            Leg { call: key, party, stream, answered: false, rang: false, session: None, others: Vec::new() },
+            Box::new(Leg { call: key, party, stream, answered: false, rang: false, session: None, others: Vec::new() }),
         );
         if let Some(call) = self.calls.get_mut(&key) {
             call.legs.push(leg);
@@ -310,16 +310,16 @@ impl Core {
             answered_at: None,
             ended_at: None,
             listenings: Vec::new(),
-            records: Vec::new(),
+            records: Vec::with_capacity(2),
             sides: [None, None],
-            legs: Vec::new(),
+            legs: Vec::with_capacity(2),
             interactions: Vec::new(),
             transfer: None,
             forced: None,
             ends: Vec::new(),
             verdict: None,
         };
-        self.calls.insert(key, call);
+        self.calls.insert(key, Box::new(call));
         self.shards.call_began(shard);
         self.call_ids.insert(id.clone(), key);
         self.counters.count("calls_started");
@@ -353,13 +353,12 @@ impl Core {
         if let Some(ear) = self.ear_legs.get(&leg_id).copied() {
             self.ear_planned(ear, session);
         } else if let Some(leg) = self.legs.get_mut(&leg_id) {
-            let others = (!session.others.is_empty()).then(|| session.clone());
             let (key, stream) = (leg.call, leg.stream);
             let remote = remote(&session);
             let codec = session.payloads.first().map(|payload| payload.name.clone());
             let srtp = session.keys.as_ref().map(|keys| keys.suite().name());
-            let encrypts = srtp.is_some() && leg.session.as_ref().is_none_or(|session| session.keys.is_none());
-            leg.session = Some(session);
+            let encrypts = srtp.is_some() && leg.session.is_none_or(|session| !session.encrypted);
+            leg.session = Some(Described::of(&session));
             if encrypts {
                 self.hush_plain_ears(key);
             }
@@ -373,9 +372,7 @@ impl Core {
                 record.srtp = srtp;
                 self.out.calls.insert(key);
             }
-            if let Some(session) = others {
-                self.others_planned(&session);
-            }
+            self.others_planned(&session);
             self.judge_held(key);
             self.mark_desks(key);
         }

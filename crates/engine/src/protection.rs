@@ -40,7 +40,7 @@ impl Core {
 
     fn is_encrypted_leg(&self, leg: &Leg) -> bool {
         match &leg.session {
-            Some(session) => session.keys.is_some(),
+            Some(session) => session.encrypted,
             None => self.srtp_of(&leg.party) == Srtp::Require,
         }
     }

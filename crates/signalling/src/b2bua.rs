@@ -42,7 +42,7 @@ impl Ua {
         let body = offer.and_then(|offer| self.offer_to(&mut callee, caller, Source::Offer(&offer)));
         let Some(leg) = self.leg(caller) else { return };
         let extra =
-            Extra { max_forwards: leg.invite.as_ref().map_or(MAX_FORWARDS, max_forwards_left), ..Extra::default() };
+            Extra { max_forwards: leg.invite.as_deref().map_or(MAX_FORWARDS, max_forwards_left), ..Extra::default() };
         self.place(callee, route, new, body, extra);
         self.pair(caller, new.leg);
     }

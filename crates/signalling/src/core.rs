@@ -89,7 +89,7 @@ impl Core {
     }
 
     pub(crate) fn sip_call_id(&self, leg: LegId) -> Option<&str> {
-        self.ua.leg(leg).map(|leg| leg.call_id.as_str())
+        self.ua.leg(leg).map(|leg| &*leg.call_id)
     }
 
     pub(crate) fn dialog(&self, leg: LegId) -> Option<DialogCopy> {

@@ -1,5 +1,7 @@
 //! Dialogs (RFC 3261 §12): ids, route set, remote target, CSeq both ways.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::interface::{DialogCopy, DialogStage};
@@ -10,9 +12,9 @@ use crate::transport::{Flow, Transport, unmapped, via};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub struct DialogId {
-    pub call_id: String,
-    pub local_tag: String,
-    pub remote_tag: String,
+    pub call_id: Arc<str>,
+    pub local_tag: Arc<str>,
+    pub remote_tag: Box<str>,
 }
 
 /// Early, confirmed or terminated.
@@ -31,10 +33,10 @@ pub struct Local {
     /// Of the flow in use.
     pub transport: Transport,
     /// `host:port` in Via and Contact for the flow in use.
-    pub sent_by: String,
-    pub user_agent: String,
+    pub sent_by: Box<str>,
+    pub user_agent: Arc<str>,
     /// User part of our Contact.
-    pub contact_user: String,
+    pub contact_user: Box<str>,
 }
 
 impl Local {
@@ -46,7 +48,7 @@ impl Local {
             Transport::Udp => "",
             Transport::Tcp => ";transport=tcp",
         };
-        match self.contact_user.as_str() {
+        match &*self.contact_user {
             "" => format!("<sip:{}{param}>", self.sent_by),
             user => format!("<sip:{user}@{}{param}>", self.sent_by),
         }
@@ -61,13 +63,13 @@ pub struct Dialog {
     local: Local,
     flow: Flow,
     /// Next hop first (RFC 3261 §12.1).
-    route_set: Vec<String>,
+    route_set: Box<[String]>,
     /// URI of the remote Contact; without a usable one the URI of the remote party.
-    remote_target: String,
+    remote_target: Box<str>,
     /// Our From, tag included: the text of the forming request.
-    local_party: String,
+    local_party: Box<str>,
     /// Our To, tag included.
-    remote_party: String,
+    remote_party: Box<str>,
     local_cseq: u32,
     remote_cseq: Option<u32>,
     /// The flow or the remote target is another since [`Self::take_moved`].
@@ -79,21 +81,18 @@ pub struct Dialog {
 pub struct OutOfOrder;
 
 impl Dialog {
-    /// Ours as UAS: from the INVITE and the tag we give it (RFC 3261 §12.1.1).
-    pub fn uas(invite: &Message, local_tag: &str, local: Local, flow: Flow) -> Self {
+    /// Ours as UAS: from the INVITE, whose Call-ID this is, and the tag we give it (RFC 3261 §12.1.1).
+    pub fn uas(invite: &Message, call_id: Arc<str>, local_tag: Arc<str>, local: Local, flow: Flow) -> Self {
         let remote_party = invite.header(&HeaderName::From).unwrap_or_default();
         Self {
-            id: DialogId {
-                call_id: invite.call_id().into(),
-                local_tag: local_tag.into(),
-                remote_tag: invite.from_tag().into(),
-            },
+            id: DialogId { call_id, local_tag: local_tag.clone(), remote_tag: invite.from_tag().into() },
             state: DialogState::Early,
             local,
             flow,
             route_set: invite.values(&HeaderName::RecordRoute).map(str::to_owned).collect(),
-            remote_target: contact_uri(invite).unwrap_or_else(|| party_uri(remote_party)),
-            local_party: with_tag(invite.header(&HeaderName::To).unwrap_or_default(), invite.to_tag(), local_tag),
+            remote_target: contact_uri(invite).unwrap_or_else(|| party_uri(remote_party)).into(),
+            local_party: with_tag(invite.header(&HeaderName::To).unwrap_or_default(), invite.to_tag(), &local_tag)
+                .into(),
             remote_party: remote_party.into(),
             local_cseq: 0,
             remote_cseq: Some(invite.cseq().number),
@@ -114,9 +113,9 @@ impl Dialog {
             local,
             flow,
             route_set: reversed_record_route(response),
-            remote_target: contact_uri(response).unwrap_or_else(|| party_uri(to)),
+            remote_target: contact_uri(response).unwrap_or_else(|| party_uri(to)).into(),
             local_party: invite.header(&HeaderName::From).unwrap_or_default().into(),
-            remote_party: with_tag(to, invite.to_tag(), response.to_tag()),
+            remote_party: with_tag(to, invite.to_tag(), response.to_tag()).into(),
             local_cseq: invite.cseq().number,
             remote_cseq: None,
             moved: false,
@@ -126,32 +125,42 @@ impl Dialog {
     pub fn restored(copy: &DialogCopy, remote_tag: &str, local: Local) -> Self {
         Self {
             id: DialogId {
-                call_id: copy.call_id.clone(),
-                local_tag: copy.local_tag.clone(),
+                call_id: copy.call_id.as_str().into(),
+                local_tag: copy.local_tag.as_str().into(),
                 remote_tag: remote_tag.into(),
             },
             state: DialogState::Confirmed,
             local,
             flow: copy.flow,
-            route_set: copy.route.clone(),
-            remote_target: copy.target.clone(),
-            local_party: with_tag(&copy.local, "", &copy.local_tag),
-            remote_party: with_tag(&copy.remote, "", remote_tag),
+            route_set: copy.route.clone().into(),
+            remote_target: copy.target.as_str().into(),
+            local_party: with_tag(&copy.local, "", &copy.local_tag).into(),
+            remote_party: with_tag(&copy.remote, "", remote_tag).into(),
             local_cseq: copy.cseq.saturating_add(CSEQ_JUMP).min(CSEQ_MAX),
             remote_cseq: None,
             moved: false,
         }
     }
+    /// The same with texts that others have too in their memory, where they are the same.
+    #[must_use]
+    pub fn sharing(mut self, call_id: &Arc<str>, local_tag: &Arc<str>) -> Self {
+        for (own, other) in [(&mut self.id.call_id, call_id), (&mut self.id.local_tag, local_tag)] {
+            if own == other {
+                *own = other.clone();
+            }
+        }
+        self
+    }
     /// What it takes to end it in another process, by this flow.
     pub fn copy(&self, flow: Flow) -> DialogCopy {
         DialogCopy {
-            stage: DialogStage::Confirmed { remote_tag: self.id.remote_tag.clone() },
-            call_id: self.id.call_id.clone(),
-            local_tag: self.id.local_tag.clone(),
+            stage: DialogStage::Confirmed { remote_tag: (*self.id.remote_tag).to_owned() },
+            call_id: (*self.id.call_id).to_owned(),
+            local_tag: (*self.id.local_tag).to_owned(),
             local: without_tag(&self.local_party),
             remote: without_tag(&self.remote_party),
-            target: self.remote_target.clone(),
-            route: self.route_set.clone(),
+            target: (*self.remote_target).to_owned(),
+            route: self.route_set.to_vec(),
             cseq: self.local_cseq,
             flow,
         }
@@ -181,7 +190,8 @@ impl Dialog {
     /// Where requests of this dialog are sent: first Route or remote target if it is an IP literal and the peer is a
     /// trunk (`by_target`), else the flow it came from. Follows target refreshes and a changed source.
     pub fn flow(&self, by_target: bool) -> Flow {
-        let next_hop = self.route_set.first().map_or_else(|| self.remote_target.clone(), |route| party_uri(route));
+        let next_hop =
+            self.route_set.first().map_or_else(|| (*self.remote_target).to_owned(), |route| party_uri(route));
         let target = Uri::parse(&next_hop).filter(|_| by_target).and_then(|uri| target(&uri, self.flow.transport));
         match target {
             Some((transport, remote)) if remote.is_ipv4() == unmapped(self.flow.remote).is_ipv4() => {
@@ -274,8 +284,8 @@ impl Dialog {
         if matches!(method, Method::Invite | Method::Update)
             && let Some(target) = contact_uri(message)
         {
-            self.moved |= self.remote_target != target;
-            self.remote_target = target;
+            self.moved |= *self.remote_target != *target;
+            self.remote_target = target.into();
         }
     }
 
@@ -298,7 +308,7 @@ impl Dialog {
                 self.route_set.get(1..).unwrap_or_default(),
                 Some(format!("<{}>", self.remote_target)),
             ),
-            None => (as_request_uri(&self.remote_target), self.route_set.as_slice(), None),
+            None => (as_request_uri(&self.remote_target), &*self.route_set, None),
         };
         let via = via(self.local.transport, &self.local.sent_by, branch);
         let mut request = RequestBuilder::new(method, &request_uri)
@@ -315,7 +325,7 @@ impl Dialog {
         if *method != Method::Bye {
             request = request.header(HeaderName::Contact, &self.local.contact()); // not in BYE: RFC 3261 table 2
         }
-        match self.local.user_agent.as_str() {
+        match &*self.local.user_agent {
             "" => request,
             name => request.header(HeaderName::UserAgent, name),
         }
@@ -347,10 +357,10 @@ pub(crate) fn without_tag(value: &str) -> String {
 }
 
 /// A UAC's route set is the Record-Route from the last line to the first (RFC 3261 §12.1.2).
-fn reversed_record_route(response: &Message) -> Vec<String> {
+fn reversed_record_route(response: &Message) -> Box<[String]> {
     let mut route_set: Vec<String> = response.values(&HeaderName::RecordRoute).map(str::to_owned).collect();
     route_set.reverse();
-    route_set
+    route_set.into()
 }
 
 fn is_loose(uri: &str) -> bool {
@@ -413,7 +423,7 @@ mod tests {
     }
 
     fn as_uas(lines: &str) -> Dialog {
-        Dialog::uas(&request("INVITE", 10, lines), "bob", local(), flow())
+        Dialog::uas(&request("INVITE", 10, lines), "c1".into(), "bob".into(), local(), flow())
     }
 
     /// The answer that a peer gives to our INVITE (`request` read from the other side).
@@ -610,7 +620,7 @@ mod tests {
             remote: "[::ffff:203.0.113.9]:5060".parse().unwrap(),
             ..flow()
         };
-        let dialog = Dialog::uas(&request("INVITE", 1, CONTACT), "bob", local(), dual);
+        let dialog = Dialog::uas(&request("INVITE", 1, CONTACT), "c1".into(), "bob".into(), local(), dual);
         assert_eq!(dialog.flow(true).remote.to_string(), "[::ffff:192.0.2.4]:5080");
     }
 }

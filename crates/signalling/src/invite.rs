@@ -46,7 +46,7 @@ impl Ua {
     ///
     /// # Errors
     /// The status to refuse with: 480 for an account that cannot be reached, 503 where there are too many legs.
-    pub(crate) fn prepare(&mut self, new: &NewLeg, kind: Kind) -> Result<(Leg, Route), u16> {
+    pub(crate) fn prepare(&mut self, new: &NewLeg, kind: Kind) -> Result<(Box<Leg>, Route), u16> {
         if self.legs.len() >= self.settings.max_legs {
             self.count("legs_refused");
             return Err(503);
@@ -57,16 +57,16 @@ impl Ua {
     }
 
     /// Sends the INVITE of a prepared leg. Without a body it asks for an offer.
-    pub(crate) fn place(&mut self, leg: Leg, route: Route, new: &NewLeg, body: Option<Bytes>, extra: Extra) {
+    pub(crate) fn place(&mut self, leg: Box<Leg>, route: Route, new: &NewLeg, body: Option<Bytes>, extra: Extra) {
         let id = leg.id;
         self.write(leg, &route, new, body, extra);
         self.send_invite(id);
     }
 
     /// Puts a prepared leg into the table with its INVITE, which has not left.
-    pub(crate) fn write(&mut self, mut leg: Leg, route: &Route, new: &NewLeg, body: Option<Bytes>, extra: Extra) {
+    pub(crate) fn write(&mut self, mut leg: Box<Leg>, route: &Route, new: &NewLeg, body: Option<Bytes>, extra: Extra) {
         let branch = self.transactions.branch();
-        leg.invite = Some(self.build(&leg, route, new, &branch, body, extra));
+        leg.invite = Some(Box::new(self.build(&leg, route, new, &branch, body, extra)));
         leg.state = State::Prepared { rings: new.ring_timeout.unwrap_or(self.settings.invite_timeout) };
         self.insert(leg);
     }
@@ -79,7 +79,7 @@ impl Ua {
         let (ring_until, flow) = (now + *rings, leg.first_flow);
         leg.ring_until = Some(ring_until);
         self.set_timer(ring_until, Timer::Ring(id));
-        let client = self.request(flow, invite, Purpose::Invite(id));
+        let client = self.request(flow, *invite, Purpose::Invite(id));
         if let Some(leg) = self.leg_mut(id) {
             leg.state = State::Calling(client);
         }
@@ -96,10 +96,10 @@ impl Ua {
             .map(|uri| escaped_user(&uri.user_decoded()))
             .unwrap_or_default();
         let local = self.local(flow, &user);
-        leg.call_id = invite.call_id().to_owned();
-        leg.dialog = Some(Dialog::uas(invite, &leg.local_tag, local, flow));
+        leg.call_id = invite.call_id().into();
+        leg.dialog = Some(Dialog::uas(invite, leg.call_id.clone(), leg.local_tag.clone(), local, flow));
         leg.allows_update = allows_update(invite);
-        leg.invite = Some(invite.clone());
+        leg.invite = Some(Box::new(invite.clone()));
         self.insert(leg);
         self.servers.insert(server, id);
         id
@@ -146,23 +146,23 @@ impl Ua {
         }
     }
 
-    fn fresh(&mut self, id: LegId, kind: Kind, state: State, party: Party, flow: Flow) -> Leg {
+    fn fresh(&mut self, id: LegId, kind: Kind, state: State, party: Party, flow: Flow) -> Box<Leg> {
         let seed = if party.srtp == Srtp::Off { [0; 32] } else { self.random.random() };
         let shield = Shield::new(party.srtp, self.settings.rtcp_mux, seed);
-        Leg {
+        Box::new(Leg {
             id,
             kind,
             state,
             peer: None,
             party,
             first_flow: flow,
-            call_id: self.token(),
-            local_tag: self.token(),
+            call_id: self.token().into(),
+            local_tag: self.token().into(),
             dialog: None,
             invite: None,
             descriptions: Descriptions::new(self.random.random(), Family::of(flow.remote.ip()), shield),
             early: Vec::new(),
-            early_tag: String::new(),
+            early_tag: Box::default(),
             ring_until: None,
             inbound: None,
             outbound: None,
@@ -176,7 +176,7 @@ impl Ua {
             transfer: None,
             allows_update: false,
             replacing: None,
-        }
+        })
     }
 
     fn build(
@@ -223,7 +223,8 @@ impl Ua {
     pub(crate) fn dialog_of(&self, leg: &Leg, response: &Message, flow: Flow) -> Option<Dialog> {
         let invite = leg.invite.as_ref()?;
         let user = invite.from().ok()?.parsed_uri().map(|uri| uri.user().to_owned()).unwrap_or_default();
-        Some(Dialog::uac(invite, response, self.local(flow, &user), flow))
+        let dialog = Dialog::uac(invite, response, self.local(flow, &user), flow);
+        Some(dialog.sharing(&leg.call_id, &leg.local_tag))
     }
 }
 

@@ -1,5 +1,6 @@
 //! A leg: one INVITE dialog usage with its offer/answer session, and what is open on it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -29,18 +30,18 @@ pub(crate) struct Leg {
     pub(crate) party: Party,
     /// Where the INVITE came from or went to; later the dialog knows better.
     pub(crate) first_flow: Flow,
-    pub(crate) call_id: String,
+    pub(crate) call_id: Arc<str>,
     /// Ours, unique among all legs: what incoming messages are found by.
-    pub(crate) local_tag: String,
+    pub(crate) local_tag: Arc<str>,
     /// As UAS from the start, as UAC from the 2xx on.
     pub(crate) dialog: Option<Dialog>,
     /// The INVITE that made the leg, until it is answered.
-    pub(crate) invite: Option<Message>,
+    pub(crate) invite: Option<Box<Message>>,
     pub(crate) descriptions: Descriptions,
     /// Answers of early dialogs by their To tag, newest last.
     pub(crate) early: Vec<(String, Sdp)>,
     /// Of a listener that rings: its To tag, empty until then.
-    pub(crate) early_tag: String,
+    pub(crate) early_tag: Box<str>,
     /// When an unanswered INVITE of ours is given up.
     pub(crate) ring_until: Option<Instant>,
     /// A re-INVITE or UPDATE of theirs that waits for our final answer.
@@ -54,9 +55,9 @@ pub(crate) struct Leg {
     /// Until then the ACK of a listener's 2xx waits for the store.
     pub(crate) ack_until: Option<Instant>,
     /// For a repeated 2xx.
-    pub(crate) last_ack: Option<(u32, Flow, Bytes)>,
+    pub(crate) last_ack: Option<Box<LastAck>>,
     /// The Reason of a BYE that may not leave before the ACK came (RFC 3261 §15).
-    pub(crate) bye_after_ack: Option<String>,
+    pub(crate) bye_after_ack: Option<Box<str>>,
     /// Client transactions of this leg that are not over.
     pub(crate) open_requests: u32,
     /// REFERs accepted so far: from the second on NOTIFY carries their id (RFC 3515 §2.4.6).
@@ -67,6 +68,17 @@ pub(crate) struct Leg {
     pub(crate) allows_update: bool,
     /// The leg whose place this one is to take (RFC 3891).
     pub(crate) replacing: Option<LegId>,
+}
+
+/// The ACK that we sent last, but for what its dialog has of it.
+#[derive(Clone, Debug)]
+pub(crate) struct LastAck {
+    /// Of the INVITE.
+    pub(crate) cseq: u32,
+    pub(crate) flow: Flow,
+    pub(crate) branch: Box<str>,
+    /// The answer to a late offer.
+    pub(crate) body: Option<Bytes>,
 }
 
 /// Who the remote party is and what follows from it.
@@ -156,7 +168,7 @@ impl Leg {
 
     /// The remote party's tag, once there is one.
     pub(crate) fn remote_tag(&self) -> Option<&str> {
-        self.dialog.as_ref().map(|dialog| dialog.id().remote_tag.as_str())
+        self.dialog.as_ref().map(|dialog| &*dialog.id().remote_tag)
     }
 
     /// What is open on it.

@@ -61,7 +61,7 @@ impl Ua {
     pub(crate) fn listener_rings(&mut self, id: LegId, response: &Message) {
         if response.status() > 100 {
             if let Some(leg) = self.leg_mut(id) {
-                leg.early_tag = response.to_tag().to_owned();
+                leg.early_tag = response.to_tag().into();
             }
             let early_media = description(response).is_some();
             self.emit(Event::Ringing { leg: id, status: response.status(), early_media });

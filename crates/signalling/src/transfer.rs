@@ -257,7 +257,7 @@ impl Transfers {
         ua.emit(Event::Answered { leg });
         let kept = self.all.get(&id).map(|transfer| transfer.kept);
         let answer = ua.answer_of(leg, ok).filter(|answer| {
-            let offered = kept.and_then(|kept| ua.leg(kept)?.descriptions.agreed().map(|agreed| agreed.remote.clone()));
+            let offered = kept.and_then(|kept| ua.leg(kept)?.descriptions.agreed().map(|agreed| agreed.remote));
             offered.is_some_and(|offered| crate::session::offer_answer::common(answer, &offered).is_some())
         });
         let Some(answer) = answer.filter(|answer| ua.reads(leg, answer)) else {

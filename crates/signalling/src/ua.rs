@@ -7,6 +7,7 @@ mod flows;
 mod sending;
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Instant;
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -39,8 +40,11 @@ pub(crate) const SDP: &str = "application/sdp";
 #[derive(Debug)]
 pub(crate) struct Ua {
     pub(crate) settings: Settings,
+    /// Of the settings, for the dialogs to share.
+    user_agent: Arc<str>,
     pub(crate) door: Door,
-    pub(crate) legs: HashMap<LegId, Leg>,
+    /// Boxed: a table has room for twice what is in it.
+    pub(crate) legs: HashMap<LegId, Box<Leg>>,
     pub(crate) counters: Counters,
     pub(crate) transactions: Transactions,
     pub(crate) connections: Connections,
@@ -65,7 +69,7 @@ pub(crate) struct Ua {
     pub(crate) gone: Vec<LegId>,
     /// BYEs under way that belong to no leg.
     stray_byes: usize,
-    tags: HashMap<String, LegId>,
+    tags: HashMap<Arc<str>, LegId>,
     timers: BTreeSet<(Instant, Timer)>,
     now: Option<Instant>,
     next_leg: u64,
@@ -90,6 +94,7 @@ impl Ua {
         let door = Door::new(&settings, random.random());
         let connections = Connections::new(settings.connections);
         Self {
+            user_agent: settings.user_agent.as_str().into(),
             settings,
             door,
             legs: HashMap::new(),
@@ -170,27 +175,27 @@ impl Ua {
 /// Legs.
 impl Ua {
     pub(crate) fn leg(&self, id: LegId) -> Option<&Leg> {
-        self.legs.get(&id)
+        self.legs.get(&id).map(|leg| &**leg)
     }
 
     pub(crate) fn leg_mut(&mut self, id: LegId) -> Option<&mut Leg> {
-        self.legs.get_mut(&id)
+        self.legs.get_mut(&id).map(|leg| &mut **leg)
     }
 
-    pub(crate) fn insert(&mut self, leg: Leg) {
+    pub(crate) fn insert(&mut self, leg: Box<Leg>) {
         self.tags.insert(leg.local_tag.clone(), leg.id);
         self.legs.insert(leg.id, leg);
     }
 
     /// The leg whose tag of ours this is.
     pub(crate) fn by_tag(&self, local_tag: &str) -> Option<&Leg> {
-        self.legs.get(self.tags.get(local_tag)?)
+        self.leg(*self.tags.get(local_tag)?)
     }
 
     /// The leg of this dialog, seen from us (RFC 3261 §12).
     pub(crate) fn by_dialog(&self, call_id: &str, local_tag: &str, remote_tag: &str) -> Option<&Leg> {
         self.by_tag(local_tag)
-            .filter(|leg| leg.call_id == call_id && leg.remote_tag().is_none_or(|tag| tag == remote_tag))
+            .filter(|leg| &*leg.call_id == call_id && leg.remote_tag().is_none_or(|tag| tag == remote_tag))
     }
 
     /// A leg that has a dialog to talk in, with the leg that it is paired with.
@@ -222,15 +227,15 @@ impl Ua {
     pub(crate) fn local(&self, flow: Flow, contact_user: &str) -> Local {
         Local {
             transport: flow.transport,
-            sent_by: sent_by(self.settings.advertised.as_deref(), flow),
-            user_agent: self.settings.user_agent.clone(),
-            contact_user: contact_user.to_owned(),
+            sent_by: sent_by(self.settings.advertised.as_deref(), flow).into(),
+            user_agent: self.user_agent.clone(),
+            contact_user: contact_user.into(),
         }
     }
 
     /// Tells the engine what media has to do on a leg.
     pub(crate) fn plan_media(&mut self, id: LegId, plan: Option<PlanId>) {
-        let Some(agreed) = self.leg(id).and_then(|leg| leg.descriptions.agreed()).cloned() else { return };
+        let Some(agreed) = self.leg(id).and_then(|leg| leg.descriptions.agreed()) else { return };
         self.plan_agreed(id, &agreed, false, plan);
     }
 

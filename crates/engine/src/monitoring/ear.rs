@@ -5,7 +5,7 @@ use signalling::sdp::Direction;
 use signalling::{Command, Destination, End, EndedBy, LegId, NewLeg, Reason, Session};
 
 use crate::audit::Action;
-use crate::call::latch;
+use crate::call::{Described, latch};
 use crate::codecs;
 use crate::engine::Core;
 use crate::interaction::{EarOn, InteractionKey};
@@ -56,7 +56,8 @@ impl Core {
             headers: Vec::new(),
             ring_timeout: Some(self.settings.ring_timeout + RING_BACKSTOP),
         };
-        let codecs = codecs::offered(self.session_of_listening(id), layout, confirms);
+        let of_call = self.described_of_listening(id).and_then(|session| session.codec);
+        let codecs = codecs::offered(of_call, layout, confirms);
         let direction = if sendrecv || confirms { Direction::SendRecv } else { Direction::SendOnly };
         self.counters.count("listeners_called");
         self.sip(Command::Call { leg: new, codecs, direction, encrypted });
@@ -96,10 +97,10 @@ impl Core {
     }
 
     /// What the agent's leg agreed on in the call that a listening is for.
-    pub(crate) fn session_of_listening(&self, id: &str) -> Option<&Session> {
+    pub(crate) fn described_of_listening(&self, id: &str) -> Option<Described> {
         let interaction = self.interactions.get(&self.listenings.get(id)?.interaction)?;
         let leg = self.leg_of(&interaction.agent, interaction.primary)?;
-        self.legs.get(&leg)?.session.as_ref()
+        self.legs.get(&leg)?.session
     }
 
     /// One leg serves every request of the same listener on the same agent.

@@ -87,7 +87,7 @@ impl Core {
     fn gated(&self, stream: StreamId, up: Level, down: Level) -> (Level, Level) {
         let sides = self.streams.get(&stream).and_then(|call| self.calls.get(call)).map(|call| call.sides);
         let mut legs = sides.into_iter().flatten().flatten().filter_map(|leg| self.legs.get(&leg));
-        let session = legs.find(|leg| leg.stream == stream).and_then(|leg| leg.session.as_ref());
+        let session = legs.find(|leg| leg.stream == stream).and_then(|leg| leg.session);
         let (sends, receives) = session.map_or((true, true), |session| (session.sends, session.receives));
         (if sends { up } else { SILENCE }, if receives { down } else { SILENCE })
     }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::audit::{Action, ENGINE};
-use crate::codecs::is_undecodable;
 use crate::directory::{Party, plain_number};
 use crate::engine::Core;
 use crate::interaction::InteractionKey;
@@ -87,8 +86,7 @@ impl Core {
             return Some(EndReason::PolicyDenied);
         }
         let leg = self.leg_of(&interaction.agent, interaction.primary).and_then(|leg| self.legs.get(&leg));
-        let session = leg.and_then(|leg| leg.session.as_ref());
-        session.is_some_and(is_undecodable).then_some(EndReason::CodecUnsupported)
+        leg.and_then(|leg| leg.session).filter(|session| session.opaque).map(|_| EndReason::CodecUnsupported)
     }
 
     /// Why this listening may not be (any more): who ordered it may not listen to the agent, or not have this listener
@@ -166,7 +164,7 @@ impl Core {
             return self.end_unprotected(id);
         }
         // it may have changed while the listener was waited for
-        if self.session_of_listening(id).is_some_and(is_undecodable) {
+        if self.described_of_listening(id).is_some_and(|session| session.opaque) {
             return self.end_listening(id, EndReason::CodecUnsupported);
         }
         let same =

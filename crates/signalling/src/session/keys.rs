@@ -153,9 +153,14 @@ impl Shield {
     }
 
     /// What was open is in force.
-    pub(crate) fn agree(&mut self, secured: &Secured) {
-        self.in_force = Some(secured.clone());
+    pub(crate) fn agree(&mut self, secured: Secured) {
+        self.in_force = Some(secured);
         self.open = Open::Nothing;
+    }
+
+    /// What is agreed.
+    pub(crate) fn in_force(&self) -> Secured {
+        self.in_force.clone().unwrap_or_default()
     }
 
     /// What was open is void: the old keys stand.

@@ -6,9 +6,11 @@ pub(crate) mod offer_answer;
 pub(crate) mod streams;
 pub(crate) mod update;
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use sha2::{Digest, Sha256};
 
 use crate::interface::{OtherStream, Session};
 use crate::sdp::crypto::Protection;
@@ -28,11 +30,27 @@ pub(crate) struct Descriptions {
     family: Family,
     session_id: u64,
     version: u64,
-    /// What we wrote last: the version grows only when something changed (RFC 3264 §8).
-    written: Bytes,
-    agreed: Option<Agreed>,
+    /// Digest of what we wrote last: the version grows only when something changed (RFC 3264 §8).
+    written: Option<[u8; 32]>,
+    agreed: Option<Box<Kept>>,
     offer: Offer,
     shield: Shield,
+}
+
+/// The descriptions in force as a leg keeps them for the length of its call: what can be read out of the text again is.
+struct Kept {
+    /// What the remote party said, and nothing of the message that it came in.
+    remote: Box<[u8]>,
+    /// Which of its m-lines is the audio stream.
+    audio_at: usize,
+    told: Told,
+}
+
+/// Never with the text: keys stand in it.
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kept").field("audio_at", &self.audio_at).field("told", &self.told).finish_non_exhaustive()
+    }
 }
 
 /// Both descriptions in force.
@@ -53,9 +71,9 @@ pub(crate) enum Offer {
     #[default]
     Stable,
     /// We offered this.
-    Local(Told),
+    Local(Box<Told>),
     /// The remote party offered this.
-    Remote(Sdp),
+    Remote(Box<Sdp>),
 }
 
 impl Descriptions {
@@ -67,7 +85,7 @@ impl Descriptions {
             family,
             session_id: session_id >> 1,
             version: 1,
-            written: Bytes::new(),
+            written: None,
             agreed: None,
             offer: Offer::Stable,
             shield,
@@ -118,11 +136,32 @@ impl Descriptions {
 
     /// The m-lines that the dialog has so far.
     pub(crate) fn lines(&self) -> &[Line] {
-        self.agreed.as_ref().map_or(&[], |agreed| &agreed.told.lines)
+        self.told().map_or(&[], |told| &told.lines)
     }
 
-    pub(crate) fn agreed(&self) -> Option<&Agreed> {
-        self.agreed.as_ref()
+    /// What is agreed, read anew.
+    pub(crate) fn agreed(&self) -> Option<Agreed> {
+        let kept = self.agreed.as_ref()?;
+        let remote = Sdp::parse(&Bytes::copy_from_slice(&kept.remote)).ok()?.with_audio_at(kept.audio_at)?;
+        Some(Agreed { remote, told: kept.told.clone(), secured: self.shield.in_force() })
+    }
+
+    /// Descriptions are agreed.
+    pub(crate) fn is_agreed(&self) -> bool {
+        self.agreed.is_some()
+    }
+
+    /// What we said of what is agreed.
+    pub(crate) fn told(&self) -> Option<&Told> {
+        self.agreed.as_ref().map(|kept| &kept.told)
+    }
+
+    /// Both are in force.
+    fn agree(&mut self, remote: &Sdp, told: Told) {
+        let secured = self.shield.answered(remote);
+        self.shield.agree(secured);
+        let (audio_at, remote) = (remote.audio_at(), remote.bytes().as_ref().into());
+        self.agreed = Some(Box::new(Kept { remote, audio_at, told }));
     }
 
     pub(crate) fn offer(&self) -> &Offer {
@@ -161,7 +200,7 @@ impl Descriptions {
     pub(crate) fn receive_offer(&mut self, offer: Sdp) {
         self.family = offer.family().unwrap_or(self.family);
         self.shield.drop_open();
-        self.offer = Offer::Remote(offer);
+        self.offer = Offer::Remote(Box::new(offer));
     }
 
     /// The open offer was refused: what was agreed stands.
@@ -180,7 +219,7 @@ impl Descriptions {
     ) -> Option<Bytes> {
         let protection = self.shield.offer();
         let body = self.write(source, direction, None, Some(places), &protection)?;
-        self.offer = Offer::Local(told);
+        self.offer = Offer::Local(Box::new(told));
         Some(body)
     }
 
@@ -192,18 +231,18 @@ impl Descriptions {
         let protection = self.shield.offer();
         let body = self.versioned(|version| sdp::compose(media, session_id, version, codecs, direction, &protection));
         let audio = Line { media: "audio".into(), rest: String::new(), source: None, live: Some(direction) };
-        self.offer = Offer::Local(Told { direction, payloads, lines: vec![audio], audio_at: 0, from: None });
+        self.offer = Offer::Local(Box::new(Told { direction, payloads, lines: vec![audio], audio_at: 0, from: None }));
         Some(body)
     }
 
     /// What is agreed, as an offer of our own: the audio stream alone.
     pub(crate) fn offer_again(&mut self) -> Option<Bytes> {
-        let Agreed { remote, told, .. } = self.agreed.clone()?;
+        let Agreed { remote, told, .. } = self.agreed()?;
         let only: Vec<u8> = remote.formats().iter().filter(|pt| told.payloads.contains(pt)).copied().collect();
         let only = Some(only.as_slice()).filter(|only| !only.is_empty());
         let protection = self.shield.offer();
         let body = self.write(&remote, told.direction, only, None, &protection)?;
-        self.offer = Offer::Local(Told::new(&remote, only, Line::of(&remote, told.direction), None));
+        self.offer = Offer::Local(Box::new(Told::new(&remote, only, Line::of(&remote, told.direction), None)));
         Some(body)
     }
 
@@ -233,9 +272,7 @@ impl Descriptions {
     pub(crate) fn agree_as_answerer(&mut self, told: Told) -> bool {
         match std::mem::take(&mut self.offer) {
             Offer::Remote(remote) => {
-                let secured = self.shield.answered(&remote);
-                self.shield.agree(&secured);
-                self.agreed = Some(Agreed { remote, told, secured });
+                self.agree(&remote, told);
                 true
             }
             other => {
@@ -250,9 +287,7 @@ impl Descriptions {
         self.family = remote.family().unwrap_or(self.family);
         match std::mem::take(&mut self.offer) {
             Offer::Local(told) => {
-                let secured = self.shield.answered(&remote);
-                self.shield.agree(&secured);
-                self.agreed = Some(Agreed { remote, told, secured });
+                self.agree(&remote, *told);
                 true
             }
             other => {
@@ -290,12 +325,15 @@ impl Descriptions {
     }
 
     fn versioned(&mut self, write: impl Fn(u64) -> Bytes) -> Bytes {
+        let digest = |body: &Bytes| Some(Sha256::digest(body).into());
         let mut body = write(self.version);
-        if !self.written.is_empty() && body != self.written {
+        let mut written = digest(&body);
+        if self.written.is_some() && written != self.written {
             self.version = self.version.saturating_add(1);
             body = write(self.version);
+            written = digest(&body);
         }
-        self.written = body.clone();
+        self.written = written;
         body
     }
 }

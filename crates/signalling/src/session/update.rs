@@ -42,7 +42,8 @@ mod tests {
     fn one_change_at_a_time() {
         let stable = Offer::Stable;
         let direction = Direction::SendRecv;
-        let local = Offer::Local(Told { direction, payloads: vec![0], lines: Vec::new(), audio_at: 0, from: None });
+        let local =
+            Offer::Local(Box::new(Told { direction, payloads: vec![0], lines: Vec::new(), audio_at: 0, from: None }));
         let open = |theirs, ours, offer| may_change(Open { theirs, ours, offer });
         assert_eq!(open(false, false, &stable), Ok(()));
         assert_eq!(open(true, false, &stable), Err(NotNow::Unfinished));

@@ -11,21 +11,16 @@ use crate::message::{HeaderName, Message, Method, RequestBuilder, ResponseBuilde
 
 /// An INVITE of ours.
 #[derive(Debug)]
-pub(super) struct ClientInvite {
-    request: Message,
-    state: State,
-}
-
-#[derive(Debug)]
-enum State {
+pub(super) enum ClientInvite {
     /// Nothing came yet; with a CANCEL that has to wait for the first provisional answer (RFC 3261 §9.1).
-    Calling { interval: Duration, cancel: Option<Message> },
+    Calling { request: Message, interval: Duration, cancel: Option<Message> },
     /// A provisional answer came.
-    Proceeding,
+    Proceeding { request: Message },
     /// The CANCEL has gone.
-    Cancelling,
-    /// A 2xx came: further ones belong to the user too (forks, repetitions).
-    Accepted,
+    Cancelling { request: Message },
+    /// A 2xx came: further ones belong to the user too (forks, repetitions). Of the INVITE nothing is kept, unless it was
+    /// cancelled: then the user has a call to end that it made.
+    Accepted { cancelled: Option<Message> },
     /// A 3xx–6xx came and was acknowledged.
     Completed { ack: Bytes },
 }
@@ -36,166 +31,178 @@ impl ClientInvite {
         turn.send(request.bytes());
         turn.repeat(Timer::A, turn.timing.t1); // §17.1.1.2
         turn.start(Timer::B, turn.timing.patience()); // §17.1.1.2
-        Self { request, state: State::Calling { interval: turn.timing.t1, cancel: None } }
+        Self::Calling { request, interval: turn.timing.t1, cancel: None }
     }
 
     /// Sends the CANCEL of an INVITE that another process has sent.
     pub(super) fn cancel_orphan(turn: &mut Turn<'_>, request: Message, reason: &str) -> Self {
-        let machine = Self { request, state: State::Proceeding };
-        let cancel = machine.cancel_request(Some(reason));
-        machine.cancel(turn, cancel) // §9.1
+        Self::Proceeding { request }.cancel(turn, Some(reason)) // §9.1
     }
 
-    /// The INVITE as it was sent.
-    pub(super) fn request(&self) -> &Message {
-        &self.request
+    /// The INVITE as it was sent, while something may still be made of it.
+    pub(super) fn request(&self) -> Option<&Message> {
+        match self {
+            Self::Calling { request, .. } | Self::Proceeding { request } | Self::Cancelling { request } => {
+                Some(request)
+            }
+            Self::Accepted { cancelled } => cancelled.as_ref(),
+            Self::Completed { .. } => None,
+        }
     }
 
     /// Takes a response that matches.
     pub(super) fn receive(self, turn: &mut Turn<'_>, response: Message) -> Self {
-        use State::{Accepted, Calling, Cancelling, Completed, Proceeding};
-        let Self { request, state } = self;
-        let state = match (state, response.status() / 100) {
-            (Calling { cancel, .. }, 1) => provisional(turn, response, cancel), // §17.1.1.2, §9.1
-            (state @ (Proceeding | Cancelling), 1) => told(turn, response, state), // §17.1.1.2
-            (Calling { .. } | Proceeding | Cancelling, 2) => accepted(turn, response), // RFC 6026 §7.2
-            (Calling { .. } | Proceeding | Cancelling, _) => completed(turn, &request, response), // §17.1.1.2
-            (Accepted, 2) => told(turn, response, Accepted),                    // RFC 6026 §7.2
-            (Accepted, _) => Accepted,                                          // RFC 6026 §7.2
-            (Completed { ack }, 3..) => acknowledged_again(turn, ack),          // §17.1.1.2
-            (Completed { ack }, 2) => late_fork(turn, response, ack),           // §13.2.2.4: every 2xx gets its ACK
-            (state @ Completed { .. }, _) => state,                             // §17.1.1.2
-        };
-        Self { request, state }
+        use ClientInvite::{Accepted, Calling, Cancelling, Completed, Proceeding};
+        match (self, response.status() / 100) {
+            (Calling { request, cancel, .. }, 1) => provisional(turn, response, request, cancel), // §17.1.1.2, §9.1
+            (state @ (Proceeding { .. } | Cancelling { .. }), 1) => told(turn, response, state),  // §17.1.1.2
+            (Calling { .. } | Proceeding { .. }, 2) => accepted(turn, response, None),            // RFC 6026 §7.2
+            (Cancelling { request }, 2) => accepted(turn, response, Some(request)),               // RFC 6026 §7.2
+            (Calling { request, .. } | Proceeding { request } | Cancelling { request }, _) => {
+                completed(turn, &request, response)
+            } // §17.1.1.2
+            (state @ Accepted { .. }, 2) => told(turn, response, state),                          // RFC 6026 §7.2
+            (state @ Accepted { .. }, _) => state,                                                // RFC 6026 §7.2
+            (Completed { ack }, 3..) => acknowledged_again(turn, ack),                            // §17.1.1.2
+            (Completed { ack }, 2) => late_fork(turn, response, ack), // §13.2.2.4: every 2xx gets its ACK
+            (state @ Completed { .. }, _) => state,                   // §17.1.1.2
+        }
     }
 
-    /// The user wants it cancelled; `cancel` is from [`Self::cancel_request`].
-    pub(super) fn cancel(self, turn: &mut Turn<'_>, cancel: Message) -> Self {
-        use State::{Calling, Proceeding};
-        let Self { request, state } = self;
-        let state = match state {
-            Calling { interval, .. } => Calling { interval, cancel: Some(cancel) }, // §9.1
-            Proceeding => cancelling(turn, cancel),                                 // §9.1
-            state => state,                                                         // §9.1: answered, or sent already
-        };
-        Self { request, state }
+    /// The user wants it cancelled.
+    pub(super) fn cancel(self, turn: &mut Turn<'_>, reason: Option<&str>) -> Self {
+        match self {
+            Self::Calling { request, interval, .. } => {
+                let cancel = Some(cancel_of(&request, reason));
+                Self::Calling { request, interval, cancel }
+            } // §9.1
+            Self::Proceeding { request } => {
+                let cancel = cancel_of(&request, reason);
+                cancelling(turn, request, cancel)
+            } // §9.1
+            state => state, // §9.1: answered, or sent already
+        }
     }
 
     /// A timer is due.
     pub(super) fn fire(self, turn: &mut Turn<'_>, timer: Timer) -> Option<Self> {
-        use State::Calling;
-        let Self { request, state } = self;
-        let state = match (state, timer) {
-            (Calling { interval, cancel }, Timer::A) => repeated(turn, &request, interval, cancel), // §17.1.1.2
-            (Calling { .. }, Timer::B) => return timed_out(turn),                                   // §17.1.1.2
-            (State::Cancelling, Timer::Cancelled) => return timed_out(turn),                        // §9.1
-            (State::Completed { .. }, Timer::D) => return None,                                     // §17.1.1.2
-            (State::Accepted, Timer::M) => return None,                                             // RFC 6026 §7.2
-            (state, _) => state,
-        };
-        Some(Self { request, state })
+        match (self, timer) {
+            (Self::Calling { request, interval, cancel }, Timer::A) => Some(repeated(turn, request, interval, cancel)), // §17.1.1.2
+            (Self::Calling { .. }, Timer::B) => timed_out(turn), // §17.1.1.2
+            (Self::Cancelling { .. }, Timer::Cancelled) => timed_out(turn), // §9.1
+            (Self::Completed { .. }, Timer::D) => None,          // §17.1.1.2
+            (Self::Accepted { .. }, Timer::M) => None,           // RFC 6026 §7.2
+            (state, _) => Some(state),
+        }
     }
 
     /// What it sent did not leave (RFC 3261 §17.1.4). One that waits for the phone to be picked up has sent nothing.
     pub(super) fn send_failed(self, turn: &mut Turn<'_>) -> Option<Self> {
-        match self.state {
-            State::Calling { .. } | State::Cancelling => timed_out(turn),
-            _ => Some(self),
+        match self {
+            Self::Calling { .. } | Self::Cancelling { .. } => timed_out(turn),
+            state => Some(state),
         }
     }
 
     /// It was answered provisionally and waits for somebody to pick up.
     pub(super) fn rings(&self) -> bool {
-        matches!(self.state, State::Proceeding)
+        matches!(self, Self::Proceeding { .. })
     }
 
     /// Its connection has failed: as if this had been answered (RFC 3261 §8.1.3.1), unless the answer has come already.
     pub(super) fn connection_failed(self, turn: &mut Turn<'_>, status: u16) -> Option<Self> {
-        match self.state {
-            State::Calling { .. } | State::Proceeding | State::Cancelling => failed(turn, &self.request, status),
-            _ => Some(self),
+        match self {
+            Self::Calling { request, .. } | Self::Proceeding { request } | Self::Cancelling { request } => {
+                failed(turn, &request, status)
+            }
+            state => Some(state),
         }
     }
 
     /// Nothing of it has left; it is sent by another way now, a CANCEL that waits included.
     pub(super) fn sent_otherwise(self, turn: &mut Turn<'_>, request: Message) -> Self {
-        let State::Calling { cancel, .. } = self.state else { return self };
+        let Self::Calling { cancel, .. } = self else { return self };
         turn.stop_all();
-        let Self { request, .. } = Self::start(turn, request);
-        let cancel = cancel.map(|cancel| {
-            let new = ClientInvite { request: request.clone(), state: State::Proceeding };
-            new.cancel_request(cancel.header(&HeaderName::Reason))
-        });
-        Self { request, state: State::Calling { interval: turn.timing.t1, cancel } }
-    }
-
-    /// The CANCEL of this INVITE (RFC 3261 §9.1).
-    pub(super) fn cancel_request(&self, reason: Option<&str>) -> Message {
-        let to = self.request.header(&HeaderName::To).unwrap_or_default();
-        let cancel = hop_request(&self.request, &Method::Cancel, to);
-        match reason {
-            Some(reason) => cancel.header(HeaderName::Reason, reason).finish(),
-            None => cancel.finish(),
+        let started = Self::start(turn, request);
+        match cancel {
+            Some(cancel) => started.cancel(turn, cancel.header(&HeaderName::Reason)),
+            None => started,
         }
     }
 }
 
-fn provisional(turn: &mut Turn<'_>, response: Message, cancel: Option<Message>) -> State {
+/// The CANCEL of an INVITE (RFC 3261 §9.1).
+fn cancel_of(invite: &Message, reason: Option<&str>) -> Message {
+    let to = invite.header(&HeaderName::To).unwrap_or_default();
+    let cancel = hop_request(invite, &Method::Cancel, to);
+    match reason {
+        Some(reason) => cancel.header(HeaderName::Reason, reason).finish(),
+        None => cancel.finish(),
+    }
+}
+
+fn provisional(turn: &mut Turn<'_>, response: Message, request: Message, cancel: Option<Message>) -> ClientInvite {
     turn.stop_all();
-    let state = told(turn, response, State::Proceeding);
+    if response.status() > 100 {
+        tell(turn, response);
+    }
     match cancel {
-        Some(cancel) => cancelling(turn, cancel),
-        None => state,
+        Some(cancel) => cancelling(turn, request, cancel),
+        None => ClientInvite::Proceeding { request },
     }
 }
 
 /// The user hears of everything but 100.
-fn told(turn: &mut Turn<'_>, response: Message, state: State) -> State {
+fn told(turn: &mut Turn<'_>, response: Message, state: ClientInvite) -> ClientInvite {
     if response.status() > 100 {
-        turn.tell(Happening::Response { id: ClientId(turn.id), flow: turn.flow, message: response });
+        tell(turn, response);
     }
     state
 }
 
-fn cancelling(turn: &mut Turn<'_>, cancel: Message) -> State {
+fn tell(turn: &mut Turn<'_>, response: Message) {
+    turn.tell(Happening::Response { id: ClientId(turn.id), flow: turn.flow, message: response });
+}
+
+fn cancelling(turn: &mut Turn<'_>, request: Message, cancel: Message) -> ClientInvite {
     turn.cancel = Some(cancel);
     turn.start(Timer::Cancelled, turn.timing.patience());
-    State::Cancelling
+    ClientInvite::Cancelling { request }
 }
 
-fn accepted(turn: &mut Turn<'_>, response: Message) -> State {
+fn accepted(turn: &mut Turn<'_>, response: Message, cancelled: Option<Message>) -> ClientInvite {
     turn.stop_all();
     turn.start(Timer::M, turn.timing.patience());
-    told(turn, response, State::Accepted)
+    told(turn, response, ClientInvite::Accepted { cancelled })
 }
 
-fn completed(turn: &mut Turn<'_>, request: &Message, response: Message) -> State {
+fn completed(turn: &mut Turn<'_>, request: &Message, response: Message) -> ClientInvite {
     // The To is the response's: its tag names the branch that refused (§17.1.1.3).
     let to = response.header(&HeaderName::To).unwrap_or_default();
     let ack = hop_request(request, &Method::Ack, to).finish().bytes().clone();
     turn.send(&ack);
     turn.stop_all();
     turn.absorb(Timer::D, turn.timing.timer_d());
-    told(turn, response, State::Completed { ack })
+    told(turn, response, ClientInvite::Completed { ack })
 }
 
-fn acknowledged_again(turn: &mut Turn<'_>, ack: Bytes) -> State {
+fn acknowledged_again(turn: &mut Turn<'_>, ack: Bytes) -> ClientInvite {
     turn.count("retransmissions_received");
     turn.send_again(&ack);
-    State::Completed { ack }
+    ClientInvite::Completed { ack }
 }
 
 /// A fork that answered after another one had made the proxy give up: the user acknowledges it and hangs up.
-fn late_fork(turn: &mut Turn<'_>, response: Message, ack: Bytes) -> State {
+fn late_fork(turn: &mut Turn<'_>, response: Message, ack: Bytes) -> ClientInvite {
     turn.tell(Happening::StrayOk { flow: turn.flow, message: response });
-    State::Completed { ack }
+    ClientInvite::Completed { ack }
 }
 
-fn repeated(turn: &mut Turn<'_>, request: &Message, interval: Duration, cancel: Option<Message>) -> State {
+fn repeated(turn: &mut Turn<'_>, request: Message, interval: Duration, cancel: Option<Message>) -> ClientInvite {
     turn.send_again(request.bytes());
     let interval = interval.saturating_mul(2);
     turn.start(Timer::A, interval);
-    State::Calling { interval, cancel }
+    ClientInvite::Calling { request, interval, cancel }
 }
 
 fn timed_out(turn: &mut Turn<'_>) -> Option<ClientInvite> {

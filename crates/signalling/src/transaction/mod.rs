@@ -284,10 +284,7 @@ impl Transactions {
     pub fn cancel(&mut self, now: Instant, id: ClientId, reason: Option<&str>, steps: &mut Vec<Step>) {
         self.turn(now, id.0, None, steps, |machine, turn| {
             Some(match machine? {
-                Machine::ClientInvite(machine) => {
-                    let cancel = machine.cancel_request(reason);
-                    Machine::ClientInvite(machine.cancel(turn, cancel))
-                }
+                Machine::ClientInvite(machine) => Machine::ClientInvite(machine.cancel(turn, reason)),
                 machine => machine,
             })
         });
@@ -417,10 +414,11 @@ impl Transactions {
         }
     }
 
-    /// The request of a client transaction that is still there, as it was sent.
+    /// The request of a client transaction that is still there, as it was sent; of an INVITE until its final answer, and
+    /// of one that was cancelled also after a 2xx.
     pub fn client_request(&self, id: ClientId) -> Option<&Message> {
         match self.machine(id.0)? {
-            Machine::ClientInvite(machine) => Some(machine.request()),
+            Machine::ClientInvite(machine) => machine.request(),
             Machine::ClientNonInvite(machine) | Machine::Cancel(machine) => Some(machine.request()),
             _ => None,
         }

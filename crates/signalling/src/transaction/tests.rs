@@ -235,10 +235,21 @@ mod client_invite {
         assert_eq!(story.receive(&answer(&request, 200, "two")), ["told 200 INVITE"]);
         assert_eq!(story.receive(&answer(&request, 180, "two")), [""; 0], "late provisional");
         assert_eq!(story.receive(&answer(&request, 486, "three")), [""; 0], "late refusal of a third fork");
-        assert!(story.layer.client_request(id).is_some(), "the user needs it for the forks' dialogs");
+        assert!(story.layer.client_request(id).is_none(), "forks' dialogs are made of their answers");
         story.gone_after(Duration::from_secs(32));
         assert_eq!(story.receive(&answer(&request, 200, "one")), ["stray 200 INVITE"]);
         assert!(story.layer.client_request(id).is_none());
+    }
+
+    #[test]
+    fn of_a_cancelled_invite_that_was_answered_the_request_is_kept() {
+        let mut story = story();
+        let (id, request, _) = story.send(Method::Invite);
+        story.receive(&answer(&request, 180, "one"));
+        story.layer.cancel(story.now, id, None, &mut story.steps);
+        story.steps.clear();
+        assert_eq!(story.receive(&answer(&request, 200, "one")), ["told 200 INVITE"]);
+        assert_eq!(story.layer.client_request(id).unwrap().bytes(), request.bytes(), "to end what came of it");
     }
 
     #[test]

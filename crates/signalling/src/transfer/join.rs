@@ -196,7 +196,7 @@ fn fits(ua: &Ua, one: LegId, other: LegId) -> bool {
         && one.receives() == other.sends()
         && one.telephone_event() == other.telephone_event()
         && types(one.payloads()) == types(other.payloads())
-        && others_fit((a, one), (b, other))
+        && others_fit((a, &one), (b, &other))
 }
 
 /// Each other stream of one is one of the other's, in the same directions, or neither has any.

@@ -16,10 +16,10 @@ impl Ua {
         Some(DialogCopy {
             stage: DialogStage::Calling {
                 branch: invite.top_via().branch().to_owned(),
-                early_tag: leg.early_tag.clone(),
+                early_tag: (*leg.early_tag).to_owned(),
             },
-            call_id: leg.call_id.clone(),
-            local_tag: leg.local_tag.clone(),
+            call_id: (*leg.call_id).to_owned(),
+            local_tag: (*leg.local_tag).to_owned(),
             local: without_tag(invite.header(&HeaderName::From).unwrap_or_default()),
             remote: without_tag(invite.header(&HeaderName::To).unwrap_or_default()),
             target: invite.request_uri().to_owned(),

@@ -39,7 +39,7 @@ impl Ua {
     }
 
     fn write_offer(&mut self, to: &mut Leg, from: &mut Leg, source: Source<'_>) -> Option<Bytes> {
-        let agreed = from.descriptions.agreed().cloned();
+        let agreed = from.descriptions.agreed();
         let (sdp, agreed) = match source {
             Source::Offer(sdp) => (sdp.clone(), None),
             Source::Agreed | Source::Opened => agreed.map(|agreed| (agreed.remote, Some(agreed.told)))?,
@@ -51,7 +51,7 @@ impl Ua {
         let offered = Some(&sdp).filter(|_| matches!(source, Source::Offer(_)));
         let is_open = !from.descriptions.is_closed(offered) && !to.descriptions.is_closed(None);
         let order = places(to.descriptions.lines(), sdp.streams());
-        let (mut shown, mut lines, mut relayed) = (Vec::new(), Vec::new(), 0);
+        let (mut shown, mut lines, mut relayed) = (Vec::new(), Vec::with_capacity(order.len()), 0);
         for (place, of) in order.into_iter().enumerate() {
             let Some((of, stream)) = of.and_then(|of| Some((of, sdp.streams().get(of)?))) else {
                 let line = to.descriptions.lines().get(place)?.clone();
@@ -120,7 +120,7 @@ impl Ua {
         let offer = leg.descriptions.remote_offer()?.clone();
         let only = common(answer, &offer)?;
         let direction = legal_answer(effective(answer), effective(&offer));
-        let (mut shown, mut lines) = (Vec::new(), Vec::new());
+        let (mut shown, mut lines) = (Vec::new(), Vec::with_capacity(offer.streams().len()));
         for (place, stream) in offer.streams().iter().enumerate() {
             let (kept, line) = if place == offer.audio_at() {
                 let line = Line { live: Some(direction), ..Line::refused(stream, Some(answer.audio_at())) };
@@ -169,7 +169,7 @@ impl Ua {
 pub(crate) fn linked(one: &Leg, other: &Leg) -> Vec<(usize, usize)> {
     let by = |leg: &Leg, of: &Leg| {
         // An early answer counts like the one that it may become.
-        let told = leg.descriptions.agreed().map(|agreed| &agreed.told).or(leg.descriptions.local_offer());
+        let told = leg.descriptions.told().or(leg.descriptions.local_offer());
         told.filter(|told| told.from == Some(of.id)).map(Told::links)
     };
     match by(one, other) {

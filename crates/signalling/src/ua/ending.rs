@@ -74,7 +74,7 @@ impl Ua {
                 self.transactions.cancel(now, client, Some(&how.reason), &mut self.steps);
             }
             State::Confirmed => {
-                if leg.descriptions.agreed().is_some() {
+                if leg.descriptions.is_agreed() {
                     end.status = None; // its INVITE did not fail
                 }
                 self.hang_up(id, &how.reason);
@@ -132,7 +132,7 @@ impl Ua {
         self.end_changes(id);
         let Some(leg) = self.legs.get_mut(&id) else { return };
         if leg.unacknowledged.is_some() {
-            leg.bye_after_ack = Some(reason.to_owned());
+            leg.bye_after_ack = Some(reason.into());
             return;
         }
         if let Some(cseq) = leg.ack_owed {
@@ -178,7 +178,7 @@ impl Ua {
     /// A 2xx that crossed our CANCEL.
     pub(crate) fn end_cancelled(&mut self, id: LegId, flow: Flow, ok: &Message) {
         let invite = self.leg(id).and_then(|leg| leg.invite.clone());
-        self.end_stray(flow, ok, invite.as_ref());
+        self.end_stray(flow, ok, invite.as_deref());
         self.settle(id);
     }
 
@@ -195,14 +195,15 @@ impl Ua {
 
     /// A 2xx to an INVITE that had one already: its ACK was lost, or the INVITE forked and another party answered too.
     pub(crate) fn repeated_ok(&mut self, flow: Flow, ok: &Message) {
-        let leg = self.by_tag(ok.from_tag()).filter(|leg| leg.call_id == ok.call_id());
+        let leg = self.by_tag(ok.from_tag()).filter(|leg| &*leg.call_id == ok.call_id());
         match leg {
             Some(leg) if leg.remote_tag() == Some(ok.to_tag()) => {
                 let number = ok.cseq().number;
-                if let Some((_, sent, ack)) = leg.last_ack.clone().filter(|(cseq, ..)| *cseq == number) {
-                    let gone = sent.transport.is_stream() && !self.connections.has(sent);
-                    self.transmit(if gone { flow } else { sent }, ack);
-                }
+                let last = leg.last_ack.as_ref().filter(|last| last.cseq == number);
+                let (Some(last), Some(dialog)) = (last.cloned(), &leg.dialog) else { return };
+                let ack = dialog.ack(number, &last.branch, last.body).bytes().clone();
+                let gone = last.flow.transport.is_stream() && !self.connections.has(last.flow);
+                self.transmit(if gone { flow } else { last.flow }, ack);
             }
             _ => self.end_stray(flow, ok, None),
         }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{ALLOW, PASSED_WAITS, SDP, SUPPORTED, Ua};
 use crate::interface::LegId;
-use crate::leg::{Purpose, Timer};
+use crate::leg::{LastAck, Purpose, Timer};
 use crate::message::{HeaderName, Message, Method, RequestBuilder, ResponseBuilder};
 use crate::transaction::{ClientId, ServerId};
 use crate::transport::Flow;
@@ -108,9 +108,9 @@ impl Ua {
         let reached = self.reach(flow, false);
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let Some(dialog) = &leg.dialog else { return };
-        let ack = dialog.ack(cseq, &branch, answer).bytes().clone();
+        let ack = dialog.ack(cseq, &branch, answer.clone()).bytes().clone();
         leg.ack_owed = None;
-        leg.last_ack = Some((cseq, flow, ack.clone()));
+        leg.last_ack = Some(Box::new(LastAck { cseq, flow, branch: branch.into(), body: answer }));
         if reached {
             self.transmit(flow, ack);
         }
