@@ -149,6 +149,8 @@ pub struct Status {
     pub http: String,
     /// Media range.
     pub media: String,
+    /// `udp:127.0.0.1:40000` …: where browsers listen, by media thread.
+    pub browsers: Vec<String>,
     /// How many calls fit.
     pub capacity: Capacity,
     /// No new calls.

@@ -41,7 +41,7 @@ pub(crate) fn figures(from: &Sources) -> api::Figures {
     }
 }
 
-fn media_counters(media: &MediaFigures) -> [(&'static str, u64); 34] {
+fn media_counters(media: &MediaFigures) -> [(&'static str, u64); 45] {
     let rtp_not_rtp = media.shard.not_rtp();
     // Taken apart, so that a counter which is added cannot be forgotten here.
     let media::Counters {
@@ -67,10 +67,21 @@ fn media_counters(media: &MediaFigures) -> [(&'static str, u64); 34] {
         srtp_malformed,
         srtp_displaced,
         srtp_unsent,
+        browser_checks,
+        browser_checks_refused,
+        browser_foreign,
+        browser_rtp_dropped,
+        browser_rtcp_received,
+        browser_unknown,
+        browser_malformed,
+        browser_unpassed,
+        browser_refused,
         listener_rtp_dropped,
         listener_rtcp_received,
         listener_rtcp_dropped,
         listener_packets_sent,
+        listener_loss_alarms,
+        frames_encoded,
         frames_concealed,
         frames_late,
         ring_overflow,
@@ -103,10 +114,21 @@ fn media_counters(media: &MediaFigures) -> [(&'static str, u64); 34] {
         ("srtp_malformed", srtp_malformed),
         ("srtp_displaced", srtp_displaced),
         ("srtp_unsent", srtp_unsent),
+        ("browser_checks", browser_checks),
+        ("browser_checks_refused", browser_checks_refused),
+        ("browser_foreign", browser_foreign),
+        ("browser_rtp_dropped", browser_rtp_dropped),
+        ("browser_rtcp_received", browser_rtcp_received),
+        ("browser_unknown", browser_unknown),
+        ("browser_malformed", browser_malformed),
+        ("browser_unpassed", browser_unpassed),
+        ("browser_refused", browser_refused),
         ("listener_rtp_dropped", listener_rtp_dropped),
         ("listener_rtcp_received", listener_rtcp_received),
         ("listener_rtcp_dropped", listener_rtcp_dropped),
         ("listener_packets_sent", listener_packets_sent),
+        ("listener_loss_alarms", listener_loss_alarms),
+        ("listener_frames_encoded", frames_encoded),
         ("fork_frames_concealed", frames_concealed),
         ("fork_frames_late", frames_late),
         ("fork_ring_overflow", ring_overflow),

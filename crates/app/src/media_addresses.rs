@@ -41,6 +41,20 @@ impl MediaAddresses {
     }
 }
 
+impl MediaAddresses {
+    /// What answers to browsers name, on a port: what descriptions show, and behind NAT what only the own network reaches.
+    pub(crate) fn candidates(&self, port: u16) -> Vec<SocketAddr> {
+        let shown = [Some(self.shown), self.shown6].into_iter().flatten();
+        let mut addresses: Vec<IpAddr> = Vec::new();
+        for address in shown.chain(self.own.iter().copied()) {
+            if !address.is_unspecified() && !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect()
+    }
+}
+
 impl fmt::Display for MediaAddresses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.shown6 {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use media::ports::Layout;
 use media::router::{MAX_WAITING, Routed, Router, RouterFigures, ToShard};
@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::limits::Capacity;
 use crate::media_addresses::MediaAddresses;
 pub(crate) use crate::media_thread::FromThread;
-use crate::media_thread::{Binding, LagLimits, Luggage, MediaFigures, MediaThread, Room, Setup};
+use crate::media_thread::{Binding, BrowserSockets, LagLimits, Luggage, MediaFigures, MediaThread, Room, Setup};
 
 /// Receive buffer of a socket (the kernel doubles it): about 0.8 s of one G.711 stream. The system's default holds five
 /// seconds, which a loaded machine would turn into five seconds of delay; overload is to drop instead.
@@ -27,6 +27,7 @@ const READY_LEAST: usize = 4;
 pub(crate) struct MediaPlane {
     router: Router<Luggage>,
     threads: Vec<MediaThread>,
+    browser_ports: Vec<u16>,
     events: VecDeque<Event>,
     routed: Vec<Routed<Luggage>>,
 }
@@ -47,14 +48,21 @@ impl MediaPlane {
         let cpus = udp::allowed_cpus().unwrap_or_default();
         // Copies share what is open: every thread knows the ports of all.
         let settings = shard_settings(config, addresses);
-        let threads = (0..layout.shards).map(|shard| {
+        let binding = binding(config, addresses);
+        let at = SocketAddr::new(config.media.address, config.media.browser_port);
+        let (sockets, browsers) = BrowserSockets::bind(at, layout.shards, &binding.options)?;
+        let threads = sockets.into_iter().zip(&browsers).enumerate().map(|(shard, (sockets, bound))| {
+            let mut settings = settings.clone();
+            settings.browsers.home = shard;
+            settings.browsers.candidates = addresses.candidates(bound.port());
             let setup = Setup {
                 clock: clock.clone(),
                 shard,
                 layout,
                 last_port: config.media.ports.1,
-                settings: settings.clone(),
-                binding: binding(config, addresses),
+                settings,
+                binding: binding.clone(),
+                browsers: sockets,
                 room: room(config, capacity, layout.shards),
                 quarantine: config.media.quarantine,
                 lag_limits: LagLimits { forks: config.media.fork_lag, calls: config.media.call_lag },
@@ -64,7 +72,14 @@ impl MediaPlane {
             MediaThread::start(config.media.io, setup, told.clone())
         });
         let threads = threads.collect::<io::Result<_>>()?;
-        Ok(Self { router: Router::new(layout, MAX_WAITING), threads, events: VecDeque::new(), routed: Vec::new() })
+        let router = Router::new(layout, MAX_WAITING);
+        let browser_ports = browsers.iter().map(SocketAddr::port).collect();
+        Ok(Self { router, threads, browser_ports, events: VecDeque::new(), routed: Vec::new() })
+    }
+
+    /// Where browsers reach each thread.
+    pub(crate) fn browser_ports(&self) -> &[u16] {
+        &self.browser_ports
     }
 
     /// A command of the engine; [`MediaPlane::flush`] hands everything over.

@@ -43,6 +43,8 @@ pub(crate) struct Bound {
     /// First and last media port, and the addresses that descriptions show.
     pub(crate) media: (u16, u16),
     pub(crate) media_addresses: MediaAddresses,
+    /// Where browsers reach each media thread.
+    pub(crate) browser_ports: Vec<u16>,
     /// How many calls fit.
     pub(crate) capacity: Capacity,
 }
@@ -52,7 +54,8 @@ impl fmt::Display for Bound {
         for (transport, addr) in &self.sip {
             write!(f, "{}:{addr} ", transport.name())?;
         }
-        write!(f, "http://{} media:{}:{}-{}", self.http, self.media_addresses, self.media.0, self.media.1)
+        let Self { http, media_addresses, media: (first, last), browser_ports, .. } = self;
+        write!(f, "http://{http} media:{media_addresses}:{first}-{last} browsers:udp:{}", joined(browser_ports))
     }
 }
 
@@ -92,7 +95,7 @@ impl Shell {
         let http = std::net::TcpListener::bind(config.api_listen)
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
             .map_err(|error| cannot("bind", &format!("http://{}", config.api_listen), &error))?;
-        let bound = bound(config, &sip, &streams, &http)?;
+        let mut bound = bound(config, &sip, &streams, &http)?;
         media_plane::try_address(config.media.address)
             .map_err(|error| cannot("bind", &format!("media {}", config.media.address), &error))?;
         let store = store::open(&config.store_url).map_err(|error| cannot("open", &config.store_url, &error))?;
@@ -108,6 +111,7 @@ impl Shell {
         let clock = Clock::new();
         let media = MediaPlane::start(config, &bound.media_addresses, &bound.capacity, &clock, &media_events)
             .map_err(|error| cannot("start", "the media threads", &error))?;
+        bound.browser_ports = media.browser_ports().to_vec();
         let answers = stored.clone();
         // On the store's own thread, which may wait for the engine; the engine never waits for it.
         let written = move |tokens, result| drop(answers.blocking_send((tokens, result)));
@@ -200,6 +204,10 @@ impl Shell {
     }
 }
 
+fn joined(ports: &[u16]) -> String {
+    ports.iter().map(u16::to_string).collect::<Vec<_>>().join(",")
+}
+
 fn cannot(what: &str, thing: &str, error: &dyn fmt::Display) -> StartError {
     StartError(format!("cannot {what} {thing}: {error}"))
 }
@@ -219,6 +227,7 @@ fn bound(
         http: http.local_addr().map_err(unnamed)?,
         media: config.media.ports,
         media_addresses: MediaAddresses::of(config),
+        browser_ports: Vec::new(),
         capacity: Capacity::of(config),
     })
 }
@@ -229,6 +238,7 @@ fn status(bound: &Bound) -> api::Status {
         sip: bound.sip.iter().map(|(transport, addr)| format!("{}:{addr}", transport.name())).collect(),
         http: bound.http.to_string(),
         media: format!("{}:{}-{}", bound.media_addresses, bound.media.0, bound.media.1),
+        browsers: bound.browser_ports.iter().map(|port| format!("udp:{}:{port}", bound.media_addresses)).collect(),
         capacity: capacity(&bound.capacity),
         ..api::Status::default()
     }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::browser::{Browsers, Note};
 use crate::source::OwnMedia;
 pub use crate::srtp::{Key, SrtpKeys, Suite};
 
@@ -52,6 +53,8 @@ pub struct Settings {
     pub max_ring: usize,
     /// The relay's own sockets, which are no party's address. Default: none known.
     pub own: OwnMedia,
+    /// Where browsers reach this shard. Default: nowhere.
+    pub browsers: Browsers,
 }
 
 impl Default for Settings {
@@ -66,6 +69,7 @@ impl Default for Settings {
             max_listeners: 5_000,
             max_ring: 32,
             own: OwnMedia::default(),
+            browsers: Browsers::default(),
         }
     }
 }
@@ -482,6 +486,14 @@ pub trait Sink {
     fn connect(&mut self, port: Port, kind: Kind, only: Option<SocketAddr>) {
         let _ = (port, kind, only);
     }
+    /// Sends one packet to a browser, from the socket for browsers of shard `home`.
+    fn send_browser(&mut self, home: usize, to: SocketAddr, data: &[u8]) {
+        let _ = (home, to, data);
+    }
+    /// Tells the shard where a browser's leg is, or where it began: the router knows which.
+    fn note(&mut self, note: Note) {
+        let _ = note;
+    }
     /// Tells the engine.
     fn event(&mut self, event: Event);
     /// The sockets of this port are no longer used: close them and quarantine the numbers.
@@ -524,10 +536,29 @@ pub struct Counters {
     pub srtp_displaced: u64,
     /// Not sent to an encrypted leg: its index was used, or its key has served.
     pub srtp_unsent: u64,
+    /// Connectivity checks of browsers: authentic ones, and others.
+    pub browser_checks: u64,
+    pub browser_checks_refused: u64,
+    /// DTLS or RTCP from an address that no authentic check came from.
+    pub browser_foreign: u64,
+    /// Media from a browser, or from anybody on that port.
+    pub browser_rtp_dropped: u64,
+    pub browser_rtcp_received: u64,
+    pub browser_unknown: u64,
+    /// Let in and found wrong by the WebRTC stack (forged or broken DTLS).
+    pub browser_malformed: u64,
+    /// Too much at once for a leg that is on another shard, or for none.
+    pub browser_unpassed: u64,
+    /// Offers that got no answer: malformed, too many legs.
+    pub browser_refused: u64,
     pub listener_rtp_dropped: u64,
     pub listener_rtcp_received: u64,
     pub listener_rtcp_dropped: u64,
     pub listener_packets_sent: u64,
+    /// More than 5 % of what a listener was sent did not get there, by three of its reports in a row.
+    pub listener_loss_alarms: u64,
+    /// By encoders for listeners: once a kind (codec and mix) and tick, however many share it.
+    pub frames_encoded: u64,
     pub frames_concealed: u64,
     pub frames_late: u64,
     pub ring_overflow: u64,

@@ -42,18 +42,23 @@
 //! assert_eq!(sent.0, [(Port(20_002), "192.0.2.2:4000".parse().expect("an address"), packet)]);
 //! ```
 
+pub mod browser;
 pub mod codec;
 pub mod fork;
 pub mod jitter;
+pub mod level;
 pub mod listener;
 pub mod mixer;
 pub mod plc;
 pub mod ports;
+pub mod resample;
 pub mod router;
 pub mod rtcp;
 pub mod rtp;
 pub mod source;
 pub mod srtp;
+pub mod telephone_event;
+pub mod tone;
 
 mod guard;
 mod interface;

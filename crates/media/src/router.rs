@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use crate::browser::Note;
 use crate::interface::{BatchId, Command, Event, ListenerId, Port, StreamId};
 use crate::ports::Layout;
 use crate::shard::{Parcel, is_waited_for};
@@ -44,6 +45,8 @@ pub enum ToShard<P = Parcel> {
     Adopt(P),
     /// A port of this shard's numbers was closed on another one: its number may rest now.
     Returned(Port),
+    /// For [`crate::Shard::note`].
+    Note(Note),
 }
 
 /// What a shard's thread tells.
@@ -60,6 +63,8 @@ pub enum FromShard<P = Parcel> {
     },
     /// The sockets of a port were closed that is not of this shard's numbers.
     Released(Port),
+    /// For the shard where a browser's leg is, or where it began.
+    Note(Note),
 }
 
 /// What the router wants done.
@@ -117,6 +122,16 @@ struct Seated {
     focus: Option<StreamId>,
     /// It moves; commands for it wait here.
     held: Option<VecDeque<Command>>,
+    browser: Option<Browser>,
+}
+
+/// A listener in a browser.
+#[derive(Debug)]
+struct Browser {
+    /// The shard where it began: what comes for it comes there.
+    home: usize,
+    /// It has got an answer.
+    is_open: bool,
 }
 
 #[derive(Debug)]
@@ -173,7 +188,13 @@ impl<P> Router<P> {
     pub fn told(&mut self, shard: usize, told: FromShard<P>, out: &mut Vec<Routed<P>>) {
         match told {
             FromShard::Event(Event::Done { batch, ok }) => self.answered(shard, batch, ok),
-            FromShard::Event(event) => self.out.push(Routed::Event(event)),
+            FromShard::Event(event) => {
+                if let Event::BrowserAnswer { listener, answer } = &event {
+                    self.browser_answered(*listener, answer.is_ok());
+                }
+                self.out.push(Routed::Event(event));
+            }
+            FromShard::Note(note) => self.noted(note),
             FromShard::Taken { id, parcel } => self.taken(id, parcel),
             FromShard::Released(port) => self.released(shard, port),
         }
@@ -226,7 +247,7 @@ impl<P> Router<P> {
             }
             Command::OpenListener { listener, port } => {
                 let home = self.layout.shard_of(port);
-                let seated = Seated { shard: home, focus: None, held: None };
+                let seated = Seated { shard: home, focus: None, held: None, browser: None };
                 let shard = self.listeners.entry(listener).or_insert(seated).shard;
                 self.send(shard, command);
             }
@@ -247,7 +268,9 @@ impl<P> Router<P> {
                 self.send(self.shard_of(stream), command);
             }
             Command::OpenBrowser { listener, shard, .. } => {
-                let seated = Seated { shard: shard.min(self.layout.shards.saturating_sub(1)), focus: None, held: None };
+                let home = shard.min(self.layout.shards.saturating_sub(1));
+                let browser = Some(Browser { home, is_open: false });
+                let seated = Seated { shard: home, focus: None, held: None, browser };
                 let shard = self.listeners.entry(listener).or_insert(seated).shard;
                 self.send(shard, command);
             }
@@ -284,7 +307,12 @@ impl<P> Router<P> {
                 }
                 seated.focus = focus;
             }
-            Command::CloseListener { .. } => drop(self.listeners.remove(&id)),
+            Command::CloseListener { .. } => {
+                let home = self.listeners.remove(&id).and_then(|seated| seated.browser).map(|browser| browser.home);
+                if let Some(home) = home.filter(|home| *home != shard) {
+                    self.out.push(Routed::To(home, ToShard::Note(Note::Left { listener: id })));
+                }
+            }
             _ => {}
         }
         self.send(shard, command);
@@ -367,6 +395,27 @@ impl<P> Router<P> {
         // older than anything else that waits
         let held = self.listeners.get_mut(&listener).and_then(|seated| seated.held.take()).unwrap_or_default();
         held.into_iter().rev().for_each(|command| self.waiting.push_front(command));
+    }
+
+    /// One that got no answer to its first offer is not there.
+    fn browser_answered(&mut self, id: ListenerId, is_ok: bool) {
+        let Some(browser) = self.listeners.get_mut(&id).and_then(|seated| seated.browser.as_mut()) else { return };
+        browser.is_open |= is_ok;
+        if !browser.is_open {
+            self.listeners.remove(&id);
+        }
+    }
+
+    /// Between where a browser's leg is and where it began. On its way, what comes for it is lost, and sent again.
+    fn noted(&mut self, note: Note) {
+        let (Note::Datagram { listener, .. } | Note::Renamed { listener, .. } | Note::Left { listener }) = &note;
+        let Some(seated) = self.listeners.get(listener) else { return };
+        let shard = match (&note, &seated.browser) {
+            (Note::Datagram { .. }, _) => seated.shard,
+            (_, Some(browser)) => browser.home,
+            (_, None) => return,
+        };
+        self.out.push(Routed::To(shard, ToShard::Note(note)));
     }
 
     /// Where a stream is; a shard that does not know it says so.

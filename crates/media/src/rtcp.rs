@@ -50,6 +50,10 @@ pub struct Report {
     pub highest: u32,
     /// Interarrival jitter, in time-stamp units.
     pub jitter: u32,
+    /// The middle of the NTP time of the last sender report that came there (LSR); 0: none did.
+    pub last_report: u32,
+    /// Since then, in 1/65536 s (DLSR).
+    pub held: u32,
 }
 
 /// The packets of a compound, if it is a valid one: SR or RR first, version 2 throughout, padding on the last only,
@@ -123,6 +127,8 @@ impl Packet<'_> {
                 lost: ((lost << 8) as i32) >> 8,
                 highest: word(8),
                 jitter: word(12),
+                last_report: word(16),
+                held: word(20),
             }
         })
     }
@@ -242,9 +248,10 @@ mod tests {
     #[test]
     fn report_blocks_are_read() {
         let mut rr = vec![0x81, RR, 0, 7, 0, 0, 0, 9];
-        rr.extend([0, 0, 0, 7, 64, 0xff, 0xff, 0xfe, 0, 1, 0, 5, 0, 0, 0, 80, 0, 0, 0, 0, 0, 0, 0, 0]);
+        rr.extend([0, 0, 0, 7, 64, 0xff, 0xff, 0xfe, 0, 1, 0, 5, 0, 0, 0, 80, 0, 5, 128, 0, 0, 1, 0, 0]);
         let packet = compound(&rr).and_then(|mut packets| packets.next()).expect("a valid RR");
-        let report = Report { ssrc: 7, fraction_lost: 64, lost: -2, highest: 0x1_0005, jitter: 80 };
+        let (last_report, held) = (0x0005_8000, 0x0001_0000);
+        let report = Report { ssrc: 7, fraction_lost: 64, lost: -2, highest: 0x1_0005, jitter: 80, last_report, held };
         assert_eq!(packet.reports().collect::<Vec<_>>(), [report]);
     }
 

@@ -52,6 +52,7 @@ struct Collected {
     packets: Vec<(SocketAddr, SocketAddr, Bytes)>,
     events: Vec<media::Event>,
     released: Vec<Port>,
+    notes: Vec<media::browser::Note>,
 }
 
 impl Sink for Collected {
@@ -59,6 +60,9 @@ impl Sink for Collected {
         let number = port.0 + u16::from(kind == Kind::Rtcp);
         let own = if to.is_ipv4() { ENGINE } else { ENGINE_V6 };
         self.packets.push((SocketAddr::new(own.ip(), number), to, Bytes::copy_from_slice(data)));
+    }
+    fn note(&mut self, note: media::browser::Note) {
+        self.notes.push(note);
     }
     fn event(&mut self, event: media::Event) {
         self.events.push(event);
@@ -250,6 +254,9 @@ impl World {
         for event in collected.events {
             self.tells(index, FromShard::Event(event));
         }
+        for note in collected.notes {
+            self.tells(index, FromShard::Note(note));
+        }
         for port in collected.released {
             assert_eq!(self.plant.sockets.remove(&port.0), Some(index), "a shard closes sockets that it has, once");
             if self.plant.layout.shard_of(port) == index {
@@ -312,6 +319,7 @@ impl World {
                 self.tells(index, FromShard::Taken { id: take.id, parcel });
             }
             ToShard::Adopt(parcel) => self.adopt(index, parcel),
+            ToShard::Note(note) => self.drive_shard(index, |shard, sink| shard.note(now, note, sink)),
             ToShard::Returned(port) => {
                 assert_eq!(self.plant.layout.shard_of(port), index, "a number comes back to its shard");
                 assert!(self.plant.open.remove(&port.0), "a port was given back twice");

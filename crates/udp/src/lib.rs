@@ -46,6 +46,7 @@ mod later;
 mod machine;
 mod name;
 mod nap;
+mod sender;
 mod socket;
 mod uring;
 mod waker;
@@ -60,6 +61,7 @@ use std::time::Duration;
 pub use detached::Detached;
 pub use epoll::Epoll;
 pub use machine::{allowed_cpus, descriptor_limit, pin_to};
+pub use sender::Sender;
 pub use uring::{Unavailable, Uring};
 pub use waker::Waker;
 
@@ -110,6 +112,22 @@ pub struct Counters {
     pub truncated: u64,
     /// Times that a socket had to wait because all receive buffers were in use; nothing is lost by that alone.
     pub starved: u64,
+}
+
+impl std::ops::Add for Counters {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self {
+            received: self.received + other.received,
+            sent: self.sent + other.sent,
+            refused: self.refused + other.refused,
+            full: self.full + other.full,
+            send_failed: self.send_failed + other.send_failed,
+            receive_failed: self.receive_failed + other.receive_failed,
+            truncated: self.truncated + other.truncated,
+            starved: self.starved + other.starved,
+        }
+    }
 }
 
 /// One thread's sockets: made, used and dropped on that thread.

@@ -38,6 +38,8 @@ pub(super) fn media(root: &Section<'_>) -> Media {
         advertised,
         advertised6,
         ports,
+        browser_port: section.count("browser_port", 0..=65_535).and_then(|port| u16::try_from(port).ok()).unwrap_or(0),
+        max_browsers: section.count("max_browsers", 0..=10_000).unwrap_or(media::browser::MAX_BROWSERS),
         port_pool: section.count("port_pool", 4..=4096).unwrap_or(128),
         kept_ports: section.count("kept_ports", 0..=32_768).unwrap_or(4096),
         quarantine: section.duration("quarantine", ANY_DURATION).unwrap_or(Duration::from_secs(5)),
@@ -56,6 +58,9 @@ pub(super) fn media(root: &Section<'_>) -> Media {
         other_streams: section.choice("other_streams", &[("refuse", false), ("relay", true)]).unwrap_or(false),
         rtcp_mux: section.boolean("rtcp_mux").is_some_and(|given| given.value),
     };
+    if media.browser_port != 0 && usize::from(media.browser_port) + shards.max(1) > 65_536 {
+        section.problem("browser_port", "leaves no port for each of shards".to_owned());
+    }
     section.finish();
     media
 }

@@ -85,6 +85,10 @@ pub(crate) struct Media {
     pub(crate) advertised6: Option<std::net::Ipv6Addr>,
     /// First and last port.
     pub(crate) ports: (u16, u16),
+    /// Where browsers come to; the thread after takes the port after. 0: any.
+    pub(crate) browser_port: u16,
+    /// Listeners in browsers on each thread.
+    pub(crate) max_browsers: usize,
     pub(crate) port_pool: usize,
     /// Pairs kept bound beyond the pool.
     pub(crate) kept_ports: usize,

@@ -57,6 +57,7 @@ impl Config {
             listener_lost_after: self.monitoring.listener_lost_after,
             dtmf_to_listener: self.monitoring.dtmf_to_listener,
             max_streams: self.sip.max_calls.saturating_mul(2 * streams),
+            browsers: media::browser::Browsers { max_legs: self.media.max_browsers, ..Default::default() },
             ..media::Settings::default()
         }
     }

@@ -11,6 +11,7 @@ use media::{Command, Event, Port, Shard};
 use tokio::sync::mpsc;
 use udp::Io;
 
+use super::browser_sockets::BROWSERS;
 use super::lag::Lag;
 use super::luggage::{Leg, Luggage};
 use super::sockets::{Sockets, socket_of};
@@ -68,7 +69,7 @@ impl<I: Io> Desk<I> {
         Self {
             shard: Shard::new(setup.settings, setup.seed),
             number: setup.shard,
-            sockets: Sockets::new(io, setup.binding, setup.room, numbers, now),
+            sockets: Sockets::new(io, setup.binding, setup.browsers, setup.room, numbers, now),
             clock,
             began: now,
             began_system: now_system,
@@ -147,6 +148,7 @@ impl<I: Io> Desk<I> {
                 Ok(ToShard::Take(take)) => self.take(&take),
                 Ok(ToShard::Adopt(luggage)) => self.adopt(luggage),
                 Ok(ToShard::Returned(port)) => self.sockets.returned(port),
+                Ok(ToShard::Note(note)) => self.shard.note(self.sockets.now, note, &mut self.sockets),
                 Err(TryRecvError::Empty) => return Ok(()),
                 Err(TryRecvError::Disconnected) => return Err(Ended),
             }
@@ -213,6 +215,11 @@ impl<I: Io> Desk<I> {
     fn read(&mut self) {
         while let Some(received) = self.sockets.receive(&mut self.buffer) {
             let now = self.clock.now();
+            if received.key == BROWSERS {
+                let data = &self.buffer[..received.length];
+                self.shard.browser_datagram(now, received.from, data, &mut self.sockets);
+                continue;
+            }
             let (port, kind) = socket_of(received.key);
             let data = &mut self.buffer[..received.length];
             self.shard.datagram(now, port, kind, received.from, data, &mut self.sockets);

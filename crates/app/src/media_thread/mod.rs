@@ -3,6 +3,7 @@
 //! Commands come over a bounded channel with a waker, events go back over another. Between a packet and its relay stand
 //! no lock, no queue and no allocation.
 
+mod browser_sockets;
 mod desk;
 mod lag;
 mod luggage;
@@ -23,6 +24,7 @@ use udp::{Epoll, Io, Uring, Waker};
 
 use crate::clock::Clock;
 
+pub(crate) use browser_sockets::BrowserSockets;
 use desk::Desk;
 pub(crate) use lag::{BOUNDS as LAG_BOUNDS, Histogram, LagLimits};
 pub(crate) use luggage::Luggage;
@@ -37,7 +39,7 @@ const COMMANDS_WAITING: usize = 65_536;
 pub(crate) type FromThread = (usize, FromShard<Luggage>);
 
 /// How a media thread is set up.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Setup {
     pub(crate) clock: Clock,
     /// Which shard it is, and how the range's pairs are shared out.
@@ -47,6 +49,7 @@ pub(crate) struct Setup {
     pub(crate) last_port: u16,
     pub(crate) settings: media::Settings,
     pub(crate) binding: Binding,
+    pub(crate) browsers: BrowserSockets,
     pub(crate) room: Room,
     pub(crate) quarantine: Duration,
     pub(crate) lag_limits: LagLimits,

@@ -9,11 +9,13 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use media::browser::Note;
 use media::ports::{Drawn, PortNumbers};
 use media::router::FromShard;
 use media::{Event, Kind, Port, Sink};
 use udp::{Io, Key, Options, Received};
 
+use super::browser_sockets::{BROWSERS, BrowserSockets};
 use super::luggage::{Luggage, Packed, PackedSocket};
 
 /// Ports tried in one go before a refill gives up for now.
@@ -88,6 +90,7 @@ pub(crate) struct Room {
 pub(super) struct Sockets<I> {
     pub(super) io: I,
     binding: Binding,
+    browsers: BrowserSockets,
     room: Room,
     numbers: PortNumbers,
     /// By half the RTP port's number.
@@ -128,10 +131,21 @@ enum Half {
 
 impl<I: Io> Sockets<I> {
     /// No sockets yet.
-    pub(super) fn new(io: I, binding: Binding, room: Room, numbers: PortNumbers, now: Instant) -> Self {
+    pub(super) fn new(
+        mut io: I,
+        binding: Binding,
+        mut browsers: BrowserSockets,
+        room: Room,
+        numbers: PortNumbers,
+        now: Instant,
+    ) -> Self {
+        if let Err(error) = browsers.attach(&mut io) {
+            tracing::error!(%error, "a media thread cannot hear browsers");
+        }
         Self {
             io,
             binding,
+            browsers,
             room,
             numbers,
             pairs: Vec::new(),
@@ -196,14 +210,14 @@ impl<I: Io> Sockets<I> {
 
     /// Everything counted so far.
     pub(super) fn counters(&self) -> SocketCounters {
-        SocketCounters { io: self.io.counters(), ..self.counters }
+        SocketCounters { io: self.io.counters() + self.browsers.counters(), ..self.counters }
     }
 
     /// The next datagram that belongs to a call.
     pub(super) fn receive(&mut self, buffer: &mut [u8]) -> Option<Received> {
         loop {
             let received = self.io.receive(buffer)?;
-            if self.pair(port_of(received.key)).is_some_and(|pair| pair.is_offered) {
+            if received.key == BROWSERS || self.pair(port_of(received.key)).is_some_and(|pair| pair.is_offered) {
                 return Some(received);
             }
             self.counters.late += 1;
@@ -446,6 +460,14 @@ impl<I: Io> Sink for Sockets<I> {
             }
         };
         self.set_half(port, kind, half);
+    }
+
+    fn send_browser(&mut self, home: usize, to: SocketAddr, data: &[u8]) {
+        self.browsers.send(&mut self.io, home, to, data);
+    }
+
+    fn note(&mut self, note: Note) {
+        self.tell(FromShard::Note(note));
     }
 
     fn event(&mut self, event: Event) {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// Phases of a 20 ms frame.
-pub(super) const PHASES: usize = 20;
+pub(super) use crate::mixer::PHASES;
 
 /// Ticks that are later than this are passed over, not made up for in a burst: three frames.
 const CATCH_UP_MS: u64 = 60;

@@ -2,16 +2,22 @@
 #![allow(unreachable_pub)] // a test binary has no outside
 #![allow(clippy::disallowed_methods)] // the world's origin is any instant; after that, time is told
 
+mod browsers;
 mod encryption;
 mod endings;
 mod families;
+mod forgeries;
+mod keys;
+mod kinds;
 mod listening;
 mod moving;
 mod multiplexed;
 mod network;
+mod page;
 mod relaying;
 mod robustness;
 mod routing;
+mod serving;
 mod sources;
 mod vectors;
 mod world;

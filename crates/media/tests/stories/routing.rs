@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use media::browser::Browsers;
 use media::ports::Layout;
 use media::router::{FromShard, MAX_WAITING, Routed, Router, RouterFigures, ToShard};
 use media::{BatchId, Command, Event, Kind, ListenerId, ListenerRemote, Port, Remote, Settings, Shard, StreamId, Taps};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::world::{Recorder, port, rtp};
+use crate::page::{Page, Wants};
+use crate::world::{Recorder, addr, port, rtp};
 
 const FIRST: u16 = 20_000;
 
@@ -38,10 +40,21 @@ struct Plane {
     done: BTreeMap<BatchId, bool>,
     returned: Vec<Port>,
     recorder: Recorder,
+    told: Vec<Event>,
+}
+
+/// Shards have a socket for browsers each.
+fn ours(home: usize) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 1], 40_000 + home as u16))
+}
+
+fn settings(home: usize) -> Settings {
+    let browsers = Browsers { home, candidates: vec![ours(home)], max_legs: 4 };
+    Settings { browsers, ..Settings::default() }
 }
 
 fn recorder(now: Instant) -> Recorder {
-    Recorder { now, sent: Vec::new(), events: Vec::new(), released: Vec::new(), sources: Default::default() }
+    Recorder::new(now)
 }
 
 impl Plane {
@@ -49,7 +62,7 @@ impl Plane {
         let layout = Layout { first: FIRST, shards: count };
         Self {
             router: Router::new(layout, MAX_WAITING),
-            shards: (0..count).map(|n| Shard::new(Settings::default(), [n as u8; 32])).collect(),
+            shards: (0..count).map(|n| Shard::new(settings(n), [n as u8; 32])).collect(),
             to: (0..count).map(|_| VecDeque::new()).collect(),
             from: (0..count).map(|_| VecDeque::new()).collect(),
             sockets: BTreeMap::new(),
@@ -57,6 +70,7 @@ impl Plane {
             done: BTreeMap::new(),
             returned: Vec::new(),
             recorder: recorder(now),
+            told: Vec::new(),
         }
     }
 
@@ -76,7 +90,7 @@ impl Plane {
                 Routed::Event(Event::Done { batch, ok }) => {
                     assert!(self.done.insert(batch, ok).is_none(), "{batch:?} was acknowledged twice");
                 }
-                Routed::Event(_) => {}
+                Routed::Event(event) => self.told.push(event),
             }
         }
     }
@@ -115,6 +129,7 @@ impl Plane {
                 self.sockets.extend(parcel.ports().map(|port| (port, index)));
                 self.shards[index].adopt(now, parcel);
             }
+            ToShard::Note(note) => self.shards[index].note(now, note, &mut self.recorder),
             ToShard::Returned(port) => {
                 assert_eq!(self.layout.shard_of(port), index, "to the shard that the number belongs to");
                 self.returned.push(port);
@@ -126,6 +141,9 @@ impl Plane {
     fn hear(&mut self, index: usize) {
         for (_, event) in self.recorder.events.drain(..) {
             self.from[index].push_back(FromShard::Event(event));
+        }
+        for note in self.recorder.notes.drain(..) {
+            self.from[index].push_back(FromShard::Note(note));
         }
         for port in self.recorder.released.drain(..) {
             assert_eq!(self.sockets.remove(&port), Some(index), "a shard closes sockets that it has");
@@ -459,4 +477,161 @@ fn a_full_queue_of_a_shard_refuses_the_batch() {
     let Some(Routed::To(shard, ToShard::Command(lost))) = out.pop() else { panic!("it goes to a shard") };
     plane.router.lost(shard, &lost, &mut out);
     assert!(matches!(out[..], [Routed::Event(Event::Done { batch: BatchId(4), ok: false })]), "{out:?}");
+}
+
+/// A page whose leg began on the first of several shards, and streams on all of them.
+struct Guest {
+    plane: Plane,
+    page: Page,
+    steps: StdRng,
+    streams: Vec<StreamId>,
+}
+
+const EAR: ListenerId = ListenerId(500);
+
+impl Guest {
+    fn new(seed: u64) -> Self {
+        let mut plane = Plane::new(3, Instant::now());
+        let streams: Vec<StreamId> = (1..=6).map(StreamId).collect();
+        for stream in &streams {
+            plane.command(Command::Open { stream: *stream, port: port(*stream) });
+            plane.command(Command::Describe { stream: *stream, remote: remote(*stream) });
+        }
+        let mut page = Page::new(plane.recorder.now, addr("198.51.100.9:5000"), Wants::Pcmu);
+        let offer = page.offer(1);
+        plane.command(Command::OpenBrowser { listener: EAR, shard: 0, offer });
+        plane.settle();
+        let mut guest = Self { plane, page, steps: StdRng::seed_from_u64(seed), streams };
+        let answer = guest.answer();
+        guest.page.answer(&answer);
+        guest
+    }
+
+    fn answer(&mut self) -> String {
+        self.plane.settle();
+        match self.plane.told.pop() {
+            Some(Event::BrowserAnswer { listener: EAR, answer: Ok(answer) }) => answer,
+            other => panic!("no answer but {other:?}"),
+        }
+    }
+
+    /// Every stream's party talks all the time; queues between shards and router move at any pace.
+    fn run(&mut self, ms: u64) {
+        for n in 0..ms {
+            self.plane.recorder.now += Duration::from_millis(1);
+            let now = self.plane.recorder.now;
+            if n % 20 == 0 {
+                for stream in self.streams.clone() {
+                    let elapsed = (n / 20) as u16;
+                    let mut data = rtp(0, elapsed, u32::from(elapsed) * 160, stream.0 as u32, &[0x55; 160]);
+                    let Some(index) = self.plane.sockets.get(&port(stream)).copied() else { continue };
+                    let recorder = &mut self.plane.recorder;
+                    self.plane.shards[index].datagram(now, port(stream), Kind::Rtp, phone(stream), &mut data, recorder);
+                    self.plane.hear(index);
+                }
+            }
+            self.plane.wake();
+            for _ in 0..self.steps.random_range(0..4) {
+                let pick = self.steps.random_range(0..64);
+                self.plane.step(pick);
+            }
+            self.page.wake(now);
+            for (to, data) in std::mem::take(&mut self.page.out) {
+                assert_eq!(to, ours(0), "it is sent to where the leg began");
+                self.plane.shards[0].browser_datagram(now, self.page.address, &data, &mut self.plane.recorder);
+                self.plane.hear(0);
+            }
+            for (home, to, data) in std::mem::take(&mut self.plane.recorder.browser) {
+                assert_eq!((home, to), (0, self.page.address), "and comes from there");
+                self.page.receive(now, ours(home), &data);
+            }
+        }
+    }
+
+    /// On which shard the leg is.
+    fn seat(&self) -> Vec<usize> {
+        (0..3).filter(|index| self.plane.shards[*index].sizes().1 == 1).collect()
+    }
+}
+
+#[test]
+fn a_browser_hears_calls_of_all_shards_by_the_socket_where_it_began() {
+    for seed in 0..6 {
+        let mut guest = Guest::new(seed);
+        guest.plane.command(Command::Focus { listener: EAR, taps: Some(Taps { agent: StreamId(1) }) });
+        guest.run(1_000);
+        assert!(guest.page.is_connected, "seed {seed}");
+        let mut seats = BTreeSet::new();
+        for turn in 0..30 {
+            if turn == 15 {
+                let fragment = guest.page.restart();
+                guest.plane.command(Command::RestartBrowser { listener: EAR, fragment });
+                let answer = guest.answer();
+                guest.page.answer(&answer);
+            }
+            let stream = guest.streams[guest.steps.random_range(0..guest.streams.len())];
+            guest.plane.command(Command::Focus { listener: EAR, taps: Some(Taps { agent: stream }) });
+            guest.run(400);
+            guest.plane.settle();
+            let seat = guest.seat();
+            assert_eq!(seat, [guest.plane.sockets[&port(stream)]], "seed {seed}: it is where the call is");
+            seats.extend(seat);
+        }
+        // Longer than consent lasts, away from where it began.
+        let away = guest.streams.iter().copied().find(|stream| guest.plane.sockets[&port(*stream)] != 0);
+        guest.plane.command(Command::Focus { listener: EAR, taps: away.map(|agent| Taps { agent }) });
+        guest.run(40_000);
+        assert_eq!(seats.len(), 3);
+        assert!(!guest.plane.told.iter().any(|event| matches!(event, Event::BrowserGone { .. })), "seed {seed}");
+        let heard = &guest.page.heard[&0];
+        for pair in heard.windows(2) {
+            let (before, after) = (&pair[0].header, &pair[1].header);
+            assert_eq!(after.sequence_number, before.sequence_number.wrapping_add(1), "seed {seed}");
+            let step = after.timestamp.wrapping_sub(before.timestamp);
+            assert!(step.is_multiple_of(160) && (160..=800).contains(&step), "seed {seed}: {step}");
+        }
+        assert!(heard.len() > 2_500, "{}", heard.len());
+        // It ends away from where it began: nothing of it stays there.
+        guest.plane.command(Command::CloseListener { listener: EAR });
+        guest.run(40);
+        guest.plane.settle();
+        assert!(guest.page.is_closed);
+        assert_eq!(guest.plane.router.figures().listeners, 0);
+        for _ in 0..4 {
+            let offer = Page::new(guest.plane.recorder.now, addr("198.51.100.8:5000"), Wants::Pcmu).offer(1);
+            guest.plane.command(Command::OpenBrowser { listener: ListenerId(guest.steps.random()), shard: 0, offer });
+            guest.plane.settle();
+            assert!(
+                matches!(guest.plane.told.last(), Some(Event::BrowserAnswer { answer: Ok(_), .. })),
+                "there is room"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_call_that_moves_takes_its_browser_along() {
+    let mut guest = Guest::new(9);
+    let (young, old) = (StreamId(4), StreamId(2));
+    guest.plane.command(Command::Focus { listener: EAR, taps: Some(Taps { agent: young }) });
+    guest.run(1_000);
+    let before = guest.seat();
+    guest.plane.command(Command::Bridge { a: old, b: young });
+    guest.run(500);
+    guest.plane.settle();
+    let after = guest.seat();
+    assert_ne!(after, before);
+    assert_eq!(after, [guest.plane.sockets[&port(old)]]);
+    let count = guest.page.heard[&0].len();
+    guest.run(1_000);
+    assert!(guest.page.heard[&0].len() >= count + 49);
+}
+
+#[test]
+fn an_offer_that_is_refused_leaves_nothing() {
+    let mut plane = Plane::new(2, Instant::now());
+    plane.command(Command::OpenBrowser { listener: EAR, shard: 7, offer: "v=0".to_owned() });
+    plane.settle();
+    assert!(matches!(plane.told[..], [Event::BrowserAnswer { listener: EAR, answer: Err(_) }]), "{:?}", plane.told);
+    assert_eq!(plane.router.figures().listeners, 0);
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use media::browser::Note;
 use media::{
     BatchId, Codec, Command, Event, Kind, ListenerId, ListenerRemote, Port, Remote, Settings, Shard, Sink, StreamId,
     Taps,
@@ -32,6 +33,23 @@ pub struct Recorder {
     pub released: Vec<Port>,
     /// What the shell was told of whom its sockets accept.
     pub sources: Vec<(Port, Kind, Option<SocketAddr>)>,
+    /// What left for browsers, by which shard's socket.
+    pub browser: Vec<(usize, SocketAddr, Vec<u8>)>,
+    pub notes: Vec<Note>,
+}
+
+impl Recorder {
+    pub fn new(now: Instant) -> Self {
+        Self {
+            now,
+            sent: Vec::new(),
+            events: Vec::new(),
+            released: Vec::new(),
+            sources: Vec::new(),
+            browser: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
 }
 
 impl Sink for Recorder {
@@ -40,6 +58,12 @@ impl Sink for Recorder {
     }
     fn connect(&mut self, port: Port, kind: Kind, only: Option<SocketAddr>) {
         self.sources.push((port, kind, only));
+    }
+    fn send_browser(&mut self, home: usize, to: SocketAddr, data: &[u8]) {
+        self.browser.push((home, to, data.to_vec()));
+    }
+    fn note(&mut self, note: Note) {
+        self.notes.push(note);
     }
     fn event(&mut self, event: Event) {
         self.events.push((self.now, event));
@@ -175,8 +199,7 @@ impl World {
 
     pub fn with(settings: Settings) -> Self {
         let now = Instant::now();
-        let recorder =
-            Recorder { now, sent: Vec::new(), events: Vec::new(), released: Vec::new(), sources: Vec::new() };
+        let recorder = Recorder::new(now);
         Self { origin: now, shard: Shard::new(settings, [3; 32]), recorder, voices: Vec::new(), batch: 0 }
     }
 

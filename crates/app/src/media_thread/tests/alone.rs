@@ -31,7 +31,7 @@ with_each_kind!(
 fn sockets<I: Io>(ports: (u16, u16), room: Room, binding: Binding) -> Sockets<I> {
     let now = Instant::now();
     let numbers = PortNumbers::new(ports.0, ports.1, Duration::from_secs(5), [7; 32]);
-    let mut sockets = Sockets::new(I::new().unwrap(), binding, room, numbers, now);
+    let mut sockets = Sockets::new(I::new().unwrap(), binding, BrowserSockets::default(), room, numbers, now);
     sockets.refill();
     sockets
 }
@@ -160,7 +160,8 @@ fn a_pair_moves_to_another_thread_with_what_waits_in_it<I: Io>() {
     let of_shard = |shard| {
         let now = Instant::now();
         let numbers = PortNumbers::of_shard(layout, shard, ports.1, Duration::from_secs(5), [7; 32]);
-        let mut sockets = Sockets::<I>::new(I::new().unwrap(), binding(LOOPBACK), ROOM, numbers, now);
+        let mut sockets =
+            Sockets::<I>::new(I::new().unwrap(), binding(LOOPBACK), BrowserSockets::default(), ROOM, numbers, now);
         sockets.refill();
         sockets
     };

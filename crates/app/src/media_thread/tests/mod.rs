@@ -1,6 +1,7 @@
 //! Media threads with real sockets on loopback. Every wait ends with what it waits for, or fails by a time limit.
 
 mod alone;
+mod browsers;
 mod threads;
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -33,6 +34,7 @@ fn binding(address: IpAddr) -> Binding {
 
 fn set_up(ports: (u16, u16), ready: usize, quarantine: Duration) -> Setup {
     Setup {
+        browsers: BrowserSockets::default(),
         clock: Clock::new(),
         shard: 0,
         layout: Layout { first: ports.0, shards: 1 },
