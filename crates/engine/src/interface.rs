@@ -349,7 +349,7 @@ pub enum Command {
 }
 
 /// Body of `PATCH /v1/listenings/{id}`; `None` leaves as it is.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MixChange {
     /// `mono`, `stereo`, `agent` or `caller`.
     pub layout: Option<String>,
@@ -374,9 +374,9 @@ pub struct Order {
     pub until: Option<Timestamp>,
     /// Which calls trigger; `None`: the default.
     pub directions: Option<Vec<crate::view::CallDirection>>,
-    /// `mono` or nothing in this version; anything else 422 `not-supported`.
+    /// `mono`, `stereo`, `agent` or `caller`; `None`: `mono`.
     pub layout: Option<String>,
-    /// `true`: 422 `not-supported` in this version.
+    /// The listener presses 1 before it hears anything; `None`: as configured. Not of a page.
     pub confirm: Option<bool>,
 }
 
@@ -389,7 +389,7 @@ pub enum ListenerOrder {
     Agent(String),
     /// A phone number (or the number of an agent or user here).
     Number(String),
-    /// The page's player: `not-supported` in this version.
+    /// The browser of whoever orders.
     Page,
 }
 

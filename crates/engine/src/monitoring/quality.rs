@@ -37,7 +37,7 @@ impl Core {
             listening.view.quality = Some(shown);
             self.out.listenings.insert(id.clone());
             if alarms {
-                self.counters.count("listener_loss_alarms");
+                self.counters.count("listeners_losing");
                 let message = format!("the listener loses {:.0} % of what it is sent", loss * 100.0);
                 self.out.log("warn", message, vec![("listening", id)]);
             }

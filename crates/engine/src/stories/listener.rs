@@ -166,7 +166,7 @@ fn final_answers_have_their_reasons_and_are_not_tried_again() {
 fn a_listener_without_a_codec_of_ours_is_unreachable() {
     let (mut b, _, _) = called(user("sue"), 5);
     let leg = b.listener().leg;
-    b.planned(leg, Session { payloads: vec![payload(9, "G722", 8000)], ..session(false, true) });
+    b.planned(leg, Session { payloads: vec![payload(97, "speex", 16_000)], ..session(false, true) });
     b.says(signalling::Event::Answered { leg });
     assert_eq!(b.reasons(), vec![EndReason::ListenerUnreachable]);
     assert!(b.ended_by_us(leg).is_some());

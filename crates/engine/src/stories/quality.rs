@@ -70,7 +70,7 @@ fn loss_on_the_way_to_a_listener_is_told_once() {
         b.logs.iter().filter(|line| line.contains("% of what it is sent")).count()
     };
     assert_eq!([reports(0.02), reports(0.08), reports(0.2), reports(0.0), reports(0.05)], [0, 1, 1, 1, 2]);
-    assert_eq!(b.count("listener_loss_alarms"), 2);
+    assert_eq!(b.count("listeners_losing"), 2);
 }
 
 #[test]
