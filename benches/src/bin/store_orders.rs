@@ -134,7 +134,7 @@ fn order(n: usize) -> Vec<Change> {
         calls: CallCount { limit: Some(3), used: 0 },
         until: at,
         directions: vec![CallDirection::Inbound],
-        layout: "mono".to_owned(),
+        layout: engine::view::Layout::Mono,
         confirm: false,
         state: RequestState::Waiting,
         created_at: at,

@@ -14,7 +14,7 @@ use crate::engine::Core;
 use crate::interface::{Note, NoteKind};
 use crate::persist::{AuditEntry, Change};
 use crate::timers::Timer;
-use crate::view::{ListenerRef, ListeningView, RequestView};
+use crate::view::{Layout, ListenerKind, ListenerRef, ListeningView, RequestView};
 
 /// Denials and sign-ins are folded over so long.
 const FOLD: Duration = Duration::from_secs(60);
@@ -37,6 +37,7 @@ pub(crate) enum Action {
     AgentDeleted,
     ListeningStarted,
     ListeningLive,
+    ListeningChanged,
     ListeningHungUp,
     ListeningEnded,
     ShieldOn,
@@ -51,7 +52,7 @@ pub(crate) enum Action {
 }
 
 /// The closed list of actions, as they stand in the trail.
-pub const ACTIONS: [&str; 21] = [
+pub const ACTIONS: [&str; 22] = [
     "request.created",
     "request.changed",
     "request.resumed",
@@ -62,6 +63,7 @@ pub const ACTIONS: [&str; 21] = [
     "agent.deleted",
     "listening.started",
     "listening.live",
+    "listening.changed",
     "listening.hung-up",
     "listening.ended",
     "shield.on",
@@ -119,6 +121,8 @@ impl Core {
                     .with("calls", request.calls.limit)
                     .with("until", request.until)
                     .with("directions", directions)
+                    .with("layout", Some(request.layout).filter(|layout| *layout != Layout::Mono))
+                    .with("confirm", Some(true).filter(|_| request.confirm))
             }
             Action::RequestEnded => entry.with("state", request.state).with("used", request.calls.used),
             _ => entry,
@@ -254,9 +258,10 @@ impl AuditEntry {
     }
 }
 
-/// `user:ID`, `agent:ID` or the number.
+/// `page:ID`, `user:ID`, `agent:ID` or the number.
 fn listener(listener: &ListenerRef) -> Option<String> {
     match listener {
+        ListenerRef { kind: ListenerKind::Page, user: Some(id), .. } => Some(format!("page:{id}")),
         ListenerRef { user: Some(id), .. } => Some(format!("user:{id}")),
         ListenerRef { agent: Some(id), .. } => Some(format!("agent:{id}")),
         ListenerRef { number, .. } => number.clone(),
@@ -280,6 +285,7 @@ mod tests {
             (Action::AgentDeleted, "agent.deleted"),
             (Action::ListeningStarted, "listening.started"),
             (Action::ListeningLive, "listening.live"),
+            (Action::ListeningChanged, "listening.changed"),
             (Action::ListeningHungUp, "listening.hung-up"),
             (Action::ListeningEnded, "listening.ended"),
             (Action::ShieldOn, "shield.on"),

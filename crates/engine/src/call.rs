@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 use media::{Codec, Figures, Remote, StreamId};
-use signalling::sdp::Payload;
 use signalling::{EndedBy, LegId, MediaAddress, Session, TransferId};
 
+use crate::codecs::{self, decodable};
 use crate::directory::Party;
 use crate::interaction::InteractionKey;
 use crate::protection;
@@ -89,21 +89,23 @@ pub(crate) struct Leg {
 /// What is kept of a leg's session.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Described {
+    pub(crate) sends: bool,
     pub(crate) receives: bool,
     pub(crate) encrypted: bool,
     /// It names a codec, and the first cannot be decoded.
     pub(crate) opaque: bool,
-    /// The first that can be.
+    /// That first one, where it can be.
     pub(crate) codec: Option<Codec>,
 }
 
 impl Described {
     pub(crate) fn of(session: &Session) -> Self {
         Self {
+            sends: session.sends,
             receives: session.receives,
             encrypted: session.keys.is_some(),
-            opaque: session.payloads.first().is_some_and(|payload| decodable(payload).is_none()),
-            codec: session.payloads.iter().find_map(decodable),
+            opaque: codecs::is_undecodable(session),
+            codec: codecs::voice(session).and_then(decodable),
         }
     }
 }
@@ -127,6 +129,8 @@ pub(crate) struct LegRecord {
     /// What encrypted it last.
     pub(crate) srtp: Option<&'static str>,
     pub(crate) figures: Figures,
+    /// It should send and does not, while the other does.
+    pub(crate) silent: bool,
 }
 
 /// Part of a leg in its call.
@@ -250,21 +254,8 @@ impl LegRecord {
             packets: self.figures.packets,
             lost: self.figures.lost,
             jitter_ms: self.figures.jitter_ms,
+            silent: self.silent,
         }
-    }
-}
-
-/// The codec of a payload, where the fork can decode it: G.711 at 8 kHz mono.
-pub(crate) fn decodable(payload: &Payload) -> Option<Codec> {
-    if payload.clock != 8000 || payload.channels > 1 {
-        return None;
-    }
-    if payload.name.eq_ignore_ascii_case("PCMU") {
-        Some(Codec::Pcmu)
-    } else if payload.name.eq_ignore_ascii_case("PCMA") {
-        Some(Codec::Pcma)
-    } else {
-        None
     }
 }
 
@@ -286,22 +277,4 @@ pub(crate) fn remote(session: &Session) -> Remote {
 /// Whom a leg's streams may latch to.
 pub(crate) fn latch(session: &Session) -> Option<IpAddr> {
     session.nat.then(|| session.signalling.ip().to_canonical())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn payload(name: &str, clock: u32, channels: u8) -> Payload {
-        Payload { pt: 96, name: name.into(), clock, channels, fmtp: String::new() }
-    }
-
-    #[test]
-    fn only_g711_at_8_khz_is_decodable() {
-        assert_eq!(decodable(&payload("pcma", 8000, 1)), Some(Codec::Pcma));
-        assert_eq!(decodable(&payload("PCMU", 8000, 1)), Some(Codec::Pcmu));
-        assert_eq!(decodable(&payload("PCMU", 16000, 1)), None);
-        assert_eq!(decodable(&payload("PCMU", 8000, 2)), None);
-        assert_eq!(decodable(&payload("opus", 48000, 2)), None);
-    }
 }

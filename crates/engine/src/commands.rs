@@ -26,6 +26,7 @@ impl Core {
             // a shield closes whatever happens; a status is not in the trail
             Command::Shield { call, on: true } => self.shield_on(reply, actor, &call),
             Command::PutStatus { id, status } => self.put_status(actor, &id, status).map(Some),
+            Command::WatchLevels { listening, on } => self.watch_levels(actor, &listening, on),
             _ if self.books.are_full() => Err(unwritten("audit-unavailable", "too much waits for it already")),
             Command::Order { order, dry_run } => self.order(reply, actor, &order, dry_run, terms),
             Command::ChangeRequest { id, calls, until } => {
@@ -37,12 +38,14 @@ impl Core {
             Command::DeleteAgent { id } => self.delete_agent(reply, actor, &id, &terms),
             Command::Shield { call, on: false } => self.shield_off(reply, actor, &call),
             Command::HangUp { listening } => self.hang_up(reply, actor, &listening),
-            // not yet
-            Command::ChangeListening { .. }
-            | Command::Whep { .. }
-            | Command::WhepRestart { .. }
-            | Command::WhepStop { .. }
-            | Command::WatchLevels { .. } => Err(Problem::not_supported("listening", "not in this version")),
+            Command::ChangeListening { listening, change } => {
+                self.change_listening(reply, actor, &listening, &change, &terms.expect)
+            }
+            Command::Whep { listening, offer } => self.whep(reply, actor, &listening, offer),
+            Command::WhepRestart { listening, session, fragment } => {
+                self.whep_restart(reply, actor, &listening, &session, fragment)
+            }
+            Command::WhepStop { listening, session } => self.whep_stop(actor, &listening, &session),
             Command::Under { .. } => Err(Problem::new(422, "invalid-request", "terms under terms")),
         };
         if let (Ok(_), Some((what, key, id))) = (&result, told) {
@@ -222,16 +225,28 @@ impl Core {
         let call = self.calls.get(&key).ok_or_else(Problem::call_not_found)?;
         let (turn, agent) = (call.shield_turn, call.agent.clone());
         let entry = self.entry(actor, Action::ShieldOff).about(id, agent.as_deref());
-        self.persist(Change::Audit(entry), vec![After::Unshield(reply, key, turn)]);
+        self.persist(Change::Audit(entry), vec![After::Unshield(Some(reply), key, turn)]);
         Ok(None)
     }
 
     /// The store has it, or not: then the shield stays closed.
-    pub(crate) fn unshield_stored(&mut self, reply: ReplyId, key: CallKey, turn: u64, stored: Result<(), &str>) {
+    pub(crate) fn unshield_stored(
+        &mut self,
+        reply: Option<ReplyId>,
+        key: CallKey,
+        turn: u64,
+        stored: Result<(), &str>,
+    ) {
         // one who closed it meanwhile wins
         if stored.is_ok() && self.calls.get(&key).is_some_and(|call| call.shield_turn == turn) {
             self.shield(key, false);
         }
+        let Some(reply) = reply else {
+            if stored.is_err() {
+                self.unshield_refused(key);
+            }
+            return;
+        };
         let result = match (stored, self.calls.get(&key)) {
             (Err(why), _) => Err(unwritten("audit-unavailable", why)),
             (Ok(()), Some(call)) => Ok(Reply::Call(call.view())),
@@ -241,15 +256,8 @@ impl Core {
     }
 
     fn hang_up(&mut self, reply: ReplyId, actor: &str, id: &str) -> Result<Option<Reply>, Problem> {
-        let role = self
-            .role(actor)
-            .filter(|role| *role != Role::Integrator)
-            .ok_or_else(|| Problem::forbidden("integrators have no listenings"))?;
-        let listening = self.listenings.get(id).ok_or_else(Problem::listening_not_found)?;
-        if role != Role::Admin && listening.view.ordered_by != actor {
-            return Err(Problem::listening_not_found());
-        }
-        let entry = self.entry(actor, Action::ListeningHungUp).about(id, Some(&listening.view.agent.id));
+        let agent = self.own_listening(actor, id)?.agent.id.clone();
+        let entry = self.entry(actor, Action::ListeningHungUp).about(id, Some(&agent));
         let after = After::Reply(reply, Reply::Nothing, "store-unavailable");
         self.end_listening_by(id, EndReason::Deleted, vec![Change::Audit(entry)], vec![after]);
         Ok(None)

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use media::StreamId;
+use media::{ListenerId, StreamId};
 use signalling::{Counters, DialogCopy, LegId, MediaAddress, PlanId, Signalling, TransferId};
 
 use crate::audit::{Action, ENGINE, Folded};
@@ -13,7 +13,8 @@ use crate::directory::{Directory, Seed};
 use crate::ids::Ids;
 use crate::interaction::{Desk, Interaction, InteractionKey};
 use crate::interface::{Event, Input, Now, Output, Settings, Sizes, View};
-use crate::monitoring::{self, ClosedEar, Ear, EarKey, Listening, Request};
+use crate::keys::Pressed;
+use crate::monitoring::{self, ClosedEar, Ear, EarKey, Listening, Request, Watched};
 use crate::outbox::Outbox;
 use crate::persist::Restored;
 use crate::placement::{Limits, Ready, Shards};
@@ -51,6 +52,16 @@ pub(crate) struct Core {
     pub(crate) listenings: BTreeMap<String, Listening>,
     pub(crate) ears: BTreeMap<EarKey, Ear>,
     pub(crate) ear_legs: HashMap<LegId, EarKey>,
+    /// Ears of pages by their players in the media plane.
+    pub(crate) players: HashMap<ListenerId, EarKey>,
+    /// Ears of pages that were hung up within this input.
+    pub(crate) gone_pages: Vec<EarKey>,
+    /// Levels that somebody looks at.
+    pub(crate) watched: Watched,
+    /// They must be judged again before the input is done.
+    pub(crate) levels_changed: bool,
+    /// Keys that agents pressed of late.
+    pub(crate) pressed: HashMap<LegId, Pressed>,
     /// Ears whose last figures are not in.
     pub(crate) closed_ears: BTreeMap<EarKey, ClosedEar>,
     pub(crate) timers: Timers,
@@ -132,6 +143,11 @@ impl Core {
             listenings: BTreeMap::new(),
             ears: BTreeMap::new(),
             ear_legs: HashMap::new(),
+            players: HashMap::new(),
+            gone_pages: Vec::new(),
+            watched: Watched::default(),
+            levels_changed: false,
+            pressed: HashMap::new(),
             closed_ears: BTreeMap::new(),
             timers: Timers::default(),
             books: Books::default(),
@@ -235,6 +251,9 @@ impl Core {
                 self.others.len(),
                 self.transfers.len(),
                 self.ear_legs.len(),
+                self.players.len(),
+                self.pressed.len(),
+                self.watched.len(),
                 self.nameless.len(),
                 self.shards.placed(),
             ]
@@ -325,9 +344,11 @@ impl Core {
                 self.sip_outputs = outputs;
                 self.name_legs();
             }
+            self.forget_pages();
             let Some(agent) = self.dirty_desks.pop_first() else { break };
             self.judge_desk(&agent);
         }
+        self.judge_levels();
         self.arm_until();
         if matches!(self.closing, Closing::Draining | Closing::Stopping)
             && self.calls.is_empty()
@@ -409,7 +430,8 @@ impl Core {
                 let (decoded, raw) = (target.user_decoded(), target.user().to_owned());
                 self.referred(transfer, leg, &decoded, &raw, replaces);
             }
-            E::TransferAnswered { transfer: _ } | E::Info { .. } => {}
+            E::TransferAnswered { transfer: _ } => {}
+            E::Info { leg, content_type, body } => self.informed(leg, &content_type, &body),
             E::TransferJoined { transfer, kept, target, released } => {
                 self.transfer_joined(transfer, kept, target, &released)
             }
@@ -441,24 +463,25 @@ impl Core {
             },
             E::FirstPacket { stream: _ } => {}
             E::Dead { stream } => self.rtp_timeout(stream),
-            E::OneWay { stream } => {
-                if let Some(call) = self.streams.get(&stream).copied() {
-                    self.call_event(EventName::AudioOneWay, call);
+            E::OneWay { stream } => self.one_way(stream),
+            E::Live { listener } => self.ear_live(self.ear_of_listener(listener)),
+            E::Heard { listener, heard_ms } => self.ear_heard(self.ear_of_listener(listener), heard_ms),
+            E::ListenerSilent { listener } => self.ear_silent(self.ear_of_listener(listener)),
+            E::ListenerClosed { listener, heard_ms, dropped, quality } => {
+                *self.counters.values.entry("listener_packets_dropped").or_default() += dropped;
+                let quality = self.listener_figures(&quality);
+                self.ear_closed(self.ear_of_listener(listener), heard_ms, quality);
+            }
+            E::ListenerProgress { listeners } => {
+                for (listener, quality) in listeners {
+                    self.listener_progress(listener, &quality);
                 }
             }
-            E::Live { listener } => self.ear_live(listener.0),
-            E::Heard { listener, heard_ms } => self.ear_heard(listener.0, heard_ms),
-            E::ListenerSilent { listener } => self.ear_silent(listener.0),
-            E::ListenerClosed { listener, heard_ms, dropped, quality: _ } => {
-                *self.counters.values.entry("listener_packets_dropped").or_default() += dropped;
-                self.ear_closed(listener.0, heard_ms);
-            }
-            E::ListenerProgress { .. }
-            | E::Key { .. }
-            | E::PartyKey { .. }
-            | E::Levels { .. }
-            | E::BrowserAnswer { .. }
-            | E::BrowserGone { .. } => {}
+            E::Key { listener, key } => self.ear_key(listener.0, key),
+            E::PartyKey { stream, key } => self.party_key(stream, key),
+            E::Levels { levels } => self.levels(levels),
+            E::BrowserAnswer { listener, answer } => self.browser_answered(listener, answer),
+            E::BrowserGone { listener, closed } => self.browser_gone(listener, closed),
             E::Closed { stream, figures } => self.stream_closed(stream, figures),
             E::Progress { streams } => {
                 for (stream, figures) in streams {
@@ -471,6 +494,8 @@ impl Core {
     fn timer(&mut self, timer: Timer) {
         match timer {
             Timer::Ring(ear) => self.rang_out(ear),
+            Timer::Confirm(ear) => self.unconfirmed(ear),
+            Timer::Player(listener) => self.browser_overdue(listener),
             Timer::BusyRetry(listening) => self.ring(&listening),
             Timer::Linger(interaction) => self.lingered(interaction),
             Timer::Shield(interaction) => self.shield_timeout(interaction),

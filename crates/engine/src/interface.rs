@@ -55,6 +55,16 @@ pub struct Settings {
     pub transfer_linger: Duration,
     /// The shield ends by itself; `None`: it does not.
     pub shield_timeout: Option<Duration>,
+    /// Content-Type of an agent's INFO whose body is `on` or `off`, for the shield; `None`: no INFO does it.
+    pub shield_info: Option<String>,
+    /// Keys that an agent presses to close the shield (`*7`); `None`: no keys do it.
+    pub shield_on_keys: Option<String>,
+    /// Keys that open it again (`*8`).
+    pub shield_off_keys: Option<String>,
+    /// Outside numbers confirm with a key where an order does not say: no.
+    pub confirm_numbers: bool,
+    /// So long they may take: 10 s.
+    pub confirm_timeout: Duration,
     /// `until` where only N is given: 12 h.
     pub default_until: Duration,
     /// `until` at most: 31 days.
@@ -104,6 +114,11 @@ impl Settings {
             plain_listeners: false,
             transfer_linger: Duration::from_secs(30),
             shield_timeout: None,
+            shield_info: None,
+            shield_on_keys: None,
+            shield_off_keys: None,
+            confirm_numbers: false,
+            confirm_timeout: Duration::from_secs(10),
             default_until: Duration::from_secs(12 * 3600),
             max_until: Duration::from_secs(31 * 86_400),
             strict_listener: false,
@@ -334,7 +349,7 @@ pub enum Command {
 }
 
 /// Body of `PATCH /v1/listenings/{id}`; `None` leaves as it is.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MixChange {
     /// `mono`, `stereo`, `agent` or `caller`.
     pub layout: Option<String>,
@@ -359,9 +374,9 @@ pub struct Order {
     pub until: Option<Timestamp>,
     /// Which calls trigger; `None`: the default.
     pub directions: Option<Vec<crate::view::CallDirection>>,
-    /// `mono` or nothing in this version; anything else 422 `not-supported`.
+    /// `mono`, `stereo`, `agent` or `caller`; `None`: `mono`.
     pub layout: Option<String>,
-    /// `true`: 422 `not-supported` in this version.
+    /// The listener presses 1 before it hears anything; `None`: as configured. Not of a page.
     pub confirm: Option<bool>,
 }
 
@@ -374,7 +389,7 @@ pub enum ListenerOrder {
     Agent(String),
     /// A phone number (or the number of an agent or user here).
     Number(String),
-    /// The page's player: `not-supported` in this version.
+    /// The browser of whoever orders.
     Page,
 }
 

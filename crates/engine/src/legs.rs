@@ -209,6 +209,7 @@ impl Core {
 
     /// Adds a leg that signalling has to a call.
     pub(crate) fn add_leg(&mut self, key: CallKey, leg: LegId, party: Party, stream: StreamId, role: Role) {
+        self.watch_party(stream, party.agent().is_some());
         self.legs.insert(
             leg,
             Box::new(Leg { call: key, party, stream, answered: false, rang: false, session: None, others: Vec::new() }),
@@ -223,6 +224,7 @@ impl Core {
                 codec: None,
                 srtp: None,
                 figures: Figures::default(),
+                silent: false,
             });
         }
     }
@@ -443,6 +445,7 @@ impl Core {
         }
         let Some(leg) = self.legs.remove(&leg_id) else { return };
         let key = leg.call;
+        self.forget_keys(leg_id);
         self.close_stream(leg.stream);
         self.close_others(leg.others);
         let Some(call) = self.calls.get_mut(&key) else { return };
@@ -530,6 +533,8 @@ impl Core {
     pub(crate) fn figures(&mut self, stream: StreamId, figures: Figures) {
         let Some(key) = self.streams.get(&stream).copied() else { return };
         if let Some(record) = self.calls.get_mut(&key).and_then(|call| call.record_mut(stream)) {
+            // it sends again
+            record.silent &= figures.packets == record.figures.packets;
             record.figures = figures;
             self.out.calls.insert(key);
         }
@@ -582,6 +587,18 @@ impl Core {
         self.out.log("info", format!("call ended: {cause} by {by}"), vec![("call", call.id.clone())]);
         self.persist(crate::persist::Change::Call(view), vec![After::Call(call.id)]);
         self.log_recorded(key);
+    }
+
+    /// A party sends nothing while the other does: the event's call says which leg that is.
+    pub(crate) fn one_way(&mut self, stream: StreamId) {
+        let Some(key) = self.streams.get(&stream).copied() else { return };
+        let Some(record) = self.calls.get_mut(&key).and_then(|call| call.record_mut(stream)) else { return };
+        record.silent = true;
+        let role = record.role.as_str();
+        self.counters.count("calls_one_way");
+        let ids = self.calls.get(&key).map(|call| vec![("call", call.id.clone())]).unwrap_or_default();
+        self.out.log("warn", format!("one-way audio: the {role} sends nothing"), ids);
+        self.call_event(EventName::AudioOneWay, key);
     }
 
     pub(crate) fn rtp_timeout(&mut self, stream: StreamId) {

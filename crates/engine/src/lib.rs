@@ -30,12 +30,14 @@ pub mod view;
 
 mod audit;
 mod call;
+mod codecs;
 mod commands;
 mod dialog_log;
 mod engine;
 mod ids;
 mod interaction;
 mod interface;
+mod keys;
 mod legs;
 mod monitoring;
 mod others;

@@ -11,10 +11,6 @@ impl Problem {
         Self { field: Some(field), ..Self::new(422, "invalid-request", detail) }
     }
 
-    pub(crate) fn not_supported(field: &'static str, detail: impl Into<String>) -> Self {
-        Self { field: Some(field), ..Self::new(422, "not-supported", detail) }
-    }
-
     pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(403, "forbidden", detail)
     }

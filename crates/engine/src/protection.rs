@@ -9,8 +9,8 @@ use crate::call::{CallKey, Leg};
 use crate::directory::Party;
 use crate::engine::Core;
 use crate::interaction::{EarOn, Interaction};
-use crate::monitoring::EarKey;
-use crate::view::{EndReason, ListenerRef};
+use crate::monitoring::{Ear, EarKey};
+use crate::view::{EndReason, ListenerKind, ListenerRef};
 
 /// A leg's keys as the media plane takes them; `None`: it is plain.
 pub(crate) fn keys(session: &Session) -> Option<Box<SrtpKeys>> {
@@ -71,7 +71,9 @@ impl Core {
         if !self.asks_for_encryption(interaction) {
             return false;
         }
+        // a browser's leg is always encrypted
         let party = match listener {
+            ListenerRef { kind: ListenerKind::Page, .. } => return false,
             ListenerRef { user: Some(id), .. } => Some(Party::User(id.clone())),
             ListenerRef { agent: Some(id), .. } => Some(Party::Agent(id.clone())),
             ListenerRef { number, .. } => number.as_ref().and_then(|number| self.directory.look_up(number)),
@@ -87,9 +89,9 @@ impl Core {
 
     /// An ear without keys; one that has not answered is what it was offered.
     pub(crate) fn is_plain(&self, key: EarKey) -> bool {
-        self.ears.get(&key).is_some_and(|ear| match &ear.session {
+        self.ears.get(&key).and_then(Ear::phone).is_some_and(|phone| match &phone.session {
             Some(session) => session.keys.is_none(),
-            None => !ear.encrypted,
+            None => !phone.encrypted,
         })
     }
 

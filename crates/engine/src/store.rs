@@ -37,7 +37,7 @@ pub(crate) enum After {
     /// An ended request is kept.
     Request(String),
     /// The shield of a call may be opened, unless it was closed anew since this turn.
-    Unshield(ReplyId, CallKey, u64),
+    Unshield(Option<ReplyId>, CallKey, u64),
     /// The shield of an interaction has been closed long enough.
     ShieldOver(InteractionKey),
 }

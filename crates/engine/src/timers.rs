@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
+use media::ListenerId;
+
 use crate::call::CallKey;
 use crate::interaction::InteractionKey;
 use crate::monitoring::EarKey;
@@ -12,6 +14,10 @@ use crate::monitoring::EarKey;
 pub(crate) enum Timer {
     /// The listener's phone has rung long enough.
     Ring(EarKey),
+    /// Whoever answered the listener's phone has not pressed its key.
+    Confirm(EarKey),
+    /// The media plane has not answered a player's offer.
+    Player(ListenerId),
     /// A busy listener is tried again; the listening's id.
     BusyRetry(String),
     /// The transferor is gone and no outcome came.

@@ -138,9 +138,9 @@ pub struct RequestView {
     pub until: Timestamp,
     /// Which calls trigger.
     pub directions: Vec<CallDirection>,
-    /// `mono`.
-    pub layout: String,
-    /// Always false in this version.
+    /// What of the call the listener gets, and where, when it is called.
+    pub layout: Layout,
+    /// The listener presses 1 before it hears anything.
     pub confirm: bool,
     /// State.
     pub state: RequestState,
@@ -238,6 +238,74 @@ pub struct ListeningView {
     pub focus: Focus,
     /// The shield is on.
     pub shielded: bool,
+    /// What of the call the listener gets, and where.
+    #[serde(default)]
+    pub layout: Layout,
+    /// How loud each side is.
+    #[serde(default)]
+    pub gains: Gains,
+    /// Both sides are brought to the same loudness.
+    #[serde(default)]
+    pub level_matching: bool,
+    /// How well the listener is served; `null` until it hears something.
+    #[serde(default)]
+    pub quality: Option<ListeningQuality>,
+}
+
+/// What of the call a listener gets, and where (SEMANTICS, What a listener gets).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum Layout {
+    #[default]
+    Mono,
+    Stereo,
+    Agent,
+    Caller,
+}
+
+impl Layout {
+    /// By its name in the API.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        match name {
+            "mono" => Some(Self::Mono),
+            "stereo" => Some(Self::Stereo),
+            "agent" => Some(Self::Agent),
+            "caller" => Some(Self::Caller),
+            _ => None,
+        }
+    }
+}
+
+/// How loud each side is, in decibels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Gains {
+    /// The agent's side.
+    pub agent_db: i8,
+    /// The caller's.
+    pub caller_db: i8,
+}
+
+/// How well a listener is served, since it answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ListeningQuality {
+    /// From its answer to the first packet.
+    pub first_audio_ms: Option<u32>,
+    /// Stretches in which a side that spoke was late or lost.
+    pub gaps: u32,
+    /// Packets of the call that were lost on the way here.
+    pub lost: u64,
+    /// Audio that was made up for them.
+    pub concealed_ms: u64,
+    /// Jitter of the worse side, as it reached us.
+    pub jitter_ms: f32,
+    /// Of what the listener was sent, lost on the way: 0 to 1, as it reported last.
+    pub remote_lost: Option<f32>,
+    /// Jitter that it reported.
+    pub remote_jitter_ms: Option<f32>,
+    /// Round trip to it.
+    pub round_trip_ms: Option<f32>,
 }
 
 /// Listening states (SEMANTICS).
@@ -370,6 +438,9 @@ pub struct LegView {
     pub lost: u64,
     /// Interarrival jitter.
     pub jitter_ms: f32,
+    /// It should send and does not, while the other does (`audio.one-way`).
+    #[serde(default)]
+    pub silent: bool,
 }
 
 /// Event names (API.md).

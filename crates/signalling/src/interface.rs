@@ -467,7 +467,7 @@ pub enum Event {
         /// The peer of both.
         peer: LegId,
     },
-    /// INFO on a paired leg passes to the other; this tells of DTMF or shield patterns for later use.
+    /// INFO on a paired leg passes to the other, a listener's goes nowhere; either may hold keys.
     Info {
         /// The leg it came from.
         leg: LegId,

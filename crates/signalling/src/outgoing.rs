@@ -6,7 +6,7 @@ use crate::invite::Extra;
 use crate::leg::{Kind, Purpose, Timer};
 use crate::message::{Message, Method};
 use crate::sdp::{Direction, Payload};
-use crate::session::offer_answer::same_codec;
+use crate::session::offer_answer::served;
 use crate::transport::Flow;
 use crate::ua::{Release, Ua};
 use rand::RngExt;
@@ -23,9 +23,7 @@ impl Ua {
         if encrypted {
             leg.descriptions.require_encryption(self.random.random());
         }
-        let events = codecs.iter().find(|codec| is_event(codec)).map(|codec| codec.pt);
-        let audio: Vec<Payload> = codecs.into_iter().filter(|codec| !is_event(codec)).collect();
-        let Some(body) = leg.descriptions.offer_codecs(&audio, events, direction) else {
+        let Some(body) = leg.descriptions.offer_codecs(&codecs, direction) else {
             return self.unborn(new.leg, 500, "No media address");
         };
         self.write(leg, &route, new, Some(body), Extra::default());
@@ -80,11 +78,8 @@ impl Ua {
         let Some(leg) = self.leg_mut(id) else { return };
         leg.ack_owed = Some(ok.cseq().number);
         let Kind::Listener { codecs, .. } = &leg.kind else { return };
-        let usable = answer.filter(|answer| {
-            !answer.rejected()
-                && leg.descriptions.reads(answer)
-                && answer.payloads().iter().any(|payload| codecs.iter().any(|codec| same_codec(payload, codec)))
-        });
+        let usable = answer
+            .filter(|answer| !answer.rejected() && leg.descriptions.reads(answer) && served(answer, codecs).is_some());
         let Some(answer) = usable else {
             self.count("answers_unusable");
             let mut release = Release::ours(&Reason { cause: 488, text: "No codec in common".into() });
@@ -125,8 +120,4 @@ impl Ua {
             self.emit(Event::Probed { leg: id, alive });
         }
     }
-}
-
-fn is_event(codec: &Payload) -> bool {
-    codec.name.eq_ignore_ascii_case("telephone-event")
 }

@@ -230,6 +230,10 @@ pub(crate) fn listening(id: &str, ordered_by: &str, state: ListeningState) -> Li
         end_reason: None,
         focus: Focus::Talk,
         shielded: false,
+        layout: Default::default(),
+        gains: Default::default(),
+        level_matching: false,
+        quality: None,
     }
 }
 
@@ -252,7 +256,7 @@ pub(crate) fn monitoring(id: &str, ordered_by: &str, state: RequestState) -> Req
         calls: CallCount { limit: Some(2), used: 0 },
         until: "2026-11-22T16:00:00Z".parse().unwrap(),
         directions: vec![CallDirection::Inbound],
-        layout: "mono".to_owned(),
+        layout: Default::default(),
         confirm: false,
         state,
         created_at: Timestamp::UNIX_EPOCH,

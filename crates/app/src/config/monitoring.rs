@@ -6,7 +6,7 @@ use engine::view::CallDirection;
 
 use super::Monitoring;
 use super::section::Section;
-use super::values::{ANY_DURATION, SOME_DURATION, parse_header, parse_name};
+use super::values::{ANY_DURATION, SOME_DURATION, parse_header, parse_keys, parse_media_type, parse_name};
 
 const DAY: u64 = 86_400;
 
@@ -34,6 +34,11 @@ pub(super) fn monitoring(root: &Section<'_>) -> Monitoring {
         plain_listeners: section.boolean("plain_listeners").is_some_and(|given| given.value),
         transfer_linger: seconds("transfer_linger", 30),
         shield_timeout: section.duration("shield_timeout", ANY_DURATION).filter(|timeout| !timeout.is_zero()),
+        shield_info: section.string("shield_info").and_then(|given| given.parse(|text| parse_media_type(text))),
+        shield_on_keys: section.string("shield_on_keys").and_then(|given| given.parse(|text| parse_keys(text))),
+        shield_off_keys: section.string("shield_off_keys").and_then(|given| given.parse(|text| parse_keys(text))),
+        confirm_numbers: section.boolean("confirm_numbers").is_some_and(|given| given.value),
+        confirm_timeout: seconds("confirm_timeout", 10),
         default_until: seconds("default_until", DAY / 2),
         max_until: seconds("max_until", 31 * DAY),
         strict_listener: section.boolean("strict_listener").is_some_and(|given| given.value),
@@ -46,8 +51,10 @@ pub(super) fn monitoring(root: &Section<'_>) -> Monitoring {
     if monitoring.default_until > monitoring.max_until {
         section.problem("default_until", "must not be longer than max_until");
     }
-    if let Some(given) = section.boolean("confirm_numbers").filter(|given| given.value) {
-        given.problem("true: not in this version");
+    if let (Some(on), Some(off)) = (&monitoring.shield_on_keys, &monitoring.shield_off_keys)
+        && (on.ends_with(off.as_str()) || off.ends_with(on.as_str()))
+    {
+        section.problem("shield_off_keys", "must not end as shield_on_keys do, nor they as these");
     }
     section.finish();
     monitoring

@@ -109,7 +109,8 @@ url = \"nats://host:4222\"
 [monitoring]
 ring_timeout = \"soon\"
 busy_retries = -1
-confirm_numbers = true
+shield_on_keys = \"7\"
+shield_info = \"shield\"
 
 [[trunk]]
 name = \"platform\"
@@ -135,13 +136,14 @@ contact = \"sips:anna@10.0.0.1\"
             "medlytt.toml:10:7: store.url: nats: not in this version",
             "medlytt.toml:13:16: monitoring.ring_timeout: must be a duration: seconds, or a string such as \"30s\", \"5m\" or \"12h\", not a string",
             "medlytt.toml:14:16: monitoring.busy_retries: must be 0 to 1000, not -1",
-            "medlytt.toml:15:19: monitoring.confirm_numbers: true: not in this version",
-            "medlytt.toml:19:7: trunk[platform].uri: host \"nowhere.example.com\" cannot be resolved: no such host",
-            "medlytt.toml:20:12: trunk[platform].transfer: relay: not in this version",
-            "medlytt.toml:21:1: trunk[platform].username: not in this version",
-            "medlytt.toml:23:1: agent[anna].name: is missing",
-            "medlytt.toml:26:11: agent[anna].contact: sips: not in this version",
-            "medlytt.toml:28:2: page: not in this version",
+            "medlytt.toml:15:18: monitoring.shield_on_keys: must be 2 to 16 keys out of 0-9 * # A-D, such as \"*7\", not \"7\"",
+            "medlytt.toml:16:15: monitoring.shield_info: must be a media type such as application/x-shield, not \"shield\"",
+            "medlytt.toml:20:7: trunk[platform].uri: host \"nowhere.example.com\" cannot be resolved: no such host",
+            "medlytt.toml:21:12: trunk[platform].transfer: relay: not in this version",
+            "medlytt.toml:22:1: trunk[platform].username: not in this version",
+            "medlytt.toml:24:1: agent[anna].name: is missing",
+            "medlytt.toml:27:11: agent[anna].contact: sips: not in this version",
+            "medlytt.toml:29:2: page: not in this version",
         ]
     );
 }

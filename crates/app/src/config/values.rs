@@ -114,6 +114,25 @@ pub(super) fn parse_header(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// Keys of a phone that mean something together: two at least, so that none does by mishap.
+pub(super) fn parse_keys(text: &str) -> Result<String, String> {
+    if (2..=16).contains(&text.len()) && text.chars().all(|c| c.is_ascii_digit() || "*#ABCD".contains(c)) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("must be 2 to 16 keys out of 0-9 * # A-D, such as \"*7\", not \"{text}\""))
+}
+
+/// `application/x-shield`, without parameters.
+pub(super) fn parse_media_type(text: &str) -> Result<String, String> {
+    let token = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "-.+_".contains(c));
+    let fits = text.len() <= 64 && text.split_once('/').is_some_and(|(one, two)| token(one) && token(two));
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("must be a media type such as application/x-shield, not \"{text}\""))
+    }
+}
+
 /// A SIP URI whose host was resolved.
 #[derive(Clone, Debug)]
 pub(super) struct Hop {

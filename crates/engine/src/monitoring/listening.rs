@@ -11,7 +11,9 @@ use crate::monitoring::{EarState, Listening, ListeningPhase, Target};
 use crate::persist::Change;
 use crate::store::After;
 use crate::timers::Timer;
-use crate::view::{EndReason, EventBody, EventName, Focus, ListenerRef, ListeningState, ListeningView};
+use crate::view::{
+    EndReason, EventBody, EventName, Focus, Gains, ListenerRef, ListeningQuality, ListeningState, ListeningView,
+};
 
 impl Core {
     /// An interaction matches a request: its listening begins with its record, or ends at once with a reason.
@@ -43,6 +45,10 @@ impl Core {
             end_reason: None,
             focus: Focus::Talk,
             shielded,
+            layout: ordered.layout,
+            gains: Gains::default(),
+            level_matching: false,
+            quality: None,
         };
         let refusal = self.refusal(key, &view);
         self.listenings
@@ -80,10 +86,7 @@ impl Core {
             return Some(EndReason::PolicyDenied);
         }
         let leg = self.leg_of(&interaction.agent, interaction.primary).and_then(|leg| self.legs.get(&leg));
-        if leg.and_then(|leg| leg.session).is_some_and(|session| session.opaque) {
-            return Some(EndReason::CodecUnsupported);
-        }
-        None
+        leg.and_then(|leg| leg.session).filter(|session| session.opaque).map(|_| EndReason::CodecUnsupported)
     }
 
     /// Why this listening may not be (any more): who ordered it may not listen to the agent, or not have this listener
@@ -146,10 +149,11 @@ impl Core {
             self.set_phase(id, ListeningPhase::Blocked);
             return;
         }
-        let Some((target, destination, sendrecv)) = self.target(&listening.view.listener) else {
+        let Some(target) = self.target(&listening.view.listener) else {
             self.end_listening(id, EndReason::ListenerUnreachable);
             return;
         };
+        let way = self.way(&listening.view.listener);
         if self.is_party(key, &target) {
             self.end_listening(id, EndReason::ListenerInCall);
             return;
@@ -158,6 +162,10 @@ impl Core {
         let encrypted = self.asks_for_encryption(interaction);
         if self.is_unprotected(interaction, &listening.view.listener) {
             return self.end_unprotected(id);
+        }
+        // it may have changed while the listener was waited for
+        if self.described_of_listening(id).is_some_and(|session| session.opaque) {
+            return self.end_listening(id, EndReason::CodecUnsupported);
         }
         let same =
             self.ears.iter().find(|(_, ear)| ear.target == target).map(|(ear, e)| (*ear, e.state, e.agent == agent));
@@ -169,7 +177,8 @@ impl Core {
             Some(_) => self.set_phase(id, ListeningPhase::Blocked),
             None => {
                 let on_agent = self.desks.get(&agent).map_or(0, |desk| desk.ears.len());
-                if on_agent >= self.settings.max_listeners_per_agent || self.ports_left() == 0 {
+                let has_port = way.is_none() || self.ports_left() > 0;
+                if on_agent >= self.settings.max_listeners_per_agent || !has_port {
                     self.counters.count("listenings_limited");
                     self.end_listening(id, EndReason::LimitReached);
                     return;
@@ -179,7 +188,10 @@ impl Core {
                     self.set_phase(id, ListeningPhase::Late);
                     return;
                 }
-                self.call_listener(id, &agent, target, destination, sendrecv, encrypted);
+                match way {
+                    Some((to, sendrecv)) => self.call_listener(id, &agent, target, to, sendrecv, encrypted),
+                    None => self.ring_page(id, &agent, target),
+                }
             }
         }
     }
@@ -230,12 +242,17 @@ impl Core {
         let Some(interaction) = self.interactions.get(&key) else { return false };
         let sides =
             interaction.calls.iter().filter_map(|call| self.calls.get(call)).flat_map(|call| call.sides).flatten();
+        // whoever looks at a page has the user's phone at hand, too
+        let phone = match target {
+            Target::Page(user) => self.directory.peer_of(&Party::User(user.clone())),
+            Target::Account(peer) => Some(*peer),
+            Target::Number(_) => None,
+        };
         sides.filter_map(|leg| self.legs.get(&leg)).any(|leg| match (&leg.party, target) {
             (Party::Outside { number, .. }, Target::Number(listener)) => {
                 plain_number(number).as_ref() == Some(listener)
             }
-            (party, Target::Account(peer)) => self.directory.peer_of(party) == Some(*peer),
-            _ => false,
+            (party, _) => phone.is_some() && self.directory.peer_of(party) == phone,
         })
     }
 
@@ -281,15 +298,17 @@ impl Core {
     }
 
     /// An ended listening's ear heard so much more at last: it may count only now, and else its slot is free.
-    pub(crate) fn heard_last(&mut self, mut view: ListeningView, more_ms: u64) {
+    pub(crate) fn heard_last(&mut self, mut view: ListeningView, more_ms: u64, quality: Option<ListeningQuality>) {
         let request_id = view.request.clone();
         let unsettled = !view.counted;
         view.heard_ms = view.heard_ms.saturating_add(more_ms);
         view.counted |= u128::from(view.heard_ms) >= self.settings.min_heard.as_millis();
+        let better_known = quality.is_some() && quality != view.quality;
+        view.quality = quality.or(view.quality);
         if let Some(request) = self.requests.get_mut(&request_id).filter(|_| unsettled) {
             request.unsettled = request.unsettled.saturating_sub(1);
         }
-        if more_ms > 0 || (unsettled && view.counted) {
+        if more_ms > 0 || better_known || (unsettled && view.counted) {
             self.out.views.push(View::Listening(view.clone()));
             self.supersede(&view.id);
             let after = vec![After::Listened(view.id.clone())];
@@ -330,6 +349,7 @@ impl Core {
     pub(crate) fn end_listening_by(&mut self, id: &str, reason: EndReason, told: Vec<Change>, after: Vec<After>) {
         let Some(mut listening) = self.listenings.remove(id) else { return };
         self.timers.cancel(&Timer::BusyRetry(id.to_owned()));
+        self.levels_changed = true;
         let waited = matches!(listening.phase, ListeningPhase::Retrying | ListeningPhase::Blocked)
             && !matches!(listening.view.state, ListeningState::Ended);
         // one who was waiting for a busy listener never got through

@@ -3,22 +3,32 @@
 //! A *request* is an order; an interaction that matches it gets a *listening*; an *ear* is the listener's leg. One ear
 //! carries the listenings of one listener on one agent: those of several requests and of several interactions.
 
+mod confirm;
 mod ear;
+mod levels;
 mod listening;
 mod matching;
+mod mix;
 mod order;
+mod page;
+mod quality;
 mod request;
 
-use media::{BatchId, Taps};
+use std::time::Instant;
+
+use media::{BatchId, ListenerId, Mix, Taps};
 use signalling::peers::PeerId;
 use signalling::{LegId, Session};
 
 use crate::interaction::InteractionKey;
+use crate::interface::ReplyId;
 use crate::persist::RequestRecord;
 use crate::store::After;
 use crate::view::{ListeningView, RequestState, RequestView, Warning};
 
-/// An ear while the process lives; also the media plane's listener id.
+pub(crate) use levels::Watched;
+
+/// An ear while the process lives; of a phone also the media plane's listener id. A page's players have ids of their own.
 pub(crate) type EarKey = u64;
 
 /// Batches of ears are told from media plans by this bit.
@@ -93,13 +103,15 @@ impl ListeningPhase {
     }
 }
 
-/// A listener's phone: equal means the same.
+/// A listener's phone or page: equal means the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// An agent's or user's.
+    /// An agent's or user's phone.
     Account(PeerId),
     /// Behind the trunk.
     Number(String),
+    /// A user's browser.
+    Page(String),
 }
 
 /// A listener's leg.
@@ -109,26 +121,114 @@ pub(crate) struct Ear {
     /// Where it is in the media plane: with what it hears.
     pub(crate) shard: usize,
     pub(crate) target: Target,
-    pub(crate) leg: LegId,
+    pub(crate) line: Line,
     pub(crate) state: EarState,
-    pub(crate) session: Option<Session>,
-    /// It was offered SRTP alone.
-    pub(crate) encrypted: bool,
     pub(crate) listenings: Vec<String>,
     /// Whose interaction it hears now.
     pub(crate) hears: Option<InteractionKey>,
     /// As last told to media.
     pub(crate) taps: Option<Taps>,
     pub(crate) shielded: bool,
+    pub(crate) mix: Mix,
+    /// As the media plane said last, of the listener that it has now.
     pub(crate) heard_ms: u64,
+    /// The loss that the listener reports was told to the log.
+    pub(crate) alarmed: bool,
 }
 
-/// An ear that media is closing: what it heard since the last report belongs to these ended listenings.
+/// How an ear is reached.
+#[derive(Debug)]
+pub(crate) enum Line {
+    /// By SIP.
+    Phone(Phone),
+    /// In a browser.
+    Page(Page),
+}
+
+/// The leg to a listener's phone.
+#[derive(Debug)]
+pub(crate) struct Phone {
+    pub(crate) leg: LegId,
+    pub(crate) session: Option<Session>,
+    /// It was offered SRTP alone.
+    pub(crate) encrypted: bool,
+    /// Whoever answers has to press a key, and has not.
+    pub(crate) unconfirmed: bool,
+    /// The first packet left, whoever hears it.
+    pub(crate) first_packet: bool,
+}
+
+/// A user's browser, whichever of its tabs plays.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) rings_until: Instant,
+    pub(crate) player: Option<Player>,
+    /// The next one: its offer is at the media plane.
+    pub(crate) coming: Option<Coming>,
+}
+
+/// A browser's leg that was answered.
+#[derive(Debug)]
+pub(crate) struct Player {
+    pub(crate) listener: ListenerId,
+    /// Last part of its `Location`.
+    pub(crate) session: String,
+    /// Waits for the answer to its ICE restart.
+    pub(crate) restarts: Option<ReplyId>,
+}
+
+/// A browser's leg that has no answer yet.
+#[derive(Debug)]
+pub(crate) struct Coming {
+    pub(crate) listener: ListenerId,
+    pub(crate) session: String,
+    pub(crate) reply: ReplyId,
+}
+
+impl Ear {
+    pub(crate) fn phone(&self) -> Option<&Phone> {
+        if let Line::Phone(phone) = &self.line { Some(phone) } else { None }
+    }
+
+    pub(crate) fn phone_mut(&mut self) -> Option<&mut Phone> {
+        if let Line::Phone(phone) = &mut self.line { Some(phone) } else { None }
+    }
+
+    pub(crate) fn page(&self) -> Option<&Page> {
+        if let Line::Page(page) = &self.line { Some(page) } else { None }
+    }
+
+    pub(crate) fn page_mut(&mut self) -> Option<&mut Page> {
+        if let Line::Page(page) = &mut self.line { Some(page) } else { None }
+    }
+
+    /// Its listeners in the media plane: of a page none, one, or that and the next.
+    pub(crate) fn listeners(&self, key: EarKey) -> Vec<ListenerId> {
+        match &self.line {
+            Line::Phone(_) => vec![ListenerId(key)],
+            Line::Page(Page { player, coming, .. }) => {
+                let player = player.as_ref().map(|player| player.listener);
+                player.into_iter().chain(coming.as_ref().map(|coming| coming.listener)).collect()
+            }
+        }
+    }
+
+    /// Nothing is heard before its listener has pressed a key.
+    pub(crate) fn is_unconfirmed(&self) -> bool {
+        self.phone().is_some_and(|phone| phone.unconfirmed)
+    }
+}
+
+/// An ear, or a player that another one replaced, that media is closing: what it heard since the last report belongs to
+/// these ended listenings, or to the ear that goes on.
 #[derive(Debug)]
 pub(crate) struct ClosedEar {
+    /// The media plane's listener.
+    pub(crate) listener: ListenerId,
     pub(crate) hears: Option<InteractionKey>,
     pub(crate) heard_ms: u64,
     pub(crate) listenings: Vec<ListeningView>,
+    pub(crate) heir: Option<EarKey>,
 }
 
 /// How far a listener's leg is.
@@ -136,10 +236,12 @@ pub(crate) struct ClosedEar {
 pub(crate) enum EarState {
     /// INVITE sent.
     Calling,
-    /// The phone said that it rings.
+    /// The phone said that it rings; the page was told.
     Ringing,
-    /// 200 came.
+    /// 200 came; the player has its answer.
     Answered,
+    /// Whoever answered has to press a key.
+    Confirming,
     /// The first packet left.
     Live,
     /// CANCEL or BYE sent; signalling has it until it is gone.
@@ -148,6 +250,6 @@ pub(crate) enum EarState {
 
 impl EarState {
     pub(crate) fn is_up(self) -> bool {
-        matches!(self, Self::Answered | Self::Live)
+        matches!(self, Self::Answered | Self::Confirming | Self::Live)
     }
 }

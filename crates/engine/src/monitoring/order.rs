@@ -11,6 +11,7 @@ use crate::audit::Action;
 use crate::directory::{Party, PhoneSeed, User, may_see, plain_number};
 use crate::engine::Core;
 use crate::interface::{ListenerOrder, Order, Problem, Reply, ReplyId};
+use crate::monitoring::mix::judge_layout;
 use crate::monitoring::{Request, Target};
 use crate::persist::{AnswerRecord, Change, RequestRecord};
 use crate::pii::Masked;
@@ -73,7 +74,7 @@ impl Core {
             .role(actor)
             .filter(|role| *role != Role::Integrator)
             .ok_or_else(|| Problem::forbidden("only supervisors and admins may order listenings"))?;
-        judge_parts(order)?;
+        let layout = order.layout.as_deref().map(judge_layout).transpose()?.unwrap_or_default();
         let limit = judge_calls(order.calls, order.until.is_some())?;
         let until = self.judge_until_field(order.until)?;
         let directions = self.judge_directions(order)?;
@@ -88,26 +89,34 @@ impl Core {
             }
             ListenerOrder::User(_) | ListenerOrder::Agent(_) | ListenerOrder::Page => None,
         };
+        if *ordered == ListenerOrder::Page && order.confirm == Some(true) {
+            return Err(Problem::invalid("confirm", "a page has no keys: whoever opens the player confirms"));
+        }
         if !self.directory.agents.contains_key(&order.agent) {
             return Err(Problem::agent_not_found());
         }
-        let (listener, party) = self.judge_listener(ordered, number)?;
+        let (listener, party) = self.judge_listener(actor, ordered, number)?;
         let target = self
             .target(&listener)
-            .ok_or_else(|| Problem::new(404, "listener-not-found", "this listener has no phone here"))?
-            .0;
+            .ok_or_else(|| Problem::new(404, "listener-not-found", "this listener has no phone here"))?;
         if !self.directory.may_monitor(actor, &order.agent) {
             return Err(Problem::new(403, "agent-not-monitorable", "this agent may not be listened to, or not by you"));
         }
-        let agent_phone = self.directory.agents.get(&order.agent).map(|agent| Target::Account(agent.peer));
-        if Some(&target) == agent_phone.as_ref() {
+        let agent_phone = self.directory.agents.get(&order.agent).map(|agent| agent.peer);
+        let own_phone = match &target {
+            Target::Account(peer) => Some(*peer),
+            Target::Page(user) => self.directory.peer_of(&Party::User(user.clone())),
+            Target::Number(_) => None,
+        };
+        if own_phone.is_some() && own_phone == agent_phone {
             return Err(Problem {
                 field: Some("listener"),
                 ..Problem::new(422, "listener-is-agent", "the listener is the agent")
             });
         }
         self.judge_allowed(actor, &listener, party.as_ref())?;
-        if self.settings.access_number.is_none() {
+        let shows_number = !matches!(target, Target::Page(_));
+        if shows_number && self.settings.access_number.is_none() {
             return Err(Problem::new(
                 409,
                 "access-number-missing",
@@ -124,8 +133,8 @@ impl Core {
             calls: CallCount { limit, used: 0 },
             until,
             directions,
-            layout: "mono".to_owned(),
-            confirm: false,
+            layout,
+            confirm: order.confirm.unwrap_or(self.settings.confirm_numbers && matches!(target, Target::Number(_))),
             state: RequestState::Waiting,
             created_at: self.now.wall,
             ended_at: None,
@@ -194,6 +203,7 @@ impl Core {
     /// Who it is, and which agent or user it leads to.
     fn judge_listener(
         &self,
+        actor: &str,
         ordered: &ListenerOrder,
         number: Option<String>,
     ) -> Result<(ListenerRef, Option<Party>), Problem> {
@@ -233,7 +243,17 @@ impl Core {
                     ListenerRef { name: name.unwrap_or_else(|| number.clone()), number: Some(number), ..blank };
                 Ok((listener, party))
             }
-            ListenerOrder::Page => Err(Problem::not_supported("listener", "the page cannot listen in this version")),
+            // the browser of whoever orders
+            ListenerOrder::Page => {
+                let user = self.directory.users.get(actor).ok_or_else(not_found)?;
+                let listener = ListenerRef {
+                    user: Some(actor.to_owned()),
+                    name: user.seed.name.clone(),
+                    kind: ListenerKind::Page,
+                    ..blank
+                };
+                Ok((listener, Some(Party::User(actor.to_owned()))))
+            }
         }
     }
 
@@ -299,8 +319,7 @@ impl Core {
     fn judge_assigned(&self, agent: &str, target: &Target) -> Result<Vec<Warning>, Problem> {
         let mut others =
             self.requests.values().filter(|request| !request.ending && request.record.view.agent.id != agent);
-        let Some(other) = others
-            .find(|request| self.target(&request.record.view.listener).is_some_and(|(other, _, _)| other == *target))
+        let Some(other) = others.find(|request| self.target(&request.record.view.listener).as_ref() == Some(target))
         else {
             return Ok(Vec::new());
         };
@@ -311,9 +330,21 @@ impl Core {
         Ok(vec![Warning { code: "listener-already-assigned".to_owned(), message }])
     }
 
-    /// Which phone a listener is, how it is reached, and whether it must be offered `sendrecv`.
-    pub(crate) fn target(&self, listener: &ListenerRef) -> Option<(Target, Destination, bool)> {
+    /// Which phone or page a listener is.
+    pub(crate) fn target(&self, listener: &ListenerRef) -> Option<Target> {
+        if listener.kind == ListenerKind::Page {
+            return listener.user.clone().map(Target::Page);
+        }
+        match self.way(listener)?.0 {
+            Destination::Account(peer) => Some(Target::Account(peer)),
+            Destination::Trunk(_, number) => Some(Target::Number(number)),
+        }
+    }
+
+    /// How a listener's phone is reached, and whether it must be offered `sendrecv`; a page is not called.
+    pub(crate) fn way(&self, listener: &ListenerRef) -> Option<(Destination, bool)> {
         let party = match listener {
+            ListenerRef { kind: ListenerKind::Page, .. } => return None,
             ListenerRef { user: Some(id), .. } => Some(Party::User(id.clone())),
             ListenerRef { agent: Some(id), .. } => Some(Party::Agent(id.clone())),
             ListenerRef { number: Some(number), .. } => self.directory.look_up(number),
@@ -321,20 +352,15 @@ impl Core {
         };
         match party {
             Some(party) => {
-                let peer = self.directory.peer_of(&party)?;
                 let sendrecv = match &party {
                     Party::User(id) => self.directory.users.get(id).is_some_and(|user| user.seed.offer_sendrecv),
                     Party::Agent(_) | Party::Outside { .. } => false,
                 };
-                Some((Target::Account(peer), Destination::Account(peer), sendrecv))
+                Some((Destination::Account(self.directory.peer_of(&party)?), sendrecv))
             }
             None => {
                 let (number, trunk) = (listener.number.as_ref()?, self.directory.trunks.first()?);
-                Some((
-                    Target::Number(number.clone()),
-                    Destination::Trunk(TrunkId(0), number.clone()),
-                    trunk.offer_sendrecv,
-                ))
+                Some((Destination::Trunk(TrunkId(0), number.clone()), trunk.offer_sendrecv))
             }
         }
     }
@@ -342,26 +368,13 @@ impl Core {
     /// A listener for log lines.
     pub(crate) fn listener_name(listener: &ListenerRef) -> String {
         match listener {
+            ListenerRef { kind: ListenerKind::Page, user: Some(id), .. } => format!("page of {id}"),
             ListenerRef { user: Some(id), .. } => format!("user {id}"),
             ListenerRef { agent: Some(id), .. } => format!("agent {id}"),
             ListenerRef { number: Some(number), .. } => format!("number {}", Masked(number)),
             _ => "nobody".to_owned(),
         }
     }
-}
-
-/// Parts that this version lacks are refused, never ignored.
-fn judge_parts(order: &Order) -> Result<(), Problem> {
-    if order.listener == Some(ListenerOrder::Page) {
-        return Err(Problem::not_supported("listener", "the page cannot listen in this version"));
-    }
-    if order.layout.as_deref().is_some_and(|layout| layout != "mono") {
-        return Err(Problem::not_supported("layout", "only mono in this version"));
-    }
-    if order.confirm == Some(true) {
-        return Err(Problem::not_supported("confirm", "not in this version"));
-    }
-    Ok(())
 }
 
 /// N as a number of calls: 1 to 999, or none where `until` ends the request.

@@ -147,7 +147,7 @@ fn media_plans_are_described_and_acknowledged() {
     let call = b.trunk_calls("1001", &[]).unwrap();
     let nat = Session {
         nat: true,
-        payloads: vec![payload(9, "G722", 8000), payload(8, "PCMA", 8000)],
+        payloads: vec![payload(97, "speex", 16_000), payload(8, "PCMA", 8000)],
         ..session(true, true)
     };
     b.says(signalling::Event::MediaPlanned { leg: call.callee, session: nat, plan: Some(signalling::PlanId(77)) });

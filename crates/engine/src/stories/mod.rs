@@ -2,16 +2,21 @@
 
 mod audit;
 mod calls;
+mod confirm;
 mod directory;
 mod listener;
 mod listening;
 mod load;
+mod mix;
 mod monkey;
 mod ordering;
 mod others;
+mod page;
 mod protection;
+mod quality;
 mod restart;
 mod rights;
+mod shield;
 mod terms;
 mod transfer;
 
@@ -166,6 +171,12 @@ pub(super) struct Bench {
     /// Media answers a listener's first `Listen` with `Live`.
     pub(super) media_live: bool,
     pub(super) media_listeners_closed: bool,
+    /// Media answers a player's offer at once.
+    pub(super) media_answers: bool,
+    /// What pages were told of levels.
+    pub(super) levels: Vec<(String, media::Level, media::Level)>,
+    /// How well listeners were served in the end.
+    pub(super) quality_last: media::Quality,
     pub(super) media: Vec<media::Command>,
     pub(super) persisted: Vec<Change>,
     /// The same by write.
@@ -336,6 +347,9 @@ impl Bench {
             store_up: true,
             media_live: true,
             media_listeners_closed: true,
+            media_answers: true,
+            levels: Vec::new(),
+            quality_last: media::Quality::default(),
             media: Vec::new(),
             persisted: Vec::new(),
             writes: Vec::new(),
@@ -400,8 +414,16 @@ impl Bench {
                                 listener: *listener,
                                 heard_ms,
                                 dropped: 3,
-                                quality: media::Quality::default(),
+                                quality: self.quality_last,
                             }));
+                        }
+                        media::Command::OpenBrowser { listener, offer, .. } if self.media_answers => {
+                            let answer = Ok(format!("answer to {offer}"));
+                            inputs.push(Input::Media(media::Event::BrowserAnswer { listener: *listener, answer }));
+                        }
+                        media::Command::RestartBrowser { listener, fragment } if self.media_answers => {
+                            let answer = Ok(format!("answer to {fragment}"));
+                            inputs.push(Input::Media(media::Event::BrowserAnswer { listener: *listener, answer }));
                         }
                         media::Command::Listen { listener, .. } if self.media_live => {
                             inputs.push(Input::Media(media::Event::Live { listener: *listener }));
@@ -423,7 +445,7 @@ impl Bench {
                     self.replies.insert(reply.0, result);
                 }
                 Output::View(view) => self.view(view),
-                Output::Levels { .. } => {}
+                Output::Levels { listening, agent, caller } => self.levels.push((listening, agent, caller)),
                 Output::Event(event) => self.events.push(event),
                 Output::Log { message, .. } => self.logs.push(message),
                 Output::Drained => self.drained = true,
@@ -734,12 +756,39 @@ impl Bench {
         self.drive(Input::Timeout);
     }
 
+    /// The newest listener in the media plane, by SIP or in a browser.
     pub(super) fn media_listener(&self) -> ListenerId {
         self.media
             .iter()
             .rev()
-            .find_map(|c| if let media::Command::OpenListener { listener, .. } = c { Some(*listener) } else { None })
+            .find_map(|c| match c {
+                media::Command::OpenListener { listener, .. } | media::Command::OpenBrowser { listener, .. } => {
+                    Some(*listener)
+                }
+                _ => None,
+            })
             .expect("a listener")
+    }
+
+    /// Media tells something of a listener.
+    pub(super) fn media_says(&mut self, event: media::Event) {
+        self.drive(Input::Media(event));
+    }
+
+    /// Was it closed in the media plane?
+    pub(super) fn listener_closed(&self, of: ListenerId) -> bool {
+        self.media.iter().any(|c| matches!(c, media::Command::CloseListener { listener } if *listener == of))
+    }
+
+    /// How the newest listener's sides are put together.
+    pub(super) fn mixed(&self) -> media::Mix {
+        let of = self.media_listener();
+        let mixes = self.media.iter().rev();
+        let mut mixes = mixes.filter_map(|c| match c {
+            media::Command::Mix { listener, mix } if *listener == of => Some(*mix),
+            _ => None,
+        });
+        mixes.next().expect("a mix")
     }
 
     /// The newest listener heard so much in all.
@@ -827,7 +876,10 @@ impl Bench {
                 && core.others.is_empty()
                 && core.ears.is_empty()
                 && core.ear_legs.is_empty()
-                && core.closed_ears.is_empty(),
+                && core.closed_ears.is_empty()
+                && core.players.is_empty()
+                && core.gone_pages.is_empty()
+                && core.pressed.is_empty(),
             "{:?} {:?} {:?}",
             core.legs,
             core.streams,
@@ -838,7 +890,14 @@ impl Bench {
         let opened = self
             .media
             .iter()
-            .filter(|c| matches!(c, media::Command::Open { .. } | media::Command::OpenListener { .. }))
+            .filter(|c| {
+                matches!(
+                    c,
+                    media::Command::Open { .. }
+                        | media::Command::OpenListener { .. }
+                        | media::Command::OpenBrowser { .. }
+                )
+            })
             .count();
         let closed = self
             .media

@@ -91,19 +91,22 @@ fn bad_bodies_name_the_field() {
 }
 
 #[test]
-fn parts_that_this_version_lacks_are_refused() {
+fn layouts_and_confirmation_are_taken_or_named() {
     let mut b = Bench::new();
     let good = || order("anna", user("sue"), Some(1));
-    assert_eq!(
-        code(&mut b, "admin", Order { layout: Some("stereo".into()), ..good() }),
-        (422, "not-supported", Some("layout"))
-    );
-    assert_eq!(code(&mut b, "admin", Order { confirm: Some(true), ..good() }), (422, "not-supported", Some("confirm")));
-    assert_eq!(
-        code(&mut b, "admin", Order { listener: Some(ListenerOrder::Page), ..good() }),
-        (422, "not-supported", Some("listener"))
-    );
-    assert!(b.order_as("admin", Order { layout: Some("mono".into()), confirm: Some(false), ..good() }).is_ok());
+    let invalid = |field| (422, "invalid-request", Some(field));
+    assert_eq!(code(&mut b, "admin", Order { layout: Some("5.1".into()), ..good() }), invalid("layout"));
+    let page = Order { listener: Some(ListenerOrder::Page), confirm: Some(true), ..good() };
+    assert_eq!(code(&mut b, "admin", page), invalid("confirm"));
+    for (name, layout) in
+        [("mono", Layout::Mono), ("stereo", Layout::Stereo), ("agent", Layout::Agent), ("caller", Layout::Caller)]
+    {
+        let order = Order { layout: Some(name.into()), confirm: Some(true), ..good() };
+        let view = b.order_as("admin", order).unwrap();
+        assert_eq!((view.layout, view.confirm), (layout, true));
+    }
+    let view = b.order_as("admin", good()).unwrap();
+    assert_eq!((view.layout, view.confirm), (Layout::Mono, false));
 }
 
 #[test]

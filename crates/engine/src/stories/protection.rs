@@ -5,7 +5,7 @@ use signalling::{Key, SessionKeys, Suite};
 use super::*;
 use crate::directory::Srtp;
 
-fn encrypted(sends: bool, receives: bool) -> Session {
+pub(super) fn encrypted(sends: bool, receives: bool) -> Session {
     let key = |byte| Key::new(Suite::AesCm128HmacSha1_80, &[byte; 30]).unwrap();
     let keys = SessionKeys { ours: key(1), theirs: key(2) };
     Session { mux: true, keys: Some(Box::new(keys)), ..session(sends, receives) }

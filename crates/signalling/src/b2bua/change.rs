@@ -258,10 +258,7 @@ impl Ua {
     fn offer_alone(&mut self, id: LegId, server: ServerId) {
         let Some(leg) = self.leg_mut(id) else { return };
         let body = match leg.kind.clone() {
-            Kind::Listener { codecs, direction } => {
-                let events = leg.descriptions.agreed().and_then(|agreed| agreed.telephone_event());
-                leg.descriptions.offer_codecs(&codecs, events, direction)
-            }
+            Kind::Listener { codecs, direction } => leg.descriptions.offer_codecs(&codecs, direction),
             _ => leg.descriptions.offer_again(),
         };
         match body {

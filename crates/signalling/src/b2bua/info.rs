@@ -8,15 +8,16 @@ use crate::transaction::{ClientId, ServerId};
 use crate::ua::{PASSED_WAITS, Ua};
 
 impl Ua {
-    /// An INFO came on a leg. A listener's is answered and goes nowhere.
+    /// An INFO came on a leg. A listener's is told to the engine, for its keys, and goes nowhere.
     pub(crate) fn info(&mut self, id: LegId, server: ServerId, info: &Message) {
         let Some(leg) = self.leg(id) else { return };
-        if matches!(leg.kind, Kind::Listener { .. }) {
+        let is_listener = matches!(leg.kind, Kind::Listener { .. });
+        let body = info.body();
+        self.emit(Event::Info { leg: id, content_type: info.content_type(), body: body.clone() });
+        if is_listener {
             self.count("listener_infos");
             return self.answer(server, 200, None, |response| response);
         }
-        let body = info.body();
-        self.emit(Event::Info { leg: id, content_type: info.content_type(), body: body.clone() });
         let peer = self.peer_of(id).filter(|peer| self.leg(*peer).is_some_and(|leg| leg.is_confirmed()));
         let Some(peer) = peer else { return self.answer(server, 200, None, |response| response) };
         let package = info.header(&HeaderName::Other("info-package".into()));

@@ -8,13 +8,13 @@ use bytes::Bytes;
 use super::crypto::Protection;
 use super::{Direction, Payload};
 
-/// A description of our own with one audio stream (the listener's offer, an answer for Replaces).
+/// A description of our own with one audio stream (the listener's offer); events and comfort noise stand among the
+/// payloads.
 pub fn compose(
     media: SocketAddr,
     session_id: u64,
     version: u64,
     payloads: &[Payload],
-    telephone_event: Option<u8>,
     direction: Direction,
     protection: &Protection,
 ) -> Bytes {
@@ -30,9 +30,6 @@ pub fn compose(
     for payload in payloads {
         let _ = write!(out, " {}", payload.pt);
     }
-    if let Some(pt) = telephone_event {
-        let _ = write!(out, " {pt}");
-    }
     out.push_str("\r\n");
     for payload in payloads {
         let _ = write!(out, "a=rtpmap:{} {}/{}", payload.pt, OneWord(&payload.name), payload.clock);
@@ -43,11 +40,6 @@ pub fn compose(
         if !payload.fmtp.is_empty() {
             let _ = write!(out, "a=fmtp:{} {}\r\n", payload.pt, OneLine(&payload.fmtp));
         }
-    }
-    if let Some(pt) = telephone_event {
-        // On the clock of the voice it stands in for (RFC 4733 §2.1).
-        let clock = payloads.first().map_or(8000, |first| first.clock);
-        let _ = write!(out, "a=rtpmap:{pt} telephone-event/{clock}\r\na=fmtp:{pt} 0-16\r\n");
     }
     let _ = write!(out, "a=ptime:20\r\na={}\r\n", direction.as_str());
     out.push_str(&protection.lines());

@@ -189,8 +189,10 @@ fn composing() {
     let payloads = [
         Payload { pt: 8, name: "PCMA".into(), clock: 8000, channels: 1, fmtp: String::new() },
         Payload { pt: 96, name: "opus".into(), clock: 48000, channels: 2, fmtp: "useinbandfec=1\r\na=evil".into() },
+        Payload { pt: 102, name: "telephone-event".into(), clock: 48000, channels: 1, fmtp: "0-16".into() },
+        Payload { pt: 101, name: "telephone-event".into(), clock: 8000, channels: 1, fmtp: "0-16".into() },
     ];
-    let text = compose("192.0.2.3:6000".parse().unwrap(), 5, 1, &payloads, Some(101), Direction::SendOnly, &PLAIN);
+    let text = compose("192.0.2.3:6000".parse().unwrap(), 5, 1, &payloads, Direction::SendOnly, &PLAIN);
     let sdp = Sdp::parse(&text).unwrap();
     assert_eq!(
         (sdp.rtp(), sdp.direction(), sdp.telephone_event()),
@@ -326,7 +328,7 @@ fn protection_is_the_legs_own() {
         "{secure}"
     );
     assert_eq!(parse(&secure).unwrap().crypto(), ours.crypto);
-    let composed = compose("192.0.2.3:6000".parse().unwrap(), 5, 1, sdp.payloads(), None, Direction::SendOnly, &ours);
+    let composed = compose("192.0.2.3:6000".parse().unwrap(), 5, 1, sdp.payloads(), Direction::SendOnly, &ours);
     let composed = Sdp::parse(&composed).unwrap();
     assert!(composed.secure() && composed.mux() && composed.crypto() == ours.crypto);
 }

@@ -223,20 +223,13 @@ impl Descriptions {
         Some(body)
     }
 
-    /// An offer of our own making, for who has no session yet.
-    pub(crate) fn offer_codecs(
-        &mut self,
-        codecs: &[Payload],
-        telephone_event: Option<u8>,
-        direction: Direction,
-    ) -> Option<Bytes> {
+    /// An offer of our own making: events and comfort noise stand among the codecs.
+    pub(crate) fn offer_codecs(&mut self, codecs: &[Payload], direction: Direction) -> Option<Bytes> {
         let media = self.shown()?;
-        let payloads = codecs.iter().map(|codec| codec.pt).chain(telephone_event).collect();
+        let payloads = codecs.iter().map(|codec| codec.pt).collect();
         let session_id = self.session_id;
         let protection = self.shield.offer();
-        let body = self.versioned(|version| {
-            sdp::compose(media, session_id, version, codecs, telephone_event, direction, &protection)
-        });
+        let body = self.versioned(|version| sdp::compose(media, session_id, version, codecs, direction, &protection));
         let audio = Line { media: "audio".into(), rest: String::new(), source: None, live: Some(direction) };
         self.offer = Offer::Local(Box::new(Told { direction, payloads, lines: vec![audio], audio_at: 0, from: None }));
         Some(body)

@@ -66,15 +66,17 @@ pub(crate) fn common(answer: &Sdp, offer: &Sdp) -> Option<Vec<u8>> {
     named.then(|| answer.formats().to_vec())
 }
 
-/// The payload types of an offer that one of these codecs serves, telephone-event included where there is one.
-pub(crate) fn served(offer: &Sdp, codecs: &[Payload]) -> Option<Vec<u8>> {
-    let audio: Vec<u8> = offer
+/// The payload types of a description that one of these codecs serves, telephone-event included where there is one.
+/// `None`: no voice is among them.
+pub(crate) fn served(described: &Sdp, codecs: &[Payload]) -> Option<Vec<u8>> {
+    let audio: Vec<u8> = described
         .payloads()
         .iter()
         .filter(|payload| codecs.iter().any(|codec| same_codec(payload, codec)))
         .map(|payload| payload.pt)
         .collect();
-    (!audio.is_empty()).then(|| audio.into_iter().chain(offer.telephone_event()).collect())
+    let voice = audio.iter().any(|pt| is_voice(described, *pt));
+    voice.then(|| audio.into_iter().chain(described.telephone_event()).collect())
 }
 
 /// Both mean the same encoding (RFC 8866 §6.6: names without case).
@@ -132,6 +134,14 @@ mod tests {
         let answer = sdp("0 18 101", "a=rtpmap:101 telephone-event/8000\r\n");
         assert_eq!(common(&answer, &offer), Some(vec![0, 101]));
         assert_eq!(common(&sdp("18", ""), &offer), None);
+    }
+
+    #[test]
+    fn comfort_noise_alone_is_no_voice() {
+        let ours = sdp("8 13", "").payloads().to_vec();
+        assert_eq!(served(&sdp("13 8", ""), &ours), Some(vec![13, 8]));
+        assert_eq!(served(&sdp("13", ""), &ours), None);
+        assert_eq!(served(&sdp("13 101", "a=rtpmap:101 telephone-event/8000\r\n"), &ours), None);
     }
 
     #[test]

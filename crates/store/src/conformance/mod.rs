@@ -163,7 +163,7 @@ pub(crate) fn request(id: &str, agent: &str) -> RequestRecord {
         calls: CallCount { limit: Some(2), used: 0 },
         until: Timestamp::UNIX_EPOCH,
         directions: vec![CallDirection::Inbound],
-        layout: "mono".to_owned(),
+        layout: Default::default(),
         confirm: false,
         state: RequestState::Waiting,
         created_at: Timestamp::UNIX_EPOCH,
@@ -193,6 +193,10 @@ pub(crate) fn listening(id: &str, agent: &str) -> ListeningView {
         end_reason: None,
         focus: Focus::Talk,
         shielded: false,
+        layout: Default::default(),
+        gains: Default::default(),
+        level_matching: false,
+        quality: None,
     }
 }
 

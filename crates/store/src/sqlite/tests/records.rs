@@ -63,6 +63,7 @@ fn jitter_that_is_no_number_does_not_spoil_its_record() {
         packets: 0,
         lost: 0,
         jitter_ms: f32::NAN,
+        silent: false,
     });
     store.apply(&[Change::Call(odd)]).unwrap();
     assert_eq!(store.call("call_1").unwrap().unwrap().legs[0].jitter_ms, 0.0);
