@@ -334,7 +334,7 @@ pub enum Command {
 }
 
 /// Body of `PATCH /v1/listenings/{id}`; `None` leaves as it is.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MixChange {
     /// `mono`, `stereo`, `agent` or `caller`.
     pub layout: Option<String>,
