@@ -1,8 +1,8 @@
 //! `cargo xtask`: the project's own commands.
 //!
 //! `cargo xtask test` runs everything: unit tests, stories and the architecture test by `cargo test --workspace`, then the
-//! interop tests against the release binary: SIPp, baresip, kills, floods, hostile input, a disk that goes away, and ten calls
-//! through the relay's bench. It installs SIPp and baresip if it may, and says so if it may not. `durability` and `flood`
+//! interop tests against the release binary: SIPp, baresip, Chromium, kills, floods, hostile input, a disk that goes away, and ten calls
+//! through the relay's bench. It installs the programs that they need if it may, and says so if it may not. `durability` and `flood`
 //! are the long forms of two of them, `fuzz` is that of a part of the first.
 
 // Starts other programs and waits for them.
@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 /// The programs that the interop tests need, each with its Debian package.
-const TOOLS: [(&str, &str); 2] = [("sipp", "sip-tester"), ("baresip", "baresip-core")];
+const TOOLS: [(&str, &str); 5] =
+    [("sipp", "sip-tester"), ("baresip", "baresip-core"), ("chromium", "chromium"), ("node", "nodejs"), ("npm", "npm")];
 
 const USAGE: &str = "\
 cargo xtask test                       all tests: unit, stories, architecture, and those against the release binary
@@ -89,6 +90,7 @@ fn long_form(test: &str, options: &[&str], known: [(&str, &str); 2]) -> Result<(
 /// Builds the release binary and runs the interop tests against it, one after the other: they measure times.
 fn release_tests(arguments: &[&str], settings: &[(&str, &str)]) -> Result<(), String> {
     run(cargo().args(["build", "--release", "--package", "medlytt-app"]))?;
+    run(Command::new("npm").current_dir(root().join("tests/browser")).args(["ci", "--no-audit", "--no-fund"]))?;
     let tests = [
         "test",
         "--package",
