@@ -44,6 +44,7 @@ pub(crate) fn anna<'a>(engine: &'a Engine) -> Account<'a> {
         ip: "127.0.0.1",
         hz: 440.0,
         mediaenc: "",
+        codec: "",
     }
 }
 
@@ -87,6 +88,7 @@ fn baresip_as_listener_hears_both_and_is_never_heard() {
             ip: "127.0.0.1",
             hz: 1500.0,
             mediaenc: "",
+            codec: "",
         },
     );
     engine.order("anna", &json!({"user": "sue"}));
