@@ -27,7 +27,16 @@ fn phone(folder: &Path, engine: &Engine, user: &str, hz: f64, mediaenc: &str) ->
     let password = format!("{user}-secret");
     Baresip::start(
         folder,
-        &Account { user, password: &password, registrar: &engine.sip, transport: "udp", ip: "127.0.0.1", hz, mediaenc },
+        &Account {
+            user,
+            password: &password,
+            registrar: &engine.sip,
+            transport: "udp",
+            ip: "127.0.0.1",
+            hz,
+            mediaenc,
+            codec: "",
+        },
     )
 }
 

@@ -5,6 +5,8 @@
 //! `MEDLYTT_BIN`. The listener phone (`rig::ear`) is a small one of the tests' own: it shares no code with the engine.
 #![allow(clippy::disallowed_methods, reason = "these tests run against real clocks, sockets and processes")]
 
+mod browser;
+mod codecs;
 mod demo;
 mod disk;
 mod durability;

@@ -10,14 +10,14 @@ use medlytt_stories::rig::engine::{Engine, folder, free_port, until};
 use medlytt_stories::rig::sipp::Sipp;
 use medlytt_stories::rig::tone;
 
-fn parties(trunk_port: u16, extra: &str) -> String {
+pub(crate) fn parties(trunk_port: u16, extra: &str) -> String {
     format!(
         "[[trunk]]\nname = \"platform\"\nuri = \"sip:127.0.0.2:{trunk_port}\"\nallow = [\"127.0.0.2/32\"]\n\n\
          [[agent]]\nid = \"anna\"\nname = \"Anna Berg\"\nnumber = \"1001\"\npassword = \"anna-secret\"\n\n{extra}"
     )
 }
 
-fn caller(folder: &std::path::Path, port: u16, engine: &Engine, milliseconds: u32) -> Sipp {
+pub(crate) fn caller(folder: &std::path::Path, port: u16, engine: &Engine, milliseconds: u32) -> Sipp {
     std::fs::write(
         folder.join("caller.alaw"),
         tone::sine(800.0, 8000.0).into_iter().map(tone::to_alaw).collect::<Vec<_>>(),
@@ -35,7 +35,7 @@ fn caller(folder: &std::path::Path, port: u16, engine: &Engine, milliseconds: u3
     )
 }
 
-fn anna<'a>(engine: &'a Engine) -> Account<'a> {
+pub(crate) fn anna<'a>(engine: &'a Engine) -> Account<'a> {
     Account {
         user: "anna",
         password: "anna-secret",
@@ -44,6 +44,7 @@ fn anna<'a>(engine: &'a Engine) -> Account<'a> {
         ip: "127.0.0.1",
         hz: 440.0,
         mediaenc: "",
+        codec: "",
     }
 }
 
@@ -87,6 +88,7 @@ fn baresip_as_listener_hears_both_and_is_never_heard() {
             ip: "127.0.0.1",
             hz: 1500.0,
             mediaenc: "",
+            codec: "",
         },
     );
     engine.order("anna", &json!({"user": "sue"}));

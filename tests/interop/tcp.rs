@@ -63,6 +63,7 @@ fn baresip_over_tcp_is_called_and_heard() {
         ip: "127.0.0.1",
         hz: 440.0,
         mediaenc: "",
+        codec: "",
     };
     let agent = Baresip::start(&folder, &account);
     engine.order("anna", &json!({"user": "sam"}));

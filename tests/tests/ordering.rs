@@ -177,7 +177,7 @@ fn parts_that_this_version_lacks_are_refused_and_never_ignored() {
         o.confirm = Some(false);
         o.layout = Some("mono".into());
     });
-    assert_eq!(request.accepted().layout, "mono");
+    assert_eq!(request.accepted().layout, engine::view::Layout::Mono);
 }
 
 #[test]

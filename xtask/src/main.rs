@@ -1,9 +1,9 @@
 //! `cargo xtask`: the project's own commands.
 //!
 //! `cargo xtask test` runs everything: unit tests, stories and the architecture test by `cargo test --workspace`, then the
-//! interop tests against the release binary: SIPp, baresip, kills, floods, hostile input, a disk that goes away, and ten calls
-//! through the relay's bench. It installs SIPp and baresip if it may, and says so if it may not. `durability` and `flood`
-//! are the long forms of two of them; `fuzz` goes on from where a part of the first ends, by coverage.
+//! interop tests against the release binary: SIPp, baresip, Chromium, kills, floods, hostile input, a disk that goes away, and
+//! ten calls through the relay's bench. It installs the programs that they need if it may, and says so if it may not.
+//! `durability` and `flood` are the long forms of two of them; `fuzz` goes on from where a part of the first ends, by coverage.
 
 // Starts other programs and waits for them.
 #![allow(clippy::disallowed_methods)]
@@ -14,7 +14,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 /// The programs that the interop tests need, each with its Debian package.
-const TOOLS: [(&str, &str); 2] = [("sipp", "sip-tester"), ("baresip", "baresip-core")];
+const TOOLS: [(&str, &str); 4] =
+    [("sipp", "sip-tester"), ("baresip", "baresip-core"), ("chromium", "chromium"), ("node", "nodejs")];
+/// Comes with some packages of Node, and by itself with Debian's.
+const NPM: [(&str, &str); 1] = [("npm", "npm")];
 
 const USAGE: &str = "\
 cargo xtask test                       all tests: unit, stories, architecture, and those against the release binary
@@ -49,7 +52,7 @@ fn main() -> ExitCode {
 
 fn test(interop: bool) -> Result<(), String> {
     // First, so that a missing tool is known before ten minutes of building.
-    let missing = if interop { install(&TOOLS) } else { Vec::new() };
+    let missing = if interop { [install(&TOOLS), install(&NPM)].concat() } else { Vec::new() };
     run(cargo().args(["test", "--workspace"]))?;
     if !interop {
         println!("xtask: the tests against the real binary were NOT run (--plain)");
@@ -79,6 +82,7 @@ fn long_form(test: &str, options: &[&str], known: [(&str, &str); 2]) -> Result<(
 /// Builds the release binary and runs the interop tests against it, one after the other: they measure times.
 fn release_tests(arguments: &[&str], settings: &[(&str, &str)]) -> Result<(), String> {
     run(cargo().args(["build", "--release", "--package", "medlytt-app"]))?;
+    run(Command::new("npm").current_dir(root().join("tests/browser")).args(["ci", "--no-audit", "--no-fund"]))?;
     let tests = [
         "test",
         "--package",

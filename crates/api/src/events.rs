@@ -121,6 +121,11 @@ impl Events {
         self.latest.send_modify(|_| {});
     }
 
+    /// The server stops.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
     /// Subscribers now, and events since the start.
     pub(crate) fn figures(&self) -> (usize, u64) {
         (SUBSCRIBERS_MAX.saturating_sub(self.subscribers.available_permits()), *self.latest.borrow())

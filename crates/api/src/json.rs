@@ -148,7 +148,7 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
         if !is_json(&request) {
             return Err(unsupported_media_type());
         }
-        let bytes = read(request, state).await?;
+        let bytes = read_body(request, state).await?;
         Ok(Self { fields: Fields::parse(&bytes)?, bytes })
     }
 }
@@ -158,7 +158,7 @@ impl<S: Send + Sync> FromRequest<S> for OptionalBody {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
         let is_json = is_json(&request);
-        let bytes = read(request, state).await?;
+        let bytes = read_body(request, state).await?;
         if bytes.is_empty() {
             return Ok(Self { fields: Fields::default(), bytes });
         }
@@ -179,11 +179,14 @@ pub(crate) fn parse_rfc3339(text: &str) -> Option<Timestamp> {
 }
 
 fn is_json(request: &Request) -> bool {
+    is_of_type(request, "application/json")
+}
+
+/// Its one Content-Type is this one, whatever the parameters.
+pub(crate) fn is_of_type(request: &Request, wanted: &str) -> bool {
     let mut values = request.headers().get_all(header::CONTENT_TYPE).iter();
     match (values.next().and_then(|value| value.to_str().ok()), values.next()) {
-        (Some(value), None) => {
-            value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
-        }
+        (Some(value), None) => value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(wanted)),
         _ => false,
     }
 }
@@ -196,7 +199,8 @@ fn unsupported_media_type() -> Refusal {
     )
 }
 
-async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Refusal> {
+/// A body of any kind, within its limits of length and time.
+pub(crate) async fn read_body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Refusal> {
     match tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, state)).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(BytesRejection::FailedToBufferBody(rejection)))

@@ -21,6 +21,7 @@ mod door;
 mod events;
 mod idempotency;
 mod json;
+mod levels;
 mod metrics;
 mod model;
 mod notes;
@@ -41,6 +42,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use events::Events;
 use idempotency::Idempotency;
+use levels::Levels;
+pub use levels::{LevelsView, SideLevel};
 use metrics::Counts;
 use model::Model;
 use notes::Notes;
@@ -80,6 +83,7 @@ struct Inner {
     credentials: ArcSwap<Vec<Credential>>,
     model: Model,
     events: Events,
+    levels: Levels,
     idempotency: Idempotency,
     notes: Notes,
     figures: ArcSwap<Figures>,
@@ -179,6 +183,7 @@ impl Api {
             credentials: ArcSwap::from_pointee(credentials),
             model: Model::default(),
             events: Events::new(epoch.clone()),
+            levels: Levels::default(),
             idempotency: Idempotency::default(),
             notes: Notes::default(),
             figures: ArcSwap::default(),
@@ -198,6 +203,11 @@ impl Api {
     /// Publishes one event to every subscriber that may see it. Never waits for one.
     pub fn event(&self, event: Event) {
         self.inner.events.publish(event);
+    }
+
+    /// Tells whoever looks how loud a listening is.
+    pub fn levels(&self, listening: &str, levels: LevelsView) {
+        self.inner.levels.publish(listening, levels);
     }
 
     /// Takes what the API noticed by itself, for [`engine::Input::Note`]. Called by the engine's task once a second.

@@ -69,6 +69,7 @@ pub(crate) fn render(api: &Api) -> Result<String, fmt::Error> {
     own.counters.insert("audit_tokens_forgotten".to_owned(), forgotten);
     own.counters.insert("idempotency_answers_found".to_owned(), found);
     own.gauges.insert("events_subscribers".to_owned(), gauge(subscribers));
+    own.gauges.insert("levels_readers".to_owned(), gauge(inner.levels.readers()));
     own.gauges.insert("idempotency_keys".to_owned(), gauge(keys));
     registry.register_collector(Box::new(Collected(Arc::new(own))));
     registry.register_collector(Box::new(Collected(inner.figures.load_full())));

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 
-use crate::routes::{agents, audit, calls, listenings, operations, people, requests};
+use crate::routes::{agents, audit, calls, listenings, operations, page, people, player, requests};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -12,20 +12,20 @@ use crate::routes::{agents, audit, calls, listenings, operations, people, reques
         requests::order, requests::list, requests::one, requests::change, requests::resume, requests::delete,
         agents::list, agents::one, agents::upsert, agents::delete, agents::status,
         calls::list, calls::one, calls::shield,
-        listenings::list, listenings::one, listenings::hang_up, listenings::change, listenings::whep,
-        listenings::whep_restart, listenings::whep_stop,
+        listenings::list, listenings::one, listenings::hang_up, listenings::change, listenings::watch_levels,
+        player::start, player::restart, player::stop,
         operations::events, people::list, people::one, people::me, operations::status, audit::list,
-        operations::healthz, operations::readyz, operations::metrics, operations::openapi, operations::page,
+        operations::healthz, operations::readyz, operations::metrics, operations::openapi, page::page, page::script, page::style,
     ),
     components(schemas(
-        crate::problem::Problem, crate::events::EventData<'_>, crate::events::ResyncData<'_>,
+        crate::problem::Problem, crate::events::EventData<'_>, crate::events::ResyncData<'_>, crate::LevelsView,
         engine::view::EventName, engine::view::EventBody, engine::view::EndReason,
     ))
 )]
 struct Document;
 
 /// What can be read without a token.
-const OPEN: [&str; 5] = ["/healthz", "/readyz", "/metrics", "/openapi.json", "/"];
+const OPEN: [&str; 7] = ["/healthz", "/readyz", "/metrics", "/openapi.json", "/", "/player.js", "/player.css"];
 
 /// The document as JSON.
 pub(crate) fn document() -> String {
@@ -43,7 +43,7 @@ pub(crate) fn document() -> String {
     }
     for (name, schema) in document["components"]["schemas"].as_object_mut().into_iter().flatten() {
         // Bodies are read strictly.
-        if name.ends_with("Body") && name != "EventBody" || name == "RequestChange" {
+        if name.ends_with("Body") && name != "EventBody" || name == "RequestChange" || name == "ListeningChange" {
             schema["additionalProperties"] = json!(false);
         }
     }

@@ -77,10 +77,6 @@ impl Refusal {
         Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
     }
 
-    pub(crate) fn not_supported(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "not-supported", detail)
-    }
-
     /// 404 for things that are not there and for those that the caller may not see: the two look alike.
     pub(crate) fn not_found(code: &'static str) -> Self {
         Self::new(StatusCode::NOT_FOUND, code, "There is nothing here by that id.")

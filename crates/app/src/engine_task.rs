@@ -348,8 +348,14 @@ impl Task {
             Output::Reply { reply, result } => last_words.replies.push((reply, result)),
             Output::Event(event) => last_words.events.push(event),
             Output::Log { level, message, ids } => log(level, &message, &ids),
-            // nobody can ask for them yet
-            Output::Levels { .. } => {}
+            Output::Levels { listening, agent, caller } => {
+                let side = |level: media::Level| api::SideLevel {
+                    db: -i16::from(level.below_full_db),
+                    speaking: level.speaks,
+                };
+                let levels = api::LevelsView { agent: side(agent), caller: side(caller) };
+                self.outside.api.levels(&listening, levels);
+            }
             Output::Drained => self.done = true,
         }
     }

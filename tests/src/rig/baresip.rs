@@ -29,6 +29,24 @@ pub struct Account<'a> {
     /// Its media encryption: empty for none, `srtp` (RTP/AVP with keys, taken where the other side has it), `srtp-mand`
     /// (RTP/SAVP).
     pub mediaenc: &'a str,
+    /// The one codec that it speaks: empty for G.711, `g722`, `opus` (two channels).
+    pub codec: &'a str,
+}
+
+/// What it decoded of one call.
+#[derive(Clone, Debug, Default)]
+pub struct Recording {
+    /// Samples a second.
+    pub rate: u32,
+    /// Left and right, or both the same.
+    pub channels: [Vec<i16>; 2],
+}
+
+impl Recording {
+    /// Share of a side's energy at a frequency; 0 in silence.
+    pub fn share(&self, channel: usize, hz: f64) -> f64 {
+        tone::share(&self.channels[channel], hz, f64::from(self.rate))
+    }
 }
 
 impl Baresip {
@@ -40,11 +58,17 @@ impl Baresip {
         let (port, rtp) = (sip_port(account.ip), free_port(account.ip) & !1);
         let config = format!(
             "module_path /usr/lib/baresip/modules\nsip_listen {ip}:{port}\nnet_interface {ip}\naudio_source aufile,{wav}\naudio_alert none\n\
-             snd_path {dir}\nrtp_ports {rtp}-{}\nmodule g711.so\nmodule srtp.so\nmodule aufile.so\nmodule sndfile.so\nmodule_app account.so\nmodule_app menu.so\n",
+             snd_path {dir}\nrtp_ports {rtp}-{}\n{codec}module srtp.so\nmodule aufile.so\nmodule sndfile.so\nmodule_app account.so\nmodule_app menu.so\n",
             rtp.saturating_add(100),
             ip = account.ip,
             wav = wav.display(),
-            dir = folder.display()
+            dir = folder.display(),
+            codec = match account.codec {
+                "" => "module g711.so\n",
+                "g722" => "module g722.so\n",
+                "opus" => "module opus.so\nopus_stereo yes\nopus_sprop_stereo yes\nopus_inbandfec yes\n",
+                other => panic!("{other}: not a codec of this rig"),
+            },
         );
         std::fs::write(folder.join("config"), config).unwrap();
         let line = format!(
@@ -81,10 +105,15 @@ impl Baresip {
 
     /// Everything it has decoded so far, all calls together.
     pub fn heard(&self) -> Vec<i16> {
+        self.recordings().into_iter().flat_map(|recording| recording.channels[0].clone()).collect()
+    }
+
+    /// What it has decoded, call by call.
+    pub fn recordings(&self) -> Vec<Recording> {
         let mut names: Vec<_> = std::fs::read_dir(&self.folder).unwrap().filter_map(|e| Some(e.ok()?.path())).collect();
         names.retain(|p| p.to_string_lossy().ends_with("-dec.wav"));
         names.sort();
-        names.iter().flat_map(|p| samples(&std::fs::read(p).unwrap_or_default())).collect()
+        names.iter().map(|p| recording(&std::fs::read(p).unwrap_or_default())).collect()
     }
 }
 
@@ -125,7 +154,13 @@ fn wav_file(samples: &[i16]) -> Vec<u8> {
     out
 }
 
-fn samples(wav: &[u8]) -> Vec<i16> {
+/// A WAV file of 16-bit samples; one that is being written may have no length in its header.
+fn recording(wav: &[u8]) -> Recording {
+    let (Some(channels), Some(rate)) = (wav.get(22..24), wav.get(24..28)) else { return Recording::default() };
+    let channels = usize::from(u16::from_le_bytes([channels[0], channels[1]])).max(1);
+    let rate = u32::from_le_bytes([rate[0], rate[1], rate[2], rate[3]]);
     let data = wav.windows(4).position(|w| w == b"data").map_or(wav.len(), |at| (at + 8).min(wav.len()));
-    wav[data..].chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]])).collect()
+    let samples: Vec<i16> = wav[data..].chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]])).collect();
+    let channel = |n: usize| samples.iter().skip(n.min(channels - 1)).step_by(channels).copied().collect();
+    Recording { rate, channels: [channel(0), channel(1)] }
 }

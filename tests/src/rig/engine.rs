@@ -204,8 +204,14 @@ impl Engine {
 
     /// Orders a listening as the admin.
     pub fn order(&self, agent: &str, listener: &Value) -> Value {
+        self.order_in(agent, listener, "mono")
+    }
+
+    /// The same, with where the two sides are.
+    pub fn order_in(&self, agent: &str, listener: &Value, layout: &str) -> Value {
         let until = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(900);
-        let body = serde_json::json!({"agent": agent, "listener": listener, "until": until.to_string()});
+        let body =
+            serde_json::json!({"agent": agent, "listener": listener, "until": until.to_string(), "layout": layout});
         let url = format!("http://{}/v1/requests", self.api);
         ureq::post(url)
             .header("Authorization", format!("Bearer {TOKEN}"))

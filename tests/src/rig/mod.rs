@@ -4,6 +4,7 @@
 #![allow(missing_docs, reason = "fields and helpers of test code speak for themselves")]
 
 pub mod baresip;
+pub mod browser;
 pub mod client;
 pub mod disk;
 pub mod ear;

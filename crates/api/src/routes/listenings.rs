@@ -7,19 +7,22 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use engine::Command;
 use engine::view::{ListeningState, ListeningView};
+use engine::{Command, MixChange};
 use store::{ListeningQuery, decode_cursor};
+use utoipa::ToSchema;
 
 use crate::Api;
-use crate::answer::read;
+use crate::answer::{Answer, precondition, read};
 use crate::auth::Caller;
-use crate::command::Patience;
+use crate::command::{Patience, under};
+use crate::json::JsonBody;
+use crate::levels;
 use crate::model::sees_order;
 use crate::paging::{List, live, merged};
 use crate::params::Params;
 use crate::problem::Refusal;
-use crate::routes::Id;
+use crate::routes::{Id, operations};
 
 /// Own listenings, newest first; admins see all.
 #[utoipa::path(get, path = "/v1/listenings", tag = "listenings",
@@ -108,30 +111,73 @@ pub(crate) async fn hang_up(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Layout and gains: not in this version (422 `not-supported`).
-#[utoipa::path(patch, path = "/v1/listenings/{id}", tag = "listenings", params(("id" = String, Path)), responses((status = 422, description = "`not-supported`")))]
-pub(crate) async fn change(caller: Caller) -> Result<StatusCode, Refusal> {
+/// Where the two sides are.
+#[derive(ToSchema)]
+#[schema(rename_all = "kebab-case")]
+#[allow(dead_code, reason = "the document's shape")]
+enum Layout {
+    Mono,
+    Stereo,
+    Agent,
+    Caller,
+}
+
+/// What changes; at least one of them.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "the document's shape; the body is read field by field so that errors can name them")]
+#[schema(min_properties = 1)]
+pub(crate) struct ListeningChange {
+    /// `mono`, `stereo` (agent left, caller right), `agent` or `caller`.
+    layout: Option<Layout>,
+    /// Decibels that the agent's side is raised by.
+    #[schema(minimum = -40, maximum = 20)]
+    agent_gain_db: Option<i64>,
+    /// Decibels that the caller's side is raised by.
+    #[schema(minimum = -40, maximum = 20)]
+    caller_gain_db: Option<i64>,
+    /// Both sides are brought to the same loudness.
+    level_matching: Option<bool>,
+}
+
+/// Change what a listener hears of the call, and how loud; at once, in the stream that it has.
+#[utoipa::path(patch, path = "/v1/listenings/{id}", tag = "listenings", request_body = ListeningChange,
+    params(("id" = String, Path), ("If-Match" = Option<String>, Header)),
+    responses((status = 200, body = ListeningView, headers(("ETag" = String))), (status = 409, description = "`listening-ended`")))]
+pub(crate) async fn change(
+    State(api): State<Api>,
+    caller: Caller,
+    Id(listening): Id,
+    params: Params,
+    headers: HeaderMap,
+    mut body: JsonBody,
+) -> Result<Answer, Refusal> {
     caller.may_monitor()?;
-    Err(Refusal::not_supported("Layout and gains of a listening are not in this version."))
+    params.finish()?;
+    let change = MixChange {
+        layout: body.fields.text("layout")?,
+        agent_gain_db: body.fields.integer("agent_gain_db")?,
+        caller_gain_db: body.fields.integer("caller_gain_db")?,
+        level_matching: body.fields.flag("level_matching")?,
+    };
+    body.fields.finish()?;
+    if change == MixChange::default() {
+        return Err(Refusal::invalid("layout", "Give at least one of the fields."));
+    }
+    let command = Command::ChangeListening { listening, change };
+    Ok(api.order(&caller, under(precondition(&headers), None, command)).await)
 }
 
-/// The page's player (WHEP): not in this version (422 `not-supported`).
-#[utoipa::path(post, path = "/v1/listenings/{id}/whep", tag = "listenings", params(("id" = String, Path)), responses((status = 422, description = "`not-supported`")))]
-pub(crate) async fn whep(caller: Caller) -> Result<StatusCode, Refusal> {
+/// Loudness of both sides, ten times a second while the listening is live. Server-sent events; nothing of it is stored.
+#[utoipa::path(get, path = "/v1/listenings/{id}/levels", tag = "listenings", params(("id" = String, Path)),
+    responses((status = 200, content_type = "text/event-stream", body = String,
+        description = "`event: levels`; `data:` LevelsView as JSON; ends with the listening"), (status = 503)))]
+pub(crate) async fn watch_levels(
+    State(api): State<Api>,
+    caller: Caller,
+    Id(listening): Id,
+    params: Params,
+) -> Result<Response, Refusal> {
     caller.may_monitor()?;
-    Err(Refusal::not_supported("Listening in the browser is not in this version."))
-}
-
-/// ICE restart of the page's player: not in this version (422 `not-supported`).
-#[utoipa::path(patch, path = "/v1/listenings/{id}/whep/{session}", tag = "listenings", params(("id" = String, Path), ("session" = String, Path)),
-    responses((status = 422, description = "`not-supported`")))]
-pub(crate) async fn whep_restart(caller: Caller) -> Result<StatusCode, Refusal> {
-    whep(caller).await
-}
-
-/// Stop of the page's player: not in this version (422 `not-supported`).
-#[utoipa::path(delete, path = "/v1/listenings/{id}/whep/{session}", tag = "listenings", params(("id" = String, Path), ("session" = String, Path)),
-    responses((status = 422, description = "`not-supported`")))]
-pub(crate) async fn whep_stop(caller: Caller) -> Result<StatusCode, Refusal> {
-    whep(caller).await
+    params.finish()?;
+    Ok(operations::stream(levels::read(&api, caller, listening)?))
 }

@@ -5,7 +5,9 @@ pub(crate) mod audit;
 pub(crate) mod calls;
 pub(crate) mod listenings;
 pub(crate) mod operations;
+pub(crate) mod page;
 pub(crate) mod people;
+pub(crate) mod player;
 pub(crate) mod requests;
 
 use axum::extract::rejection::PathRejection;
@@ -30,6 +32,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     }
 }
 
+/// Two path parameters, in order.
+#[derive(Debug)]
+pub(crate) struct Ids(pub(crate) [String; 2]);
+
+impl<S: Send + Sync> FromRequestParts<S> for Ids {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let path: Result<Path<[String; 2]>, PathRejection> = Path::from_request_parts(parts, state).await;
+        path.map(|Path(ids)| Self(ids)).map_err(|_| Refusal::not_found("not-found"))
+    }
+}
+
 /// Path and methods; the document has the same, a test compares them.
 pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
     vec![
@@ -44,8 +59,9 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/v1/calls/{id}/shield", put(calls::shield)),
         ("/v1/listenings", get(listenings::list)),
         ("/v1/listenings/{id}", get(listenings::one).patch(listenings::change).delete(listenings::hang_up)),
-        ("/v1/listenings/{id}/whep", post(listenings::whep)),
-        ("/v1/listenings/{id}/whep/{session}", patch(listenings::whep_restart).delete(listenings::whep_stop)),
+        ("/v1/listenings/{id}/levels", get(listenings::watch_levels)),
+        ("/v1/listenings/{id}/whep", post(player::start)),
+        ("/v1/listenings/{id}/whep/{session}", patch(player::restart).delete(player::stop)),
         ("/v1/events", get(operations::events)),
         ("/v1/users", get(people::list)),
         ("/v1/users/{id}", get(people::one)),
@@ -56,6 +72,8 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/readyz", get(operations::readyz)),
         ("/metrics", get(operations::metrics)),
         ("/openapi.json", get(operations::openapi)),
-        ("/", get(operations::page)),
+        ("/", get(page::page)),
+        ("/player.js", get(page::script)),
+        ("/player.css", get(page::style)),
     ]
 }

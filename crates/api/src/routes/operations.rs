@@ -1,12 +1,14 @@
-//! Events, status, health, metrics, the document and the page.
+//! Events, status, health, metrics and the document.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::LazyLock;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use axum::response::{Html, IntoResponse, Response, Sse};
+use axum::response::{IntoResponse, Response, Sse, sse};
+use futures_util::Stream;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -93,12 +95,16 @@ pub(crate) async fn events(
     params.finish()?;
     // What is not text is none of our ids.
     let last_id = headers.get("last-event-id").map(|id| id.to_str().unwrap_or("?"));
-    let stream = events::subscribe(&api, caller, last_id)?;
-    let mut response = Sse::new(stream).into_response();
+    Ok(stream(events::subscribe(&api, caller, last_id)?))
+}
+
+/// Server-sent events that nobody keeps.
+pub(crate) fn stream(events: impl Stream<Item = Result<sse::Event, Infallible>> + Send + 'static) -> Response {
+    let mut response = Sse::new(events).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // Otherwise nginx would hold events back.
     response.headers_mut().insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-    Ok(response)
+    response
 }
 
 /// Bound ports, readiness and live figures.
@@ -165,12 +171,6 @@ pub(crate) async fn metrics(State(api): State<Api>) -> Result<Response, Refusal>
 #[utoipa::path(get, path = "/openapi.json", tag = "operations", responses((status = 200, description = "OpenAPI 3.1")))]
 pub(crate) async fn openapi() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], DOCUMENT.as_str()).into_response()
-}
-
-/// A page that says what this is.
-#[utoipa::path(get, path = "/", tag = "operations", responses((status = 200, content_type = "text/html", body = String)))]
-pub(crate) async fn page() -> Html<&'static str> {
-    Html(include_str!("page.html"))
 }
 
 fn not_ready(status: &crate::Status) -> Vec<String> {

@@ -42,9 +42,9 @@ pub(crate) struct OrderBody {
     until: Option<String>,
     /// Which calls trigger; default `inbound`.
     directions: Option<Vec<CallDirection>>,
-    /// `mono`; others are not in this version.
+    /// `mono` (the default), `stereo` (agent left, caller right), `agent` or `caller`.
     layout: Option<String>,
-    /// The listener confirms with a key; not in this version.
+    /// The listener hears nothing before it has pressed 1.
     confirm: Option<bool>,
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct ListenerBody {
     agent: Option<String>,
     /// A phone number.
     number: Option<String>,
-    /// `true`: my browser; not in this version.
+    /// `true`: my browser.
     page: Option<bool>,
 }
 

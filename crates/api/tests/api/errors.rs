@@ -290,19 +290,6 @@ async fn the_engines_refusals_come_through_whole() {
 }
 
 #[tokio::test]
-async fn parts_of_later_versions_are_refused_by_name() {
-    let stage = Stage::new();
-    for (method, path) in [
-        ("PATCH", "/v1/listenings/lst_1"),
-        ("POST", "/v1/listenings/lst_1/whep"),
-        ("PATCH", "/v1/listenings/lst_1/whep/1"),
-        ("DELETE", "/v1/listenings/lst_1/whep/1"),
-    ] {
-        stage.send(request("ada", method, path, None)).await.problem(422, "not-supported");
-    }
-}
-
-#[tokio::test]
 async fn a_dead_archive_is_503_and_the_live_part_goes_on() {
     let stage = Stage::new();
     stage.store.set_available(false);

@@ -10,6 +10,7 @@ mod idempotency;
 mod lists;
 mod operations;
 mod paging;
+mod player;
 mod rights;
 mod server;
 mod stage;

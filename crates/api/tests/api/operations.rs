@@ -110,15 +110,25 @@ async fn metrics_are_open_and_name_nobody() {
 }
 
 #[tokio::test]
-async fn the_page_says_what_this_is_and_runs_nothing() {
+async fn the_page_runs_its_own_script_and_nothing_else() {
     let stage = Stage::new();
     let got = stage.get("", "/").await;
     assert_eq!(got.status, 200);
     assert!(got.header("content-type").unwrap().starts_with("text/html"));
     let policy = got.header("content-security-policy").unwrap();
-    assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"));
+    for directive in ["default-src 'none'", "script-src 'self'", "connect-src 'self'", "frame-ancestors 'none'"] {
+        assert!(policy.split("; ").any(|own| own == directive), "{directive}");
+    }
+    assert!(!policy.contains("unsafe"));
+    assert!(got.header("permissions-policy").unwrap().contains("microphone=()"));
     assert_eq!(got.header("x-content-type-options"), Some("nosniff"));
     let page = String::from_utf8(got.body.clone()).unwrap();
+    assert!(!page.contains("<script>") && !page.contains("style=") && !page.contains("onclick"));
+    for (path, kind) in [("/player.js", "text/javascript"), ("/player.css", "text/css")] {
+        assert!(page.contains(&format!("=\"{path}\"")));
+        let file = stage.get("", path).await;
+        assert!(file.status == 200 && file.header("content-type").unwrap().starts_with(kind), "{path}");
+    }
     for path in ["/openapi.json", "/readyz", "/metrics"] {
         assert!(page.contains(&format!("href=\"{path}\"")));
         assert_eq!(stage.get("", path).await.status, 200);
@@ -130,7 +140,7 @@ fn document() -> Value {
 }
 
 /// API.md's table of paths.
-const PATHS: [(&str, &str); 24] = [
+const PATHS: [(&str, &str); 27] = [
     ("/v1/requests", "get post"),
     ("/v1/requests/{id}", "delete get patch"),
     ("/v1/requests/{id}/resume", "post"),
@@ -142,6 +152,7 @@ const PATHS: [(&str, &str); 24] = [
     ("/v1/calls/{id}/shield", "put"),
     ("/v1/listenings", "get"),
     ("/v1/listenings/{id}", "delete get patch"),
+    ("/v1/listenings/{id}/levels", "get"),
     ("/v1/listenings/{id}/whep", "post"),
     ("/v1/listenings/{id}/whep/{session}", "delete patch"),
     ("/v1/events", "get"),
@@ -155,6 +166,8 @@ const PATHS: [(&str, &str); 24] = [
     ("/metrics", "get"),
     ("/openapi.json", "get"),
     ("/", "get"),
+    ("/player.js", "get"),
+    ("/player.css", "get"),
 ];
 
 #[tokio::test]

@@ -25,6 +25,11 @@ impl Client {
         &self.base
     }
 
+    /// The player page's address, with the token that signs in: what follows `#` is never sent to a server.
+    pub(crate) fn page(&self) -> String {
+        format!("{}/#{}", self.base.trim_end_matches("/v1"), self.token)
+    }
+
     /// What a person types to order.
     pub(crate) fn curl(&self, agent: &str) -> String {
         format!(

@@ -77,7 +77,9 @@ async fn tell(args: &DemoArgs, cast: &Cast, client: &Client, sip: SocketAddr) ->
     screen.say("Kari calls. Anna and Bo are agents. Lisa, a supervisor, listens. All of them have real phones on real sockets.");
     screen.say(&format!("The engine takes SIP on {sip} and orders on {}", client.base()));
     if !args.once {
-        screen.say("Order a listening yourself while somebody talks, and Lisa's phone rings:");
+        screen.say("Listen yourself: open this page and click on Listen. Anna is left, Kari right; no microphone is asked for.");
+        screen.say(&format!("  {}", client.page()));
+        screen.say("Or order a listening while somebody talks, and Lisa's phone rings:");
         screen.say(&format!("  {}", client.curl("anna")));
         screen.say("Ctrl-C ends the demo.");
     }
