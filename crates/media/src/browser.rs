@@ -39,7 +39,7 @@ pub(crate) use self::stream::{News, Stream};
 pub const MAX_BROWSERS: usize = 500;
 
 /// Where browsers reach a shard.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Browsers {
     /// Which shard this is: its legs are told by it.
     pub home: usize,
@@ -47,6 +47,12 @@ pub struct Browsers {
     pub candidates: Vec<SocketAddr>,
     /// Legs that begin here, at most.
     pub max_legs: usize,
+}
+
+impl Default for Browsers {
+    fn default() -> Self {
+        Self { home: 0, candidates: Vec::new(), max_legs: MAX_BROWSERS }
+    }
 }
 
 /// What shards tell each other of a browser's leg that is not where it began.

@@ -168,6 +168,8 @@ fn order(w: &mut World, action: &Action) -> bool {
                 calls: *calls,
                 until: until(w, *seconds),
                 directions: directions.clone(),
+                // every third has two channels where its phone does, without a draw of its own: old seeds stay what they are
+                layout: (*calls == Some(3)).then(|| "stereo".to_owned()),
                 ..Order::default()
             };
             (*actor, Some(Command::Order { order, dry_run: false }))
