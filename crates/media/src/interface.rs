@@ -67,7 +67,7 @@ impl Default for Settings {
             dtmf_to_listener: false,
             max_streams: 10_000,
             max_listeners: 5_000,
-            max_ring: 32,
+            max_ring: 64,
             own: OwnMedia::default(),
             browsers: Browsers::default(),
         }

@@ -49,6 +49,7 @@ pub mod jitter;
 pub mod level;
 pub mod listener;
 pub mod mixer;
+pub mod noise;
 pub mod plc;
 pub mod ports;
 pub mod resample;

@@ -20,7 +20,7 @@ use self::kind::{Kind, Origin};
 pub(crate) use self::kind::{Scratch, Track};
 use self::loudness::Loudness;
 use self::sides::Sides;
-pub(crate) use self::silence::{PHASES, Silence};
+pub(crate) use self::silence::{Ending, PHASES, Silence};
 use crate::codec::Pcm;
 use crate::fork::Heard;
 use crate::interface::{Counters, Level};
@@ -57,16 +57,16 @@ impl Desk {
             Some(before) if before.wanted().codec == wanted.codec => from.map_or(Origin::Silence, Origin::Kind),
             _ => Origin::Silence,
         };
-        let key = match self.kinds.iter().find(|(_, kind)| kind.is_born(origin, wanted)) {
-            Some((key, _)) => key,
-            None => {
-                let before = from.filter(|_| origin != Origin::Silence).and_then(|key| self.kinds.get(key));
-                self.kinds.insert(Kind::new(wanted, before, origin)?)
-            }
-        };
-        self.kinds.get_mut(key)?.users += 1;
+        let key = self.kinds.iter().find(|(_, kind)| kind.is_born(origin, wanted)).map(|(key, _)| key);
+        let key = key.or_else(|| {
+            let before = from.filter(|_| origin != Origin::Silence).and_then(|key| self.kinds.get(key));
+            Kind::new(wanted, before, origin).map(|kind| self.kinds.insert(kind))
+        });
+        if let Some(kind) = key.and_then(|key| self.kinds.get_mut(key)) {
+            kind.users += 1;
+        }
         from.into_iter().for_each(|from| self.leave(from));
-        Some(key)
+        key
     }
 
     /// A track wants its kind no more.
@@ -76,6 +76,16 @@ impl Desk {
         if kind.users == 0 {
             self.kinds.remove(key);
         }
+    }
+
+    /// A listener of a kind loses so much, in per cent.
+    pub(crate) fn expect_loss(&mut self, key: usize, per_cent: u8) {
+        self.kinds.get_mut(key).into_iter().for_each(|kind| kind.expect_loss(per_cent));
+    }
+
+    /// What brings a track with this kind to rest, if anything has to.
+    pub(crate) fn ending(&self, key: usize) -> Option<Box<Ending>> {
+        self.kinds.get(key).filter(|kind| !kind.is_new()).and_then(|kind| Ending::new(kind.encoder()))
     }
 
     /// One frame of both sides, for every kind that is wanted.

@@ -1,5 +1,6 @@
 //! RTCP: walk and validity of compound packets (RFC 3550 A.2), and those of our own: SR + SDES, with BYE at the end.
 
+use crate::jitter::SenderClock;
 use crate::rtp::MAX_PACKET;
 
 const SR: u8 = 200;
@@ -110,6 +111,17 @@ impl<'a> Iterator for Compound<'a> {
 }
 
 impl Packet<'_> {
+    /// What an SR says of its sender's clock.
+    #[must_use]
+    pub fn clock(&self) -> Option<SenderClock> {
+        let (&[s0, s1, s2, s3, n0, n1, n2, n3, n4, n5, n6, n7, t0, t1, t2, t3], _) = self.body.split_first_chunk()?;
+        (self.kind == Kind::SenderReport).then_some(SenderClock {
+            ssrc: u32::from_be_bytes([s0, s1, s2, s3]),
+            ntp: u64::from_be_bytes([n0, n1, n2, n3, n4, n5, n6, n7]),
+            timestamp: u32::from_be_bytes([t0, t1, t2, t3]),
+        })
+    }
+
     /// The report blocks of an SR or RR.
     pub fn reports(&self) -> impl Iterator<Item = Report> {
         let start = match self.kind {
@@ -243,6 +255,9 @@ mod tests {
         assert!(bye.windows(24).any(|window| window == NAME));
         assert_eq!(bye[REPORT + 4..], REPORTED.ssrc.to_be_bytes());
         assert_eq!(bye[16..20], 40_000u32.to_be_bytes());
+        let clocks: Vec<_> = compound(&bye).into_iter().flatten().filter_map(|packet| packet.clock()).collect();
+        let SenderReport { ssrc, ntp, timestamp, .. } = REPORTED;
+        assert_eq!(clocks, [SenderClock { ssrc, ntp, timestamp }]);
     }
 
     #[test]

@@ -96,7 +96,8 @@ impl Decoder {
         }
     }
 
-    /// A packet was lost: the codec's own guess, as long as `out`, in whole 2.5 ms; it fades where more is lost. False: the
+    /// A packet was lost: the codec's own guess, as long as `out`, in whole 2.5 ms; it fades from 60 ms
+    /// on and is silence after 120. False: the
     /// codec has none (G.711, G.722: [`crate::plc`]).
     pub fn conceal(&mut self, out: &mut [i16]) -> bool {
         match &mut self.state {
@@ -134,6 +135,16 @@ impl Encoder {
                 Some(anew)
             }
         }
+    }
+
+    /// One that ends in silence what this one wrote, and knows of nothing else that it was given. `None`: any encoder can
+    /// (a decoder needs nothing of what was before, or soon forgets it).
+    #[must_use]
+    pub fn fall_silent(&self) -> Option<Self> {
+        let Writing::G722(encoder) = &self.state else { return None };
+        let mut encoder = encoder.clone();
+        encoder.forget_input();
+        Some(Self { codec: self.codec, state: Writing::G722(encoder) })
     }
 
     /// Which.
@@ -187,6 +198,15 @@ impl Codec {
             Self::Pcmu | Self::Pcma | Self::G729 => Rate::Narrow,
             Self::G722 => Rate::Wide,
             Self::Opus | Self::OpusStereo => Rate::Full,
+        }
+    }
+
+    /// It can be heard here: there is a [`Decoder`] for it, and an [`Encoder`].
+    #[must_use]
+    pub const fn is_readable(self) -> bool {
+        match self {
+            Self::Pcmu | Self::Pcma | Self::G722 | Self::Opus | Self::OpusStereo => true,
+            Self::G729 => false,
         }
     }
 

@@ -9,15 +9,26 @@ use crate::codec::{Broken, MAX_DECODED, MAX_FRAME, Rate};
 
 /// Frames are whole multiples of 2.5 ms.
 const STEP: usize = Rate::Full.hertz() as usize / 400;
-/// Bits a second: one voice, and two side by side, which costs less than two alone as mostly one speaks.
-const BIT_RATES: [u32; 2] = [32_000, 48_000];
-/// Of 0 to 10. Above, 20 ms cost half as much again and win 0.2 dB (docs/decisions/0011-codecs.md).
+/// Bits a second: one voice, and two side by side.
+const BIT_RATES: [u32; 2] = [32_000, 64_000];
+/// Of 0 to 10. From here on the encoder looks for pitch, which makes one voice half a decibel better; above, nothing more
+/// is won in low delay (docs/decisions/0011-codecs.md).
 const COMPLEXITY: u8 = 5;
 /// Redundancy is written from so many per cent of loss on, and until it is less than half of that.
 const REDUNDANT_FROM: u8 = 4;
 
+/// What the library guesses is played as it is for 60 ms, and fades within the next 60: its own noise would last.
+const GUESSED: usize = 24 * STEP;
+const FADED: usize = 48 * STEP;
+/// Back from a guess that had faded.
+const RAMP: usize = 2 * STEP;
+
 /// One stream's reader.
-pub(super) struct Reader(ropus::Decoder);
+pub(super) struct Reader {
+    decoder: ropus::Decoder,
+    /// Samples guessed since the last that came.
+    missing: usize,
+}
 
 /// One stream's writer.
 pub(super) struct Writer {
@@ -30,7 +41,8 @@ pub(super) struct Writer {
 
 impl Reader {
     pub(super) fn new() -> Option<Self> {
-        ropus::Decoder::new(Rate::Full.hertz(), Channels::Mono).ok().map(Self)
+        let decoder = ropus::Decoder::new(Rate::Full.hertz(), Channels::Mono).ok()?;
+        Some(Self { decoder, missing: 0 })
     }
 
     pub(super) fn decode(&mut self, payload: &[u8], out: &mut [i16]) -> Result<usize, Broken> {
@@ -38,24 +50,51 @@ impl Reader {
             return Err(Broken);
         }
         let room = out.len().min(MAX_DECODED);
-        self.guarded(|decoder| decoder.decode(payload, &mut out[..room], DecodeMode::Normal))
+        let length = self.guarded(payload, &mut out[..room], DecodeMode::Normal)?;
+        self.came(&mut out[..length]);
+        Ok(length)
     }
 
     /// A packet's redundancy is of the 20 ms before it at most; what is missing before those is guessed.
     pub(super) fn recover(&mut self, next: &[u8], out: &mut [i16]) -> bool {
-        is_whole(out)
-            && is_redundant(next)
-            && self.guarded(|decoder| decoder.decode(next, out, DecodeMode::Fec)).is_ok()
+        let recovered = is_whole(out) && is_redundant(next) && self.guarded(next, out, DecodeMode::Fec).is_ok();
+        if recovered {
+            self.came(out);
+        }
+        recovered
     }
 
     pub(super) fn conceal(&mut self, out: &mut [i16]) -> bool {
-        is_whole(out) && self.guarded(|decoder| decoder.decode(&[], out, DecodeMode::Normal)).is_ok()
+        if !is_whole(out) {
+            return false;
+        }
+        if self.missing >= FADED {
+            out.fill(0);
+        } else if self.guarded(&[], out, DecodeMode::Normal).is_err() {
+            return false;
+        }
+        for (sample, at) in out.iter_mut().zip(self.missing..) {
+            *sample = scaled(*sample, gain(at), FADED - GUESSED);
+        }
+        self.missing = (self.missing + out.len()).min(FADED);
+        true
+    }
+
+    fn came(&mut self, samples: &mut [i16]) {
+        let missing = std::mem::take(&mut self.missing);
+        if missing <= GUESSED {
+            return;
+        }
+        let (from, full) = (gain(missing), FADED - GUESSED);
+        for (n, sample) in samples.iter_mut().take(RAMP).enumerate() {
+            *sample = scaled(*sample, from + (full - from) * n / RAMP, full);
+        }
     }
 
     /// A payload comes from anybody: should it make the library panic, the stream begins anew and the shard lives on.
-    fn guarded<E>(&mut self, decode: impl FnOnce(&mut ropus::Decoder) -> Result<usize, E>) -> Result<usize, Broken> {
-        match catch_unwind(AssertUnwindSafe(|| decode(&mut self.0))) {
-            Ok(decoded) => decoded.map_err(|_| Broken),
+    fn guarded(&mut self, payload: &[u8], out: &mut [i16], mode: DecodeMode) -> Result<usize, Broken> {
+        match catch_unwind(AssertUnwindSafe(|| self.decoder.decode(payload, out, mode))) {
+            Ok(decoded) => decoded.map(|length| length.min(out.len())).map_err(|_| Broken),
             Err(_) => {
                 if let Some(anew) = Self::new() {
                     *self = anew;
@@ -64,6 +103,15 @@ impl Reader {
             }
         }
     }
+}
+
+/// How much of a guess is left at so many samples of it: all is the difference of [`FADED`] and [`GUESSED`].
+fn gain(at: usize) -> usize {
+    FADED.saturating_sub(at.max(GUESSED))
+}
+
+fn scaled(sample: i16, by: usize, of: usize) -> i16 {
+    (i32::from(sample) * by as i32 / of as i32) as i16
 }
 
 impl Writer {

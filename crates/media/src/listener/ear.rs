@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
+use crate::fork::Tap;
 use crate::interface::{Event, ListenerId, Mix, Quality, Sink, StreamId};
+use crate::jitter::Served;
 
 /// [`Event::Heard`] is told each time so much more was heard; 3 s, the default of what counts, is a multiple.
 const HEARD_STEP_MS: u64 = 1_000;
@@ -21,6 +23,10 @@ pub(crate) struct Ear {
     pub(crate) first_audio_ms: Option<u32>,
     /// Figures, when they were told last.
     pub(crate) told: Quality,
+    /// What became of the packets that it was to hear, on taps before this one,
+    served: Served,
+    /// and of its tap's when it began to hear it.
+    served_from: Option<Served>,
 }
 
 impl Ear {
@@ -35,6 +41,8 @@ impl Ear {
             answered_at: None,
             first_audio_ms: None,
             told: Quality::default(),
+            served: Served::default(),
+            served_from: None,
         }
     }
 
@@ -46,6 +54,34 @@ impl Ear {
     /// It can be sent to.
     pub(crate) fn answered(&mut self, now: Instant) {
         self.answered_at.get_or_insert(now);
+    }
+
+    /// It is served by this tap from now on, if it is not already.
+    pub(crate) fn begins(&mut self, tap: &Tap) {
+        self.served_from.get_or_insert_with(|| both(tap));
+    }
+
+    /// And no more.
+    pub(crate) fn ends(&mut self, tap: &Tap) {
+        self.served = self.served_by(Some(tap));
+        self.served_from = None;
+    }
+
+    /// How well it is served, by this tap now.
+    pub(crate) fn quality(&self, tap: Option<&Tap>) -> Quality {
+        let Served { gaps, lost, concealed, jitter_ms } = self.served_by(tap);
+        let concealed_ms = u64::try_from(concealed.as_millis()).unwrap_or(u64::MAX);
+        Quality { first_audio_ms: self.first_audio_ms, gaps, lost, concealed_ms, jitter_ms, ..Quality::default() }
+    }
+
+    fn served_by(&self, tap: Option<&Tap>) -> Served {
+        let (Some(from), Some(to)) = (self.served_from, tap.map(both)) else { return self.served };
+        Served {
+            gaps: self.served.gaps + to.gaps.saturating_sub(from.gaps),
+            lost: self.served.lost + to.lost.saturating_sub(from.lost),
+            concealed: self.served.concealed + to.concealed.saturating_sub(from.concealed),
+            jitter_ms: to.jitter_ms,
+        }
     }
 
     /// A packet went out to it.
@@ -61,5 +97,16 @@ impl Ear {
                 sink.event(Event::Heard { listener: self.id, heard_ms: self.heard_ms });
             }
         }
+    }
+}
+
+/// Of both directions; the jitter is that of the worse.
+fn both(tap: &Tap) -> Served {
+    let (up, down) = (tap.up.served(), tap.down.served());
+    Served {
+        gaps: up.gaps + down.gaps,
+        lost: up.lost + down.lost,
+        concealed: up.concealed + down.concealed,
+        jitter_ms: up.jitter_ms.max(down.jitter_ms),
     }
 }

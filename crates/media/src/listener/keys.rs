@@ -13,11 +13,16 @@ use crate::tone::Detector;
 /// A press may come as an event and as a tone: the second of the two is none.
 const TWICE: Duration = Duration::from_millis(1_000);
 
+/// Packets of audio that are decoded in a second at most: as many as there are with 10 ms each. A flood costs no more.
+const DECODED_A_SECOND: u32 = 100;
+
 /// What was pressed so far.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
     presses: Presses,
     tones: Option<Tones>,
+    /// When the present second began, and how many packets were decoded in it.
+    decoded: Option<(Instant, u32)>,
     last: Option<(char, Way, Instant)>,
     /// Not told yet.
     pressed: Option<char>,
@@ -58,12 +63,21 @@ impl Keys {
             key.into_iter().for_each(|key| self.press(now, key, Way::Event));
             return;
         }
-        let Some(codec) = sounds.of(packet.payload_type) else { return };
+        let Some(codec) = sounds.of(packet.payload_type).filter(|_| self.may_decode(now)) else { return };
         if !self.tones.as_ref().is_some_and(|tones| tones.ssrc == packet.ssrc && tones.decoder.codec() == codec) {
             self.tones = Tones::new(packet, codec);
         }
         let key = self.tones.as_mut().and_then(|tones| tones.hear(packet));
         key.into_iter().for_each(|key| self.press(now, key, Way::Tone));
+    }
+
+    fn may_decode(&mut self, now: Instant) -> bool {
+        let (_, decoded) = match &mut self.decoded {
+            Some(second) if now < second.0 + Duration::from_secs(1) => second,
+            second => second.insert((now, 0)),
+        };
+        *decoded += 1;
+        *decoded <= DECODED_A_SECOND
     }
 
     fn press(&mut self, now: Instant, key: char, way: Way) {
@@ -115,5 +129,20 @@ impl Tones {
             pressed = self.detector.feed(&narrow[..length]).or(pressed);
         }
         pressed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_is_not_decoded() {
+        #[expect(clippy::disallowed_methods, reason = "any instant serves as the origin")]
+        let now = Instant::now();
+        let mut keys = Keys::default();
+        let mut allowed = |ms| keys.may_decode(now + Duration::from_millis(ms));
+        assert_eq!((0..1_000).filter(|n| allowed(n / 10)).count(), 100);
+        assert_eq!((0..1_000).filter(|n| allowed(1_000 + n * 20)).count(), 1_000, "50 a second are");
     }
 }

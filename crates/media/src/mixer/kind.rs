@@ -9,6 +9,9 @@ use crate::interface::{Codec, Layout, Mix};
 /// Ticks after which an encoder with a memory has forgotten where it began: 200 ms.
 const SETTLES: u32 = 10;
 
+/// Ticks after which what listeners have told of loss is made use of: 5 s, in which each reports once or so.
+const LOSS_WINDOW: u32 = 250;
+
 /// What a track gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Wanted {
@@ -60,6 +63,9 @@ pub(super) struct Kind {
     is_heard: bool,
     /// Ticks until it is as any other that wants the same.
     settles_in: u32,
+    /// The most of what its listeners lose, in per cent, as told within a window.
+    loss: u8,
+    window: u32,
 }
 
 impl Wanted {
@@ -100,6 +106,8 @@ impl Kind {
             payload: Payload::default(),
             is_heard: false,
             settles_in: settles_in(wanted.codec),
+            loss: 0,
+            window: 0,
         })
     }
 
@@ -112,6 +120,15 @@ impl Kind {
         self.origin == Some(origin) && self.wanted == wanted
     }
 
+    pub(super) fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+
+    /// Nothing of it was sent yet.
+    pub(super) fn is_new(&self) -> bool {
+        self.origin == Some(Origin::Silence)
+    }
+
     /// Whether it is as any other that wants the same.
     pub(super) fn is_settled(&self) -> bool {
         self.settles_in == 0
@@ -121,6 +138,19 @@ impl Kind {
     pub(super) fn turn(&mut self, wanted: Wanted) {
         self.wanted = wanted;
         self.settles_in = settles_in(wanted.codec);
+    }
+
+    /// One of its listeners loses so much. The encoder makes up for that of the worst, where its codec can.
+    pub(super) fn expect_loss(&mut self, per_cent: u8) {
+        self.loss = self.loss.max(per_cent);
+    }
+
+    fn follow_loss(&mut self) {
+        self.window += 1;
+        if self.window == LOSS_WINDOW {
+            self.encoder.expect_loss(self.loss);
+            (self.window, self.loss) = (0, 0);
+        }
     }
 
     pub(super) fn track(&self) -> Track<'_> {
@@ -148,6 +178,7 @@ impl Kind {
         self.is_heard = heard.up && has_agent || heard.down && has_caller;
         self.weights = weights;
         self.origin = None;
+        self.follow_loss();
         let was_settled = self.is_settled();
         self.settles_in = self.settles_in.saturating_sub(1);
         self.is_settled() && !was_settled

@@ -2,14 +2,14 @@
 //!
 //! It comes from encoders that never heard a call, so nothing of one can be in it. Where the same payload again and again
 //! is silence, it is made once for a shard. G.722 is an ADPCM: repeated, its codes would add up to a hum; so an encoder
-//! runs on, one for all who hear nothing in the same phase.
+//! runs on, one for all who hear nothing in the same phase; and who heard something until now has an [`Ending`] first.
 
 use super::kind::Payload;
 use crate::codec::{Encoder, MAX_FRAME};
 use crate::interface::Codec;
 
 /// Frames of silence until an encoder has forgotten how it began.
-const RUN_IN: usize = 50;
+const RUN_IN: u32 = 50;
 /// A shard's phases (see [`crate::Shard`]): each tick of one has its own frame.
 pub(crate) const PHASES: usize = 20;
 const CODECS: usize = 6;
@@ -62,6 +62,30 @@ impl Silence {
             Some(running) => running.payload.bytes(),
             None => self.constant.get(codec as usize).and_then(Option::as_deref).map_or(&[], Payload::bytes),
         }
+    }
+}
+
+/// The end of what one track heard in G.722: its phone's decoder rings on with what was sent before, and is brought to rest
+/// by an encoder in the same state, which was sent with it. Nothing that was not sent is in it.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    encoder: Encoder,
+    payload: Payload,
+    frames: u32,
+}
+
+impl Ending {
+    /// Of a track that had this kind. `None`: none is needed.
+    pub(super) fn new(encoder: &Encoder) -> Option<Box<Self>> {
+        let encoder = encoder.fall_silent()?;
+        Some(Box::new(Self { encoder, payload: Payload::default(), frames: RUN_IN }))
+    }
+
+    /// The next 20 ms. `None`: it is over.
+    pub(crate) fn next(&mut self) -> Option<&[u8]> {
+        self.frames = self.frames.checked_sub(1)?;
+        self.payload.write(&mut self.encoder, &[0; MAX_FRAME / 3]);
+        Some(self.payload.bytes())
     }
 }
 

@@ -64,6 +64,16 @@ impl Beat {
         self.instant(self.next_ms + ahead).0
     }
 
+    /// When the next tick may be.
+    pub(super) fn soon(&self) -> Instant {
+        self.instant(self.next_ms).0
+    }
+
+    /// The phase that ticks at an instant, or just after it.
+    pub(super) fn phase_of(&self, at: Instant) -> usize {
+        (self.elapsed(at).as_micros().div_ceil(1_000) % PHASES as u128) as usize
+    }
+
     /// A phase for a new listener: the least loaded, the soonest of those.
     pub(super) fn choose(&self) -> usize {
         let soonest = self.next_ms..self.next_ms + PHASES as u64;

@@ -155,6 +155,9 @@ impl Shard {
         } else {
             self.count_unsent(key, Kind::Rtcp);
         }
+        if flags.has(Flags::TAPPED) {
+            self.tell_clock(now, key, data);
+        }
         if admission == Admission::Learns {
             self.learn(key, socket, source, sink);
         }
@@ -215,6 +218,22 @@ impl Shard {
 }
 
 impl Shard {
+    /// A party's sender reports go where its packets do: they say how its sources lie to each other in time.
+    #[inline(never)]
+    fn tell_clock(&mut self, now: Instant, key: usize, data: &[u8]) {
+        let Some(stream) = self.streams.get(key) else { return };
+        let partner = stream.partner.and_then(|partner| self.streams.get(partner));
+        let (own, heard_by) = (stream.tap, partner.and_then(|partner| partner.tap));
+        for clock in crate::rtcp::compound(data).into_iter().flatten().filter_map(|packet| packet.clock()) {
+            if let Some(tapped) = own.and_then(|tap| self.taps.get_mut(tap)) {
+                tapped.tap.up.report(now, clock);
+            }
+            if let Some(tapped) = heard_by.and_then(|tap| self.taps.get_mut(tap)) {
+                tapped.tap.down.report(now, clock);
+            }
+        }
+    }
+
     fn listen_for_keys(&mut self, key: usize, packet: &Packet<'_>, sink: &mut impl Sink) {
         let Some(stream) = self.streams.get_mut(key) else { return };
         let Some(keys) = &mut stream.cold.keys else { return };

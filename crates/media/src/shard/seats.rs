@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use super::{Shard, Tapped};
 use crate::browser::BrowserLeg;
-use crate::fork::Tap;
+use crate::fork::{Tap, best_tick};
 use crate::interface::{Counters, Event, Mix, Port, Quality, Sink, StreamId};
 use crate::listener::{Ear, ListenerLeg, Tick};
-use crate::mixer::{Desk, Silence, TRACKS, Track, WantedTracks};
+use crate::mixer::{Desk, Ending, Silence, TRACKS, Track, WantedTracks};
 
 /// A listener, its leg, and where it sits.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub(super) struct Seat {
     pub(super) tap: Option<usize>,
     /// The kinds that it gets, on its tap's desk.
     pub(super) tracks: [Option<usize>; TRACKS],
+    /// Of the first track, which has lost its kind.
+    pub(super) ending: Option<Box<Ending>>,
 }
 
 /// How a listener is reached. Whatever it is, nothing that it sends comes out of it.
@@ -116,7 +118,7 @@ impl Leg {
 
 impl Seat {
     pub(super) fn new(ear: Ear, leg: Leg) -> Self {
-        Self { ear, leg, is_seated: false, phase: None, tap: None, tracks: [None; TRACKS] }
+        Self { ear, leg, is_seated: false, phase: None, tap: None, tracks: [None; TRACKS], ending: None }
     }
 
     /// One tick. `desk`: that of its tap.
@@ -137,26 +139,41 @@ impl Seat {
         for (wanted, _) in wanted.iter().zip(kinds).filter(|(_, kind)| kind.is_none()) {
             wanted.iter().for_each(|wanted| silence.tick(wanted.codec(), ms));
         }
-        let tracks = std::array::from_fn(|n| {
+        let ending = self.ending.as_mut().filter(|_| kinds[0].is_none()).and_then(|ending| ending.next());
+        let is_over = ending.is_none();
+        let mut tracks: [Track<'_>; TRACKS] = std::array::from_fn(|n| {
             let payload = wanted[n].map_or(&[][..], |wanted| silence.of(wanted.codec(), ms));
             kinds[n].unwrap_or(Track { payload, is_heard: false })
         });
+        if let Some(payload) = ending {
+            tracks[0].payload = payload;
+        }
         let is_heard = tracks.iter().any(|track| track.is_heard);
         if self.leg.tick(Tick { ms, at, now, elapsed, tracks, rng }, counters, sink) {
             self.ear.note_sent(now, is_heard, sink);
         }
+        if is_over {
+            self.ending = None;
+        }
     }
 
     /// How well it is served.
-    pub(super) fn quality(&self) -> Quality {
-        let mut quality = Quality { first_audio_ms: self.ear.first_audio_ms, ..Quality::default() };
+    fn quality(&self, tap: Option<&Tap>) -> Quality {
+        let mut quality = self.ear.quality(tap);
         self.leg.tell(&mut quality);
         quality
     }
 
-    /// The same, if it has changed since it was told.
-    pub(super) fn news(&mut self) -> Option<Quality> {
-        let quality = self.quality();
+    /// Of what it was sent, so much did not get there.
+    pub(super) fn remote_lost(&self) -> Option<f32> {
+        let mut quality = Quality::default();
+        self.leg.tell(&mut quality);
+        quality.remote_lost
+    }
+
+    /// Its figures, if they have changed since they were told.
+    pub(super) fn news(&mut self, tap: Option<&Tap>) -> Option<Quality> {
+        let quality = self.quality(tap);
         (std::mem::replace(&mut self.ear.told, quality) != quality).then_some(quality)
     }
 
@@ -166,7 +183,7 @@ impl Seat {
             listener: self.ear.id,
             heard_ms: self.ear.heard_ms,
             dropped: self.leg.dropped(),
-            quality: self.quality(),
+            quality: self.quality(None),
         });
         self.leg.close(now, elapsed, counters, sink);
     }
@@ -205,8 +222,9 @@ impl Shard {
         if seat.is_seated || !(seat.leg.is_listening() || agent.is_some()) {
             return;
         }
-        let phase = seat.phase.unwrap_or_else(|| self.beat.choose());
+        let phase = seat.phase;
         let tap = agent.map(|agent| self.tap_on(agent, phase));
+        let phase = phase.unwrap_or_else(|| self.beat.choose());
         let phase = tap.and_then(|tap| self.taps.get(tap)).map_or(phase, |tapped| tapped.phase);
         if let Some(seat) = self.listeners.get_mut(key) {
             (seat.is_seated, seat.phase, seat.tap) = (true, Some(phase), tap);
@@ -228,6 +246,8 @@ impl Shard {
         phase.alone.retain(|other| *other != key);
         let Some(tap) = seat.tap.take() else { return };
         let Some(tapped) = self.taps.get_mut(tap) else { return };
+        seat.ear.ends(&tapped.tap);
+        seat.ending = seat.tracks[0].and_then(|kind| tapped.desk.ending(kind)).or(seat.ending.take());
         std::mem::take(&mut seat.tracks).into_iter().flatten().for_each(|kind| tapped.desk.leave(kind));
         tapped.listeners.retain(|other| *other != key);
         if tapped.listeners.is_empty() {
@@ -247,7 +267,13 @@ impl Shard {
             wanted.iter().flatten().for_each(|wanted| _ = self.silence.begin(wanted.codec(), phase));
         }
         let Some(tapped) = seat.tap.and_then(|tap| self.taps.get_mut(tap)) else { return };
+        if seat.leg.is_listening() {
+            seat.ear.begins(&tapped.tap);
+        }
         let hears = seat.ear.hears().is_some();
+        if !hears {
+            seat.ending = seat.tracks[0].and_then(|kind| tapped.desk.ending(kind)).or(seat.ending.take());
+        }
         for (track, wanted) in seat.tracks.iter_mut().zip(wanted) {
             *track = match (wanted.filter(|_| hears), *track) {
                 (Some(wanted), before) => tapped.desk.tune(wanted, before),
@@ -260,12 +286,21 @@ impl Shard {
         }
     }
 
-    /// The tap on a leg; a new one ticks in the phase of its first listener.
-    fn tap_on(&mut self, agent: usize, phase: usize) -> usize {
-        if let Some(tap) = self.streams.get(agent).and_then(|stream| stream.tap) {
+    /// The tap on a leg. A new one ticks when what both sides send waits least; before they send, where its first listener
+    /// has its place.
+    fn tap_on(&mut self, agent: usize, phase: Option<usize>) -> usize {
+        let stream = self.streams.get(agent);
+        if let Some(tap) = stream.and_then(|stream| stream.tap) {
             return tap;
         }
-        let tap = Tap::new(&self.settings, self.beat.next_of(phase));
+        let partner = stream.and_then(|stream| stream.partner).and_then(|partner| self.streams.get(partner));
+        let arrivals = [stream, partner].map(|side| side.and_then(|side| side.last.rtp));
+        let jitter_ms = [stream, partner].map(|side| side.map_or(0.0, |side| side.reception.figures().jitter_ms));
+        let best = best_tick(self.beat.soon(), arrivals).map(|at| self.beat.phase_of(at));
+        let phase = best.or(phase).unwrap_or_else(|| self.beat.choose());
+        let mut tap = Tap::new(&self.settings, self.beat.next_of(phase));
+        tap.up.expect(jitter_ms[0]);
+        tap.down.expect(jitter_ms[1]);
         let (listeners, desk) = (Vec::new(), Desk::default());
         let key = self.taps.insert(Tapped { tap, agent, phase, ticked_ms: None, listeners, desk });
         self.beat.phase_mut(phase).taps.push(key);

@@ -61,8 +61,14 @@ impl Shard {
         for key in (slice..self.listeners.capacity()).step_by(SLICES) {
             let Some(seat) = self.listeners.get_mut(key) else { continue };
             let is_due = turn / SLICES % PROGRESS_ROUNDS == key / SLICES % PROGRESS_ROUNDS;
-            if let Some(quality) = is_due.then(|| seat.news()).flatten() {
+            let tap = seat.tap.and_then(|tap| self.taps.get(tap)).map(|tapped| &tapped.tap);
+            if let Some(quality) = is_due.then(|| seat.news(tap)).flatten() {
                 served.push((seat.ear.id, quality));
+            }
+            // Once a second, whatever it told last.
+            if let (Some(lost), Some(tapped)) = (seat.remote_lost(), seat.tap.and_then(|tap| self.taps.get_mut(tap))) {
+                let per_cent = (lost * 100.0) as u8;
+                seat.tracks.iter().flatten().for_each(|kind| tapped.desk.expect_loss(*kind, per_cent));
             }
             if seat.leg.is_silent(now, self.settings.listener_lost_after) {
                 sink.event(Event::ListenerSilent { listener: seat.ear.id });

@@ -90,3 +90,55 @@ fn a_partys_key_is_told_while_it_is_watched_and_passes_on() {
     assert_eq!((events(AGENT), events(CALLER)), (28, 28));
     assert_eq!(world.count(|event| matches!(event, Event::PartyKey { stream, .. } if *stream == CALLER)), 0);
 }
+
+/// A key as tones, 100 ms of them, in the listener's own codec.
+fn tones(codec: media::Codec, payload_type: u8, sequence: u16, hertz: [f64; 2]) -> Vec<Vec<u8>> {
+    let mut encoder = media::codec::Encoder::new(codec).expect("a codec that is written");
+    let (rate, frame) = (f64::from(codec.rate().hertz()), codec.rate().frame());
+    let mut packets = Vec::new();
+    for n in 0..12_u16 {
+        let samples: Vec<i16> = (0..frame)
+            .map(|at| {
+                let seconds = (usize::from(n) * frame + at) as f64 / rate;
+                let wave = hertz.map(|hz| (std::f64::consts::TAU * hz * seconds).sin());
+                if (2..8).contains(&n) { ((wave[0] + wave[1]) * 6_000.0) as i16 } else { 0 }
+            })
+            .collect();
+        let mut payload = [0; media::codec::MAX_PAYLOAD];
+        let length = encoder.encode(&samples, &mut payload);
+        let timestamp = u32::from(sequence.wrapping_add(n)) * codec.clock() / 50;
+        packets.push(rtp(payload_type, sequence.wrapping_add(n), timestamp, 0x55, &payload[..length]));
+    }
+    packets
+}
+
+#[test]
+fn a_key_is_heard_as_tones_in_every_codec() {
+    for (codec, payload_type) in
+        [(media::Codec::Pcmu, 0), (media::Codec::Pcma, 8), (media::Codec::G722, 9), (media::Codec::Opus, 111)]
+    {
+        let mut world = world();
+        let remote = media::ListenerRemote { codec, payload_type, ..listener_remote(1) };
+        world.ok(Command::Listen { listener: ListenerId(1), remote });
+        send(&mut world, ear(1), &tones(codec, payload_type, 65_530, [697.0, 1_209.0]));
+        assert_eq!(keys(&world), "", "{codec:?}: nobody waits for it");
+        world.ok(Command::WatchKeys { listener: ListenerId(1), on: true });
+        send(&mut world, ear(1), &tones(codec, payload_type, 100, [697.0, 1_209.0]));
+        send(&mut world, ear(1), &tones(codec, payload_type, 200, [941.0, 1_336.0]));
+        assert_eq!(keys(&world), "10", "{codec:?}");
+        send(&mut world, addr("203.0.113.9:6000"), &tones(codec, payload_type, 300, [697.0, 1_209.0]));
+        assert_eq!(keys(&world), "10", "{codec:?}: a stranger's is none");
+    }
+}
+
+#[test]
+fn a_press_that_comes_as_event_and_as_tone_is_one() {
+    let mut world = world();
+    world.ok(Command::WatchKeys { listener: ListenerId(1), on: true });
+    let events = press(1, 500, 9_000);
+    for (n, packet) in tones(media::Codec::Pcmu, 0, 100, [697.0, 1_209.0]).into_iter().enumerate() {
+        send(&mut world, ear(1), &[packet]);
+        send(&mut world, ear(1), events.get(n..=n).unwrap_or_default());
+    }
+    assert_eq!(keys(&world), "1");
+}

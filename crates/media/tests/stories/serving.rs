@@ -102,6 +102,32 @@ fn lasting_loss_is_an_alarm() {
 }
 
 #[test]
+fn who_loses_packets_gets_redundancy_where_the_codec_has_it() {
+    let mut world = World::call();
+    let listener = ListenerId(1);
+    world.ok(Command::OpenListener { listener, port: listener_port(1) });
+    world.focus(1, Some(AGENT));
+    let remote = media::ListenerRemote { codec: media::Codec::Opus, payload_type: 111, ..listener_remote(1) };
+    world.ok(Command::Listen { listener, remote });
+    // RFC 6716 §3.1: configurations 16 to 31 are CELT alone, which has no redundancy; §2.1.7: SILK has.
+    let is_redundant = |world: &World| {
+        let sent = world.sent(listener_port(1), Kind::Rtp);
+        sent.last().expect("a packet").data[12] >> 3 < 16
+    };
+    world.run(6_000);
+    assert!(!is_redundant(&world));
+    for (fraction, expected) in [(51, true), (0, false)] {
+        for _ in 0..3 {
+            until_reported(&mut world);
+            let answer = answer(&world, fraction, 0, Duration::ZERO);
+            world.packet(listener_port(1), Kind::Rtcp, addr("10.0.1.1:6001"), &answer);
+        }
+        world.run(6_000);
+        assert_eq!(is_redundant(&world), expected, "{fraction} of 256 lost");
+    }
+}
+
+#[test]
 fn the_first_packet_comes_within_a_frame_and_is_of_the_call() {
     for asked_ms in [700, 704, 709, 713, 718] {
         let mut world = World::call();
@@ -141,4 +167,92 @@ fn a_goodbye_is_read_by_both_parsers() {
     let ours: Vec<_> = rtcp::compound(&goodbye).expect("a compound").collect();
     assert_eq!((bye.sources.len(), ours.len(), ours[2].kind), (1, 3, rtcp::Kind::Bye));
     assert_eq!(bye.sources[0].to_be_bytes(), goodbye[4..8]);
+}
+
+#[test]
+fn what_is_lost_on_the_way_here_is_in_the_figures_while_it_listens() {
+    let mut world = World::call();
+    let lose = |world: &mut World, stream, ahead: u16| {
+        let next = world.voice(stream).sequence;
+        world.voice(stream).lost.extend((0..3).map(|n| next.wrapping_add(ahead + n * 20)));
+    };
+    world.ok(Command::OpenListener { listener: ListenerId(1), port: listener_port(1) });
+    world.focus(1, Some(AGENT));
+    world.run(200);
+    lose(&mut world, CALLER, 5); // while it rings
+    world.run(2_000);
+    world.ok(Command::Listen { listener: ListenerId(1), remote: listener_remote(1) });
+    world.run(1_000);
+    lose(&mut world, CALLER, 5);
+    lose(&mut world, AGENT, 9);
+    world.run(6_100);
+    let quality = *told(&world).last().expect("figures");
+    assert_eq!((quality.lost, quality.gaps), (6, 6), "{quality:?}");
+    assert!((100..=160).contains(&quality.concealed_ms), "{quality:?}");
+    // It turns away and back: what it did not hear does not count, what it heard stays.
+    world.focus(1, None);
+    world.run(1_000);
+    lose(&mut world, CALLER, 5);
+    world.run(2_000);
+    world.focus(1, Some(AGENT));
+    world.run(2_000);
+    lose(&mut world, AGENT, 5);
+    world.run(2_000);
+    let quality = at_the_end(&mut world);
+    assert_eq!((quality.lost, quality.gaps), (9, 9), "{quality:?}");
+}
+
+fn levels(world: &mut World) -> Vec<media::Levels> {
+    let of = |event: &Event| if let Event::Levels { levels } = event { levels.clone() } else { Vec::new() };
+    let levels = world.events().into_iter().flat_map(of).collect();
+    world.recorder.events.clear();
+    levels
+}
+
+#[test]
+fn levels_of_both_sides_come_ten_times_a_second_while_somebody_listens() {
+    let mut world = World::call();
+    world.ok(Command::WatchLevels { stream: AGENT, on: true });
+    world.run(1_000);
+    assert!(levels(&mut world).is_empty(), "nobody listens");
+    world.listener(1);
+    world.voice(CALLER).talks = false;
+    world.run(1_000);
+    levels(&mut world);
+    world.run(1_000);
+    let told = levels(&mut world);
+    assert_eq!(told.len(), 10);
+    // 8,000 of 32,767 and a sine: 12.2 and 3 dB below.
+    assert!(told.iter().all(|levels| levels.stream == AGENT && levels.up.speaks && levels.up.below_full_db == 15));
+    assert!(told.iter().all(|levels| !levels.down.speaks && levels.down.below_full_db == 127));
+    world.voice(CALLER).talks = true;
+    world.run(400);
+    assert!(levels(&mut world).last().is_some_and(|levels| levels.down.speaks));
+    world.ok(Command::WatchLevels { stream: AGENT, on: false });
+    world.run(1_000);
+    assert!(levels(&mut world).is_empty());
+}
+
+#[test]
+fn half_of_all_first_packets_come_within_half_a_frame_and_all_within_one() {
+    let mut waits: Vec<u32> = (0..200)
+        .map(|n| {
+            let mut world = World::call();
+            let listener = ListenerId(1);
+            world.voice(CALLER).due_ms = 1 + n % 20;
+            world.run(200 + n);
+            world.ok(Command::OpenListener { listener, port: listener_port(1) });
+            world.focus(1, Some(AGENT));
+            world.run(100 + n * 7 % 20);
+            world.ok(Command::Listen { listener, remote: listener_remote(1) });
+            world.run(40);
+            let first = header(&world.sent(listener_port(1), Kind::Rtp)[0].data).payload.to_vec();
+            assert!(first.iter().any(|byte| *byte != 0xff), "call audio, not silence");
+            at_the_end(&mut world).first_audio_ms.expect("a first packet")
+        })
+        .collect();
+    waits.sort_unstable();
+    let (p50, p99) = (waits[100], waits[198]);
+    println!("from the answer to the first packet of the call: p50 {p50} ms, p99 {p99} ms");
+    assert!(p50 <= 12 && p99 <= 20, "{p50} {p99}");
 }
