@@ -78,8 +78,8 @@ async function ended() {
   const listening = await json(`/v1/listenings/${player.listening}`).catch(() => null);
   player.at = null;
   await stop();
-  say(`The listening has ended${listening && listening.end_reason ? `: ${listening.end_reason}` : ''}.`);
   await show();
+  say(`The listening has ended${listening && listening.end_reason ? `: ${listening.end_reason}` : ''}.`);
 }
 
 async function connect(listening, agent) {

@@ -90,6 +90,10 @@ pub(crate) async fn restart(
     let Reply::Whep { body, .. } = api.command(&caller, command, Patience::Client).await? else {
         return Err(Refusal::internal("a player without an answer"));
     };
+    if body.is_empty() {
+        // the credentials are those that it has
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
     let mut response = Body::from(body).into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(FRAGMENT));
     Ok(response)

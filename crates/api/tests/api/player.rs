@@ -48,6 +48,9 @@ async fn an_offer_gets_its_answer_and_a_place_to_restart_and_stop() {
     assert!(matches!(asked, Command::WhepRestart { listening, session, fragment: f }
         if listening == "lst_1" && session == "w7" && f == fragment));
 
+    let again = whep("sue", "PATCH", &at, fragment, &FRAGMENT);
+    assert_eq!(stage.ask(again, answered("w7", "")).await.0.status, 204, "nothing has changed");
+
     let (got, _, asked) = stage.ask(request("sue", "DELETE", &at, None), Ok(Reply::Nothing)).await;
     assert_eq!(got.status, 204);
     assert!(matches!(asked, Command::WhepStop { listening, session } if listening == "lst_1" && session == "w7"));

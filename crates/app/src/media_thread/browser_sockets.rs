@@ -17,8 +17,8 @@ const RECEIVE_BUFFER: usize = 256 * 1024;
 pub(crate) struct BrowserSockets {
     home: usize,
     own: Option<Detached>,
-    /// By shard.
-    senders: Vec<Sender>,
+    /// By shard; all threads share them.
+    senders: Arc<[Sender]>,
     counters: Counters,
 }
 
@@ -51,11 +51,16 @@ impl BrowserSockets {
         };
         let bind = |shard| Detached::bind(SocketAddr::new(at.ip(), port(shard)?), &options);
         let bound = (0..shards).map(bind).collect::<io::Result<Vec<_>>>()?;
-        let senders = |_: &(Detached, SocketAddr)| bound.iter().map(|(socket, _)| socket.sender()).collect();
-        let senders = bound.iter().map(senders).collect::<io::Result<Vec<_>>>()?;
+        let senders = bound.iter().map(|(socket, _)| socket.sender()).collect::<io::Result<Vec<_>>>()?;
+        let senders: Arc<[Sender]> = senders.into();
         let (sockets, addrs): (Vec<_>, Vec<_>) = bound.into_iter().unzip();
-        let set = |(home, (socket, senders))| Self { home, own: Some(socket), senders, counters: Counters::default() };
-        Ok((sockets.into_iter().zip(senders).enumerate().map(set).collect(), addrs))
+        let set = |(home, socket)| Self {
+            home,
+            own: Some(socket),
+            senders: Arc::clone(&senders),
+            counters: Counters::default(),
+        };
+        Ok((sockets.into_iter().enumerate().map(set).collect(), addrs))
     }
 
     /// From now on the thread reads its own.
