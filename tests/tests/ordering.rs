@@ -168,16 +168,16 @@ fn an_integrator_orders_nothing() {
 }
 
 #[test]
-fn parts_that_this_version_lacks_are_refused_and_never_ignored() {
+fn a_layout_is_one_of_four_and_a_page_is_not_asked_to_confirm() {
     let mut w = World::new();
-    w.order("anna", user("sue")).calls(1).change(|o| o.confirm = Some(true)).refused(422, "not-supported");
-    w.order("anna", user("sue")).calls(1).change(|o| o.layout = Some("stereo".into())).refused(422, "not-supported");
-    w.order("anna", ListenerOrder::Page).calls(1).refused(422, "not-supported");
+    w.order("anna", user("sue")).calls(1).change(|o| o.layout = Some("surround".into())).refused(422, "invalid-request");
+    w.order("anna", ListenerOrder::Page).calls(1).change(|o| o.confirm = Some(true)).refused(422, "invalid-request");
     let request = w.order("anna", user("sue")).calls(1).change(|o| {
-        o.confirm = Some(false);
-        o.layout = Some("mono".into());
+        o.confirm = Some(true);
+        o.layout = Some("stereo".into());
     });
-    assert_eq!(request.accepted().layout, engine::view::Layout::Mono);
+    let request = request.accepted();
+    assert_eq!((request.layout, request.confirm), (engine::view::Layout::Stereo, true));
 }
 
 #[test]

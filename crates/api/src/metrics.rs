@@ -1,5 +1,6 @@
 //! Prometheus: the shell's figures and the API's own, under `medlytt_`. Names come from code, never from traffic.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -85,6 +86,9 @@ struct Collected(Arc<Figures>);
 impl Collector for Collected {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         for (name, value) in &self.0.counters {
+            if self.histogram_of(name).is_some() {
+                continue;
+            }
             let exposed = metric_name(name);
             let metric = encoder.encode_descriptor(&exposed, &name.replace('_', " "), None, MetricType::Counter)?;
             ConstCounter::new(*value).encode(metric)?;
@@ -94,11 +98,49 @@ impl Collector for Collected {
             let metric = encoder.encode_descriptor(&exposed, &name.replace('_', " "), None, MetricType::Gauge)?;
             ConstGauge::new(*value).encode(metric)?;
         }
+        self.encode_histograms(&mut encoder)?;
         self.encode_shards(encoder)
     }
 }
 
 impl Collected {
+    /// Counters `X_le_MS` (with `X_count` and `X_ms`) are the classes of a histogram X. Which one a counter belongs to.
+    fn histogram_of<'a>(&self, name: &'a str) -> Option<&'a str> {
+        let of_class = name.split_once("_le_").map(|(base, _)| base);
+        let base = of_class.or_else(|| name.strip_suffix("_count")).or_else(|| name.strip_suffix("_ms"))?;
+        let first = format!("{base}_le_");
+        let is_one = |known: &String| known.starts_with(&first);
+        self.0.counters.range(first.clone()..).next().is_some_and(|(known, _)| is_one(known)).then_some(base)
+    }
+
+    fn encode_histograms(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let counters = &self.0.counters;
+        let value = |name: String| counters.get(&name).copied().unwrap_or_default();
+        let bases: BTreeSet<&str> = counters.keys().filter_map(|name| self.histogram_of(name)).collect();
+        for base in bases {
+            let class = |(name, within): (&String, &u64)| {
+                let (of, ms) = name.split_once("_le_")?;
+                Some((ms.parse::<u32>().ok().filter(|_| of == base)?, *within))
+            };
+            let mut classes: Vec<(u32, u64)> = counters.iter().filter_map(class).collect();
+            classes.sort_unstable();
+            let count = value(format!("{base}_count"));
+            let mut below = 0;
+            let mut buckets: Vec<(f64, u64)> = Vec::new();
+            for (ms, within) in classes {
+                buckets.push((f64::from(ms) / 1000.0, within.saturating_sub(below)));
+                below = within;
+            }
+            buckets.push((f64::INFINITY, count.saturating_sub(below)));
+            #[allow(clippy::cast_precision_loss, reason = "a sum of waits, for a graph")]
+            let sum = value(format!("{base}_ms")) as f64 / 1000.0;
+            let name = format!("{}_seconds", metric_name(base));
+            let mut metric = encoder.encode_descriptor(&name, &base.replace('_', " "), None, MetricType::Histogram)?;
+            metric.encode_histogram::<prometheus_client::encoding::NoLabelSet>(sum, count, &buckets, None)?;
+        }
+        Ok(())
+    }
+
     /// The lag of each thread of media: the last second's maximum, and all turns so far.
     fn encode_shards(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let shards = &self.0.shards;

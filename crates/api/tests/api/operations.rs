@@ -110,6 +110,35 @@ async fn metrics_are_open_and_name_nobody() {
 }
 
 #[tokio::test]
+async fn classes_of_waits_are_a_histogram() {
+    let stage = Stage::new();
+    let counters = [
+        ("wait_le_10", 3),
+        ("wait_le_25", 7),
+        ("wait_le_150", 7),
+        ("wait_count", 9),
+        ("wait_ms", 1500),
+        ("other_ms", 4),
+    ];
+    let counters = counters.map(|(name, value)| (name.to_owned(), value)).into();
+    stage.api.figures(medlytt_api::Figures { counters, ..medlytt_api::Figures::default() });
+    let text = String::from_utf8(stage.get("", "/metrics").await.body).unwrap();
+    for line in [
+        "# TYPE medlytt_wait_seconds histogram",
+        "medlytt_wait_seconds_sum 1.5",
+        "medlytt_wait_seconds_count 9",
+        "medlytt_wait_seconds_bucket{le=\"0.01\"} 3",
+        "medlytt_wait_seconds_bucket{le=\"0.025\"} 7",
+        "medlytt_wait_seconds_bucket{le=\"0.15\"} 7",
+        "medlytt_wait_seconds_bucket{le=\"+Inf\"} 9",
+        "medlytt_other_ms_total 4",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}: {text}");
+    }
+    assert!(!text.contains("wait_le") && !text.contains("wait_ms"));
+}
+
+#[tokio::test]
 async fn the_page_runs_its_own_script_and_nothing_else() {
     let stage = Stage::new();
     let got = stage.get("", "/").await;
