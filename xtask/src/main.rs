@@ -19,7 +19,7 @@ cargo xtask test                       all tests: unit, stories, architecture, a
 cargo xtask test --plain               the same without those against the release binary
 cargo xtask interop [NAME]             those against the release binary alone, or what of them has NAME in its path
 cargo xtask durability [--rounds N] [--seed N]   kill -9 under load, 200 times if not told otherwise
-cargo xtask fuzz [--seconds N]         rtp, rtcp and srtp: their corpus and random mutations, for a minute each if not told otherwise
+cargo xtask fuzz [--seconds N]         rtp, rtcp, srtp and decoder: their corpus and random mutations, for a minute each if not told otherwise
 cargo xtask flood [--seconds N]        50,000 packets a second of garbage, for a minute if not told otherwise";
 
 fn main() -> ExitCode {
@@ -66,7 +66,7 @@ fn fuzz(seconds: &str) -> Result<(), String> {
     let tests = ["test", "--package", "medlytt-fuzzing", "--test", "corpus", "--", "--exact", "--nocapture"];
     run(cargo()
         .args(tests)
-        .args(["rtp", "rtcp", "srtp"])
+        .args(["rtp", "rtcp", "srtp", "decoder"])
         .env("MEDLYTT_FUZZ_SECONDS", seconds)
         .env("MEDLYTT_FUZZ_SEED", since.as_secs().to_string()))
 }

@@ -10,6 +10,7 @@
 // Simulated clocks start somewhere, and the store has a file.
 #![allow(clippy::disallowed_methods)]
 
+pub mod decoder;
 pub mod engine_ops;
 pub mod message;
 pub mod packets;
@@ -22,13 +23,14 @@ pub mod stream;
 pub type Body = fn(&[u8]);
 
 /// Every target by its name, which is that of its folder in `corpus/` and of its file in `fuzz/fuzz_targets/`.
-pub const TARGETS: [(&str, Body); 8] = [
+pub const TARGETS: [(&str, Body); 9] = [
     ("message", message::body),
     ("stream", stream::body),
     ("sdp", sdp::body),
     ("rtp", packets::rtp),
     ("rtcp", packets::rtcp),
     ("srtp", srtp::body),
+    ("decoder", decoder::body),
     ("store_record", store_record::body),
     ("engine_ops", engine_ops::body),
 ];

@@ -121,6 +121,11 @@ fn srtp() {
 }
 
 #[test]
+fn decoder() {
+    try_target("decoder");
+}
+
+#[test]
 fn store_record() {
     try_target("store_record");
     for suffix in ["", "-wal", "-shm"] {

@@ -64,7 +64,7 @@ impl Default for Settings {
             dtmf_to_listener: false,
             max_streams: 10_000,
             max_listeners: 5_000,
-            max_ring: 32,
+            max_ring: 64,
             own: OwnMedia::default(),
         }
     }
@@ -528,6 +528,10 @@ pub struct Counters {
     pub listener_rtcp_received: u64,
     pub listener_rtcp_dropped: u64,
     pub listener_packets_sent: u64,
+    /// More than 5 % of what a listener was sent did not get there, by three of its reports in a row.
+    pub listener_loss_alarms: u64,
+    /// By encoders for listeners: once a kind (codec and mix) and tick, however many share it.
+    pub frames_encoded: u64,
     pub frames_concealed: u64,
     pub frames_late: u64,
     pub ring_overflow: u64,

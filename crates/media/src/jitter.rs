@@ -1,91 +1,89 @@
-//! Jitter ring: one direction's packets between their arrival and the mixer's tick.
+//! One direction's packets between their arrival and the mixer's tick: kept encoded, decoded in their order when a tick
+//! needs them, and never sooner or later than the network asks for.
 //!
-//! The ring belongs to a direction, not to an SSRC: another source, a jump of the time stamp or a long gap only anchor
-//! it anew. Positions are samples on the sender's clock. A packet's *slack* is the time by which it came before the
-//! tick that reads its first sample: the earliest ones set the delay, the latest ones may not fall below zero. Since
-//! ticks read whole frames, the delay changes by frames.
+//! Read [`time`] first, then [`timeline`] (where a packet belongs), [`delay`] (how long it waits), [`ring`] and [`queue`]
+//! (before and after decoding), [`voice`] (decoding and concealment), [`pitch`] (where the clock's drift is made up for)
+//! and [`wall`] (what sender reports add).
+//!
+//! What is heard lies on one line. `tail` is where the queue ends on it, `head` where it begins: the next sample that a
+//! tick reads. Whatever makes the head go back makes the delay grow.
+
+mod delay;
+mod pitch;
+mod queue;
+mod ring;
+#[cfg(test)]
+mod tests;
+mod time;
+mod timeline;
+mod voice;
+mod wall;
 
 use std::time::{Duration, Instant};
 
-use crate::codec::{FRAME, FRAME_TIME};
+use self::delay::{Arrival, Delay, GUARD, JUMP, Patience};
+use self::queue::{Queue, seam};
+use self::ring::{Coded, Ring};
+use self::time::{FRAME, MS, Units, between, of, scale, units};
+use self::timeline::{Place, Timeline};
+use self::voice::Voice;
+pub(crate) use self::voice::rise;
+pub use self::wall::SenderClock;
+use self::wall::Wall;
+use crate::codec::{FRAME_TIME, MAX_FRAME, Pcm};
 use crate::interface::{Codec, Counters};
-use crate::plc::{Plc, blend};
+use crate::level::Meter;
+use crate::noise::Comfort;
 use crate::rtp::Packet;
 
-const MS: i64 = 8; // samples
-/// A frame, as a step of the delay.
-const STEP: i64 = FRAME as i64;
-/// Least slack of the first packet: 20 ms, which with the frame that a tick reads makes a depth of 40 ms.
-const SLACK_START: i64 = 20 * MS;
-/// The delay shrinks by a frame if the latest packet of a second still has so much slack afterwards.
-const SLACK_GUARD: i64 = 4 * MS;
-/// It grows by a frame if the latest has less than this: the sender's clock may be slower than ours.
-const SLACK_SCARCE: i64 = MS;
-/// The delay grows for late packets until the earliest ones wait so long: a depth of 120 ms.
-const SLACK_MAX: i64 = 100 * MS;
-/// More than that is a backlog or a jump of the time stamp: anchored anew.
-const SLACK_JUMP: i64 = 160 * MS;
-/// The delay follows the network once in such a window.
-const WINDOW: Duration = Duration::from_secs(1);
-/// So many windows in a row with a frame to spare, before the delay shrinks by it.
-const CALM: u32 = 2;
-/// So many frames to spare are a backlog, and go at once.
-const BACKLOG: i64 = 3 * STEP;
-/// Without packets for so long, the next one anchors anew.
-const LONG_GAP: Duration = Duration::from_millis(500);
-/// So many packets in a row too late: the network's delay has changed, anchored anew.
+/// Longest payload taken: 160 ms of G.711; Opus has 120 ms in 1,275 bytes a frame of 20 ms at most.
+pub const MAX_PAYLOAD: usize = 1_280;
+/// So many packets in a row too late: the network's delay has changed, bound anew.
 const LATE_RUN: u32 = 10;
-/// Already read samples are kept for so long, for a delay that grows.
-const KEPT: i64 = 20 * MS;
-/// Samples over which a change of the delay is blended.
-const BLEND: usize = 80;
-/// Longest payload taken: 160 ms.
-pub const MAX_PAYLOAD: usize = 8 * FRAME;
+/// When another source begins, what waits of the one before is still said, if it is no longer than this.
+const FAREWELL: Units = 3 * FRAME;
+/// A voice is cut after its cycles if they are so alike.
+const ALIKE: f32 = 0.7;
 
-/// One direction's ring.
+/// One direction's packets and their sound.
 #[derive(Debug)]
-pub struct Ring {
-    slots: Vec<Slot>,
-    anchor: Option<Anchor>,
+pub struct Jitter {
+    timeline: Timeline,
+    ring: Ring,
+    queue: Queue,
+    voice: Voice,
+    delay: Delay,
+    meter: Meter,
+    wall: Wall,
     /// When the next frame is read.
     next_pull: Instant,
-}
-
-/// Up to 20 ms of one packet, still encoded.
-#[derive(Debug)]
-struct Slot {
-    at: i64,
-    length: usize,
-    codec: Codec,
-    data: [u8; FRAME],
-}
-
-/// How the sender's clock and ours lie to each other.
-#[derive(Debug)]
-struct Anchor {
-    ssrc: u32,
-    /// The next sample that is read.
-    head: i64,
-    newest_at: i64,
-    newest_sequence: u16,
-    /// Bit n: the packet n before the newest has come.
-    seen: u64,
-    arrived: Instant,
+    /// Where the queue ends.
+    tail: Units,
+    /// Of the packet that is decoded next, if none is lost.
+    next_sequence: i64,
     late_run: u32,
-    window: Window,
+    /// Where packets were first missing, and how much was made up for them since.
+    missing: Option<Missing>,
+    served: Served,
 }
 
-/// Slack of a second's packets.
-#[derive(Debug)]
-struct Window {
-    since: Instant,
-    slack_min: i64,
-    slack_max: i64,
-    /// Of the window before.
-    slack_max_before: i64,
-    calm: u32,
-    /// The head moves so far at the next tick.
-    shift: i64,
+#[derive(Clone, Copy, Debug)]
+struct Missing {
+    from: Units,
+    made_up: Units,
+}
+
+/// What became of a direction's packets, since it was tapped.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Served {
+    /// Stretches in which packets were late or lost.
+    pub gaps: u32,
+    /// Packets that did not come in time, or not at all.
+    pub lost: u64,
+    /// What was made up for them.
+    pub concealed: Duration,
+    /// Interarrival jitter (RFC 3550 A.8).
+    pub jitter_ms: f32,
 }
 
 /// What a frame was made of.
@@ -97,31 +95,100 @@ pub struct Pulled {
     pub concealed: bool,
 }
 
-impl Ring {
-    /// For so many packets of 20 ms at most; the first frame is read at `next_pull`.
+impl Jitter {
+    /// For so many packets at most; the first frame is read at `next_pull`.
     #[must_use]
-    pub fn new(capacity: usize, next_pull: Instant) -> Self {
-        Self { slots: Vec::with_capacity(capacity.max(1)), anchor: None, next_pull }
+    pub fn new(max_packets: usize, next_pull: Instant) -> Self {
+        Self {
+            timeline: Timeline::default(),
+            ring: Ring::new(max_packets),
+            queue: Queue::new(),
+            voice: Voice::new(),
+            delay: Delay::new(),
+            meter: Meter::default(),
+            wall: Wall::default(),
+            next_pull,
+            tail: 0,
+            next_sequence: 0,
+            late_run: 0,
+            missing: None,
+            served: Served::default(),
+        }
     }
 
-    /// Forgets what it holds: the next packet is a first one.
-    pub fn clear(&mut self) {
-        self.slots.clear();
-        self.anchor = None;
+    /// So much jitter is to be expected from the first packet on.
+    pub fn expect(&mut self, jitter: Duration) {
+        self.delay.expect(of(jitter));
+    }
+
+    /// What became of its packets.
+    #[must_use]
+    pub fn served(&self) -> Served {
+        Served { jitter_ms: self.timeline.jitter_ms(), ..self.served }
+    }
+
+    /// How long its earliest packets wait for their tick; `None`: not known yet.
+    #[must_use]
+    pub fn depth(&self) -> Option<Duration> {
+        self.delay.depth().map(time::duration)
+    }
+
+    /// How long those of the other side do: neither is heard much sooner than the other.
+    pub fn beside(&mut self, other: Option<Duration>) {
+        self.delay.beside(other.map(of));
     }
 
     /// How long what it holds still lasts.
     #[must_use]
     pub fn lasts(&self) -> Duration {
-        let samples = self.anchor.as_ref().map_or(0, |anchor| anchor.newest_at + FRAME as i64 - anchor.head);
-        Duration::from_micros(samples.clamp(0, SLACK_JUMP) as u64 * 125)
+        let end = self.timeline.end().filter(|_| self.ring.first().is_some()).unwrap_or(self.tail);
+        time::duration((end - self.head()).clamp(0, JUMP))
     }
 
-    /// A packet without sound (comfort noise, an event): only its sequence number counts.
+    /// Forgets what it holds, and whose it was: the next packet is a first one. What was heard dies away.
+    pub fn stop(&mut self) {
+        let rate = self.queue.rate();
+        let mut ending = [0; MAX_FRAME / 4];
+        let ending = &mut ending[..seam(rate)];
+        let is_heard = !self.voice.is_silent();
+        self.voice.ending(&self.queue, ending);
+        let head = self.head();
+        self.ring.clear();
+        self.queue.clear();
+        self.voice = Voice::new();
+        self.timeline.unbind();
+        self.wall = Wall::default();
+        self.delay.forget();
+        (self.tail, self.missing, self.late_run) = (head, None, 0);
+        if is_heard {
+            self.queue.room()[..ending.len()].copy_from_slice(ending);
+            self.queue.add_made_up(ending.len());
+            self.tail += units(ending.len(), rate);
+        }
+    }
+
+    /// How what is heard dies away, as long as `out`, if nothing more is to be heard. It goes on unheard.
+    pub(crate) fn ending(&mut self, out: &mut [i16]) {
+        self.voice.ending(&self.queue, out);
+    }
+
+    /// A packet without sound (an event): only its sequence number counts.
     pub fn push_soundless(&mut self, now: Instant, packet: &Packet<'_>) {
-        if let Some(anchor) = self.anchor.as_mut().filter(|anchor| anchor.ssrc == packet.ssrc) {
-            anchor.is_new(packet.sequence);
-            anchor.arrived = now;
+        self.timeline.pass(now, packet);
+    }
+
+    /// The room of a sender that falls silent (RFC 3389): heard when all that waits has been said, until it speaks again.
+    pub fn push_comfort(&mut self, now: Instant, packet: &Packet<'_>) {
+        if let (Some(sequence), Some(comfort)) = (self.timeline.pass(now, packet), Comfort::parse(packet.payload)) {
+            self.voice.comfort(sequence, comfort);
+        }
+    }
+
+    /// A sender report (RFC 3550 §6.4.1) of the party that speaks here.
+    pub fn report(&mut self, now: Instant, clock: SenderClock) {
+        if let Some(late) = self.wall.note(clock, &self.timeline) {
+            // Another source, which was placed by its first packet: now it is known how much sooner it should be.
+            self.delay.owe(now, -late);
         }
     }
 
@@ -131,248 +198,273 @@ impl Ring {
             counters.tap_undecodable += u64::from(!packet.payload.is_empty());
             return;
         }
-        let until_pull = samples_between(now, self.next_pull);
-        let known = self.anchor.as_mut().filter(|anchor| anchor.ssrc == packet.ssrc && !anchor.has_gap(now));
-        let at = match known.map(|anchor| anchor.place(packet, until_pull)) {
-            Some(Place::At(at)) => at,
-            Some(Place::Duplicate) => return,
-            Some(Place::Late) => {
-                counters.frames_late += 1;
-                return;
+        match self.timeline.place(now, packet, codec.clock()) {
+            Place::At { sequence, at, is_newest } => {
+                self.admit(now, packet, codec, (sequence, at, is_newest), counters)
             }
-            Some(Place::Jump) | None => self.anchor_at(now, packet, until_pull),
-        };
-        if let Some(anchor) = &mut self.anchor {
-            anchor.arrived = now;
-            anchor.window.follow(now, anchor.slack(at, until_pull));
+            Place::Unbound => self.bind(now, packet, codec, counters),
+            Place::Stray => counters.frames_late += 1,
+            Place::Duplicate => {}
         }
-        self.store(at, packet.payload, codec, counters);
     }
 
-    /// The next frame, at its tick.
-    pub fn pull(&mut self, tick: Instant, plc: &mut Plc, conceal: bool, frame: &mut [i16]) -> Pulled {
-        self.next_pull = tick + FRAME_TIME;
-        let shift = self.anchor.as_mut().map_or(0, |anchor| std::mem::take(&mut anchor.window.shift));
-        let mut before = [0; BLEND];
-        let blended = shift != 0 && self.read(0, &mut before) == Run::Here(BLEND);
-        if let Some(anchor) = &mut self.anchor {
-            anchor.head += shift;
+    /// A packet with a place on the line: is there still time for it?
+    fn admit(
+        &mut self,
+        now: Instant,
+        packet: &Packet<'_>,
+        codec: Codec,
+        (sequence, at, is_newest): (i64, Units, bool),
+        counters: &mut Counters,
+    ) {
+        if self.is_idle() {
+            self.relocate(now, at);
         }
-        let mut pulled = Pulled::default();
-        let mut done = 0;
-        while let Some(rest) = frame.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            match self.read(done, rest) {
-                Run::Here(length) => {
-                    let samples = &mut rest[..length];
-                    if blended && done == 0 {
-                        samples
-                            .iter_mut()
-                            .zip(before)
-                            .enumerate()
-                            .for_each(|(n, (new, old))| *new = blend(old, *new, n + 1, BLEND));
-                    }
-                    plc.heard(samples);
-                    pulled.real = true;
-                    done += length;
-                }
-                Run::Missing(length) => {
-                    let samples = &mut rest[..length];
-                    pulled.concealed |= plc.conceal(samples) && conceal;
-                    if !conceal {
-                        samples.fill(0);
-                    }
-                    done += length;
-                }
+        if sequence < self.next_sequence {
+            counters.frames_late += 1;
+            return;
+        }
+        if at < self.tail - self.made_up() && !self.grow(at) {
+            counters.frames_late += 1;
+            self.late_run += u32::from(is_newest);
+            if self.late_run >= LATE_RUN {
+                self.bind(now, packet, codec, counters);
             }
+            return;
         }
-        self.advance(1);
+        self.late_run = 0;
+        let arrival = self.arrival(now, at);
+        if arrival.slack > JUMP {
+            self.ring.clear();
+            self.bind(now, packet, codec, counters);
+            return;
+        }
+        // While ticks are overdue, nothing can be told of the network.
+        if between(self.next_pull, now) < FRAME / 2 {
+            self.delay.follow(now, arrival);
+        }
+        let coded = Coded { codec, is_anew: false, payload: packet.payload };
+        counters.ring_overflow += self.ring.put(sequence, at, coded);
+    }
+
+    /// A first packet, or one after which nothing is as before: said as soon as it may be, after what waits.
+    fn bind(&mut self, now: Instant, packet: &Packet<'_>, codec: Codec, counters: &mut Counters) {
+        let end = self.timeline.end().filter(|_| self.ring.first().is_some());
+        let end = end.filter(|end| end - self.head() <= FAREWELL);
+        if end.is_none() {
+            self.ring.clear();
+        }
+        let waits = (self.delay.wanted() - between(now, self.next_pull) + FRAME - 1).div_euclid(FRAME).max(0);
+        let soonest = (self.head() + waits * FRAME).max(self.tail - self.made_up());
+        let soonest = self.wall.place(packet, codec.clock(), soonest).unwrap_or(soonest);
+        let at = end.map_or(soonest, |end| end.max(soonest));
+        let is_first = !self.timeline.is_bound();
+        self.account(Units::MAX, self.timeline.skipped(packet));
+        let sequence = self.timeline.bind(now, packet, codec.clock(), at);
+        if end.is_none() {
+            self.next_sequence = sequence;
+        }
+        self.late_run = 0;
+        self.delay.forget();
+        let arrival = self.arrival(now, at);
+        self.delay.follow(now, arrival);
+        let coded = Coded { codec, is_anew: !is_first, payload: packet.payload };
+        counters.ring_overflow += self.ring.put(sequence, at, coded);
+    }
+
+    /// Nothing is heard and nothing waits: the head may lie anywhere. Where it lay before, if that still serves.
+    fn relocate(&mut self, now: Instant, at: Units) {
+        let arrival = self.arrival(now, at);
+        let wanted = self.delay.wanted();
+        let is_late = at < self.tail - self.made_up() || arrival.slack < GUARD;
+        if !is_late && arrival.slack <= wanted + FRAME {
+            return;
+        }
+        let waits = (wanted - between(now, self.next_pull) + FRAME - 1).div_euclid(FRAME).max(0);
+        let before = self.tail;
+        self.tail = at - waits * FRAME + units(self.queue.len(), self.queue.rate());
+        self.delay.moved(before - self.tail);
+    }
+
+    /// The head goes back for a late packet, whose place was filled with what was made up. False: too far.
+    fn grow(&mut self, at: Units) -> bool {
+        let late = self.tail - self.made_up() - at;
+        if !self.delay.may_grow(late) {
+            return false;
+        }
+        self.tail -= late;
+        self.delay.grown(late);
+        true
+    }
+
+    fn arrival(&self, now: Instant, at: Units) -> Arrival {
+        let ahead = at - self.head();
+        let offset = ahead.rem_euclid(FRAME);
+        Arrival { slack: ahead - offset + between(now, self.next_pull), offset }
+    }
+
+    /// Nothing waits and nothing was heard lately.
+    fn is_idle(&self) -> bool {
+        self.ring.first().is_none() && self.voice.is_silent()
+    }
+
+    fn head(&self) -> Units {
+        self.tail - units(self.queue.len(), self.queue.rate())
+    }
+
+    fn made_up(&self) -> Units {
+        units(self.queue.made_up(), self.queue.rate())
+    }
+
+    /// The next frame, at its tick. `is_quiet`: its sender is silent by intent.
+    pub fn pull(&mut self, tick: Instant, is_quiet: bool, pcm: &mut Pcm, counters: &mut Counters) -> Pulled {
+        self.next_pull = tick + FRAME_TIME;
+        let mut pulled = Pulled::default();
+        while self.queue.len() < self.queue.rate().frame() {
+            pulled.concealed |= self.produce(is_quiet, counters);
+        }
+        self.pay(tick, counters);
+        pcm.reset(self.queue.rate());
+        let real = self.queue.len() - self.queue.made_up();
+        pulled.real = real > 0;
+        self.queue.take(pcm.samples_mut());
         pulled
     }
 
     /// Ticks that nobody hears: their samples are passed over.
     pub fn skip(&mut self, frames: u64) {
-        self.advance(frames.min(u64::from(u32::MAX)) as i64);
-    }
-
-    fn advance(&mut self, frames: i64) {
-        if let Some(anchor) = &mut self.anchor {
-            anchor.head += frames * FRAME as i64;
-            let kept = anchor.head - KEPT;
-            self.slots.retain(|slot| slot.at + slot.length as i64 > kept);
+        let passed = frames.min(u64::from(u32::MAX)) as Units * FRAME;
+        let waiting = units(self.queue.len(), self.queue.rate()).min(passed);
+        self.queue.pass((waiting / scale(self.queue.rate())) as usize);
+        self.tail += passed - waiting;
+        self.next_pull += time::duration(passed.min(FRAME * 50 * 60));
+        while let Some(slot) = self.ring.first().filter(|slot| slot.at < self.tail).map(|slot| slot.sequence) {
+            self.next_sequence = slot + 1;
+            self.ring.take().into_iter().for_each(|slot| self.ring.give_back(slot));
         }
     }
 
-    /// The longest run from `offset` after the head that either came or did not; what came is decoded into `out`.
-    fn read(&self, offset: usize, out: &mut [i16]) -> Run {
-        let Some(anchor) = &self.anchor else { return Run::Missing(out.len()) };
-        let from = anchor.head + offset as i64;
-        let mut here = 0;
-        while let Some(length) = self.read_slot(from + here as i64, &mut out[here..]) {
-            here += length;
+    /// Some more samples: of the next packet, or in place of one that did not come. True: made up, and heard.
+    fn produce(&mut self, is_quiet: bool, counters: &mut Counters) -> bool {
+        let rate = self.queue.rate();
+        let short = rate.frame() - self.queue.len();
+        let Some(next) = self.ring.first() else {
+            self.missing.get_or_insert(Missing { from: self.tail, made_up: 0 });
+            return self.fill(short, is_quiet);
+        };
+        let hole = next.at - self.tail;
+        if hole < scale(rate) {
+            self.decode(counters);
+            return false;
         }
-        if here > 0 {
-            return Run::Here(here);
-        }
-        let next = self.slots.iter().map(|slot| slot.at - from).filter(|ahead| *ahead > 0).min();
-        Run::Missing(next.map_or(out.len(), |ahead| out.len().min(ahead as usize)))
-    }
-
-    /// What one slot has from a position on.
-    fn read_slot(&self, from: i64, out: &mut [i16]) -> Option<usize> {
-        if out.is_empty() {
-            return None;
-        }
-        let slot = self.slots.iter().find(|slot| (0..slot.length as i64).contains(&(from - slot.at)))?;
-        let samples = slot.data.get((from - slot.at) as usize..slot.length)?;
-        slot.codec.decode(samples, out);
-        Some(samples.len().min(out.len()))
-    }
-
-    fn anchor_at(&mut self, now: Instant, packet: &Packet<'_>, until_pull: i64) -> i64 {
-        self.slots.clear();
-        let at = i64::from(packet.timestamp);
-        let waits = (SLACK_START - until_pull + STEP - 1).div_euclid(STEP).max(0);
-        self.anchor = Some(Anchor {
-            ssrc: packet.ssrc,
-            head: at - waits * STEP,
-            newest_at: at,
-            newest_sequence: packet.sequence,
-            seen: 1,
-            arrived: now,
-            late_run: 0,
-            window: Window::new(now),
-        });
-        at
-    }
-
-    fn store(&mut self, mut at: i64, payload: &[u8], codec: Codec, counters: &mut Counters) {
-        for piece in payload.chunks(FRAME) {
-            if self.slots.len() == self.slots.capacity() {
-                counters.ring_overflow += 1;
-                let oldest = self.slots.iter().enumerate().min_by_key(|(_, slot)| slot.at).map(|(n, _)| n);
-                oldest.map(|n| self.slots.swap_remove(n));
+        self.missing.get_or_insert(Missing { from: self.tail, made_up: 0 });
+        let is_lost = !next.is_anew && next.sequence > self.next_sequence;
+        // The next packet may hold the last of those that were lost, and only that.
+        let before_last = hole - self.timeline.spacing();
+        if is_lost && before_last.abs() < MS {
+            let samples = time::samples(hole, rate);
+            if self.voice.recover(next, samples, &mut self.queue) {
+                self.tail += units(samples, rate);
+                return false;
             }
-            let mut data = [0; FRAME];
-            data.iter_mut().zip(piece).for_each(|(to, from)| *to = *from);
-            self.slots.push(Slot { at, length: piece.len(), codec, data });
-            at += piece.len() as i64;
         }
-    }
-}
-
-/// A stretch of samples.
-#[derive(Debug, PartialEq, Eq)]
-enum Run {
-    Here(usize),
-    Missing(usize),
-}
-
-/// Where a packet belongs.
-enum Place {
-    At(i64),
-    Duplicate,
-    Late,
-    Jump,
-}
-
-impl Anchor {
-    fn has_gap(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.arrived) > LONG_GAP
+        let hole = if is_lost && before_last >= MS { before_last } else { hole };
+        self.fill(time::samples(hole, rate).min(short), is_quiet)
     }
 
-    fn place(&mut self, packet: &Packet<'_>, until_pull: i64) -> Place {
-        let is_newest = packet.sequence.wrapping_sub(self.newest_sequence) as i16 > 0;
-        let Some(new) = self.is_new(packet.sequence) else { return self.late() };
-        if !new {
-            return Place::Duplicate;
+    fn fill(&mut self, samples: usize, is_quiet: bool) -> bool {
+        let (filled, is_heard) = self.voice.fill(samples, is_quiet, &mut self.queue);
+        let filled = units(filled, self.queue.rate());
+        self.tail += filled;
+        if let Some(missing) = self.missing.as_mut().filter(|_| is_heard && !is_quiet) {
+            missing.made_up += filled;
         }
-        let step = packet.timestamp.wrapping_sub(self.newest_at as u32) as i32;
-        let at = self.newest_at + i64::from(step);
-        if is_newest && step < 0 {
-            return Place::Jump;
+        is_heard && !is_quiet
+    }
+
+    /// The packet whose turn it is.
+    fn decode(&mut self, counters: &mut Counters) {
+        let Some(slot) = self.ring.take() else { return };
+        let lost = (slot.sequence - self.next_sequence).max(0);
+        self.next_sequence = slot.sequence + 1;
+        if slot.at < self.tail {
+            let over = time::samples(self.tail - slot.at, self.queue.rate()).min(self.queue.made_up());
+            self.queue.retract(over);
         }
-        let slack = self.slack(at, until_pull);
-        if slack > SLACK_JUMP {
-            return Place::Jump;
-        }
-        if slack < 0 {
-            let growth = (STEP - 1 - slack) / STEP * STEP;
-            if self.window.slack_max.max(self.window.slack_max_before) + growth > SLACK_MAX {
-                return self.late();
+        let waits = self.queue.len();
+        match self.voice.decode(&slot, &mut self.queue) {
+            Ok(samples) => {
+                self.account(slot.at, if slot.is_anew { 0 } else { lost });
+                self.tail = slot.at + units(samples, self.queue.rate());
             }
-            self.head -= growth;
-            self.window.moved(-growth);
+            Err(_) => {
+                counters.tap_undecodable += 1;
+                self.served.lost += 1;
+                self.tail = slot.at.max(self.tail - units(waits, self.queue.rate()));
+            }
         }
-        self.late_run = 0;
-        self.newest_at = self.newest_at.max(at);
-        Place::At(at)
+        self.ring.give_back(slot);
     }
 
-    /// By how much a packet comes before the tick that reads its first sample.
-    fn slack(&self, at: i64, until_pull: i64) -> i64 {
-        (at - self.head).div_euclid(STEP) * STEP + until_pull
-    }
-
-    /// Whether a sequence number was not seen yet; `None`: too old to tell.
-    fn is_new(&mut self, sequence: u16) -> Option<bool> {
-        let step = sequence.wrapping_sub(self.newest_sequence) as i16;
-        if step > 0 {
-            self.newest_sequence = sequence;
-            self.seen = self.seen.checked_shl(step.unsigned_abs().into()).unwrap_or(0) | 1;
-            return Some(true);
+    /// Now that a packet came, it is known why others did not: lost, late, or never sent.
+    fn account(&mut self, at: Units, lost: i64) {
+        self.served.lost += lost.unsigned_abs();
+        let Some(missing) = self.missing.take() else { return };
+        let is_late = lost == 0 && at <= missing.from;
+        if (lost > 0 || is_late) && missing.made_up > 0 {
+            self.served.gaps += 1;
+            self.served.concealed += time::duration(missing.made_up);
         }
-        let bit = 1_u64.checked_shl(step.unsigned_abs().into())?;
-        let new = self.seen & bit == 0;
-        self.seen |= bit;
-        Some(new)
     }
 
-    fn late(&mut self) -> Place {
-        self.late_run += 1;
-        if self.late_run >= LATE_RUN { Place::Jump } else { Place::Late }
-    }
-}
-
-impl Window {
-    fn new(now: Instant) -> Self {
-        Self { since: now, slack_min: i64::MAX, slack_max: 0, slack_max_before: 0, calm: 0, shift: 0 }
-    }
-
-    /// The head was moved by so much.
-    fn moved(&mut self, by: i64) {
-        self.slack_min = self.slack_min.saturating_sub(by);
-        self.slack_max -= by;
-        self.slack_max_before -= by;
-        self.calm = 0;
-    }
-
-    /// Takes a packet's slack; at the window's end, the delay loses what nobody needed, or grows before anybody is late.
-    fn follow(&mut self, now: Instant, slack: i64) {
-        self.slack_min = self.slack_min.min(slack);
-        self.slack_max = self.slack_max.max(slack);
-        if now.saturating_duration_since(self.since) < WINDOW || self.shift != 0 {
+    /// Pays what the delay owes, as far as this frame can without being heard.
+    fn pay(&mut self, tick: Instant, counters: &mut Counters) {
+        let rate = self.queue.rate();
+        self.meter.feed(&self.queue.samples()[..rate.frame()]);
+        let is_pause = self.meter.is_pause();
+        let Some((debt, patience)) = self.delay.debt(tick) else { return };
+        if patience == Patience::Pause && !is_pause {
             return;
         }
-        let spare = (self.slack_min - SLACK_GUARD).max(0) / STEP * STEP;
-        let calm = if spare > 0 { self.calm + 1 } else { 0 };
-        let shift = match spare {
-            0 if self.slack_min < SLACK_SCARCE => -STEP,
-            spare if spare >= BACKLOG || calm >= CALM => spare,
-            _ => 0,
-        };
-        *self =
-            Self { since: now, slack_min: i64::MAX, slack_max: slack, slack_max_before: self.slack_max, calm, shift };
-        if shift != 0 {
-            self.moved(shift);
+        let owed = time::samples(debt.abs(), rate);
+        // In speech, only 20 ms more help, and whatever exceeds them is taken back later; less helps already.
+        let most = if debt < 0 && !is_pause { pitch::longest(rate) } else { owed.min(pitch::longest(rate)) };
+        if debt > 0 {
+            self.read_ahead(rate.frame() + most, counters);
         }
+        if self.queue.rate() != rate || debt > 0 && self.queue.len() < rate.frame() + most {
+            return;
+        }
+        let (lag, likeness) = pitch::cycle(self.queue.samples(), rate, most);
+        let lag = match patience {
+            _ if is_pause => most,
+            Patience::Cycle if likeness < ALIKE => 0,
+            _ => lag,
+        };
+        if !is_pause && most < pitch::shortest(rate) {
+            // Too short for a cycle. It costs little, and is seen again.
+            self.delay.forgive();
+        }
+        if lag == 0 {
+            return;
+        }
+        if debt > 0 {
+            self.queue.shorten(lag);
+        } else {
+            self.queue.lengthen(lag);
+        }
+        self.delay.paid(units(lag, rate) * debt.signum());
     }
-}
 
-/// From one instant to a later one, in samples; negative if it has passed.
-fn samples_between(from: Instant, to: Instant) -> i64 {
-    let samples = |duration: Duration| (duration.as_micros() / 125).min(1 << 40) as i64;
-    match to.checked_duration_since(from) {
-        Some(ahead) => samples(ahead),
-        None => -samples(from.saturating_duration_since(to)),
+    /// Decodes what waits and follows without a gap, until the queue has so much.
+    fn read_ahead(&mut self, samples: usize, counters: &mut Counters) {
+        let rate = self.queue.rate();
+        let tail = |jitter: &Self| jitter.ring.first().map(|slot| slot.at - jitter.tail);
+        while self.queue.len() < samples && tail(self).is_some_and(|hole| hole < scale(rate)) {
+            self.decode(counters);
+            if self.queue.rate() != rate {
+                return;
+            }
+        }
     }
 }

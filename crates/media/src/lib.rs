@@ -45,15 +45,20 @@
 pub mod codec;
 pub mod fork;
 pub mod jitter;
+pub mod level;
 pub mod listener;
 pub mod mixer;
+pub mod noise;
 pub mod plc;
 pub mod ports;
+pub mod resample;
 pub mod router;
 pub mod rtcp;
 pub mod rtp;
 pub mod source;
 pub mod srtp;
+pub mod telephone_event;
+pub mod tone;
 
 mod guard;
 mod interface;

@@ -11,6 +11,7 @@ use crate::route::{Flags, Route};
 use crate::rtp::COMFORT_NOISE;
 use crate::source::{Admission, OwnMedia, Source};
 use crate::srtp::{Protection, SrtpKeys};
+use crate::telephone_event::Presses;
 
 /// One leg's media. What each packet touches stands here, in the slab itself.
 #[derive(Debug)]
@@ -48,6 +49,10 @@ pub(crate) struct Cold {
     rtp: Source,
     rtcp: Source,
     pub(crate) watch: Watch,
+    /// Its party's keys are told.
+    pub(crate) keys: Option<Box<Presses>>,
+    /// How loud both its directions are is told while it is tapped.
+    pub(crate) watches_levels: bool,
 }
 
 /// Payload types as a leg described them.
@@ -141,7 +146,7 @@ impl Stream {
         route.flags = Flags::LEARNED.when(only.is_some())
             | Flags::PROTECTED_IN.when(self.protection.is_some())
             | Flags::MUXED.when(cold.mux)
-            | Flags::TAPPED.when(self.tap.is_some());
+            | Flags::TAPPED.when(self.tap.is_some() || cold.keys.is_some());
         let Some(partner) = partner else { return route };
         (route.out, route.out_kind) = (partner.port, partner.cold.socket(kind));
         let source = partner.cold.source(route.out_kind);
@@ -211,6 +216,8 @@ impl Cold {
             rtp: Source::default(),
             rtcp: Source::default(),
             watch: Watch { patience: now, dead_told: None, one_way_told: None },
+            keys: None,
+            watches_levels: false,
         }
     }
 

@@ -52,7 +52,7 @@ impl Flags {
     pub const TARGETED: Self = Self(1 << 1);
     /// The other party described an address that nothing is sent to.
     pub const REFUSED: Self = Self(1 << 2);
-    /// Somebody listens on either leg.
+    /// Somebody listens on either leg, or waits for its keys.
     pub const TAPPED: Self = Self(1 << 3);
     /// What comes in is encrypted.
     pub const PROTECTED_IN: Self = Self(1 << 4);

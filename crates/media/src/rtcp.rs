@@ -1,5 +1,6 @@
 //! RTCP: walk and validity of compound packets (RFC 3550 A.2), and those of our own: SR + SDES, with BYE at the end.
 
+use crate::jitter::SenderClock;
 use crate::rtp::MAX_PACKET;
 
 const SR: u8 = 200;
@@ -50,6 +51,10 @@ pub struct Report {
     pub highest: u32,
     /// Interarrival jitter, in time-stamp units.
     pub jitter: u32,
+    /// The middle of the NTP time of the last sender report that came there (LSR); 0: none did.
+    pub last_report: u32,
+    /// Since then, in 1/65536 s (DLSR).
+    pub held: u32,
 }
 
 /// The packets of a compound, if it is a valid one: SR or RR first, version 2 throughout, padding on the last only,
@@ -106,6 +111,17 @@ impl<'a> Iterator for Compound<'a> {
 }
 
 impl Packet<'_> {
+    /// What an SR says of its sender's clock.
+    #[must_use]
+    pub fn clock(&self) -> Option<SenderClock> {
+        let (&[s0, s1, s2, s3, n0, n1, n2, n3, n4, n5, n6, n7, t0, t1, t2, t3], _) = self.body.split_first_chunk()?;
+        (self.kind == Kind::SenderReport).then_some(SenderClock {
+            ssrc: u32::from_be_bytes([s0, s1, s2, s3]),
+            ntp: u64::from_be_bytes([n0, n1, n2, n3, n4, n5, n6, n7]),
+            timestamp: u32::from_be_bytes([t0, t1, t2, t3]),
+        })
+    }
+
     /// The report blocks of an SR or RR.
     pub fn reports(&self) -> impl Iterator<Item = Report> {
         let start = match self.kind {
@@ -123,6 +139,8 @@ impl Packet<'_> {
                 lost: ((lost << 8) as i32) >> 8,
                 highest: word(8),
                 jitter: word(12),
+                last_report: word(16),
+                held: word(20),
             }
         })
     }
@@ -237,14 +255,18 @@ mod tests {
         assert!(bye.windows(24).any(|window| window == NAME));
         assert_eq!(bye[REPORT + 4..], REPORTED.ssrc.to_be_bytes());
         assert_eq!(bye[16..20], 40_000u32.to_be_bytes());
+        let clocks: Vec<_> = compound(&bye).into_iter().flatten().filter_map(|packet| packet.clock()).collect();
+        let SenderReport { ssrc, ntp, timestamp, .. } = REPORTED;
+        assert_eq!(clocks, [SenderClock { ssrc, ntp, timestamp }]);
     }
 
     #[test]
     fn report_blocks_are_read() {
         let mut rr = vec![0x81, RR, 0, 7, 0, 0, 0, 9];
-        rr.extend([0, 0, 0, 7, 64, 0xff, 0xff, 0xfe, 0, 1, 0, 5, 0, 0, 0, 80, 0, 0, 0, 0, 0, 0, 0, 0]);
+        rr.extend([0, 0, 0, 7, 64, 0xff, 0xff, 0xfe, 0, 1, 0, 5, 0, 0, 0, 80, 0, 5, 128, 0, 0, 1, 0, 0]);
         let packet = compound(&rr).and_then(|mut packets| packets.next()).expect("a valid RR");
-        let report = Report { ssrc: 7, fraction_lost: 64, lost: -2, highest: 0x1_0005, jitter: 80 };
+        let (last_report, held) = (0x0005_8000, 0x0001_0000);
+        let report = Report { ssrc: 7, fraction_lost: 64, lost: -2, highest: 0x1_0005, jitter: 80, last_report, held };
         assert_eq!(packet.reports().collect::<Vec<_>>(), [report]);
     }
 

@@ -5,6 +5,7 @@ mod beat;
 mod commands;
 mod packets;
 mod parcel;
+mod seats;
 mod sweep;
 
 use std::collections::BTreeMap;
@@ -17,11 +18,11 @@ use slab::Slab;
 pub use self::ahead::{Fetch, Step};
 use self::beat::Beat;
 pub use self::parcel::Parcel;
+use self::seats::{Moment, Seat};
 use self::sweep::Sweep;
 use crate::fork::Tap;
 use crate::interface::{Command, Counters, Event, ListenerId, Port, Settings, Sink, StreamId};
-use crate::listener::{ListenerLeg, Tick};
-use crate::mixer::Mixer;
+use crate::mixer::{Desk, Scratch, Silence};
 use crate::relay::Stream;
 use crate::route::Route;
 use crate::rtp::MAX_PACKET;
@@ -45,7 +46,8 @@ pub struct Shard {
     listener_ids: BTreeMap<ListenerId, usize>,
     beat: Beat,
     sweep: Sweep,
-    mixer: Mixer,
+    scratch: Box<Scratch>,
+    silence: Silence,
     /// Where packets for encrypted legs are made.
     sealing: Box<[u8; SEALED]>,
     /// A command of the current batch was refused.
@@ -67,14 +69,6 @@ struct Handle {
     generation: u32,
 }
 
-/// A listener leg, and where it sits.
-#[derive(Debug)]
-struct Seat {
-    leg: ListenerLeg,
-    tap: Option<usize>,
-    phase: Option<usize>,
-}
-
 /// A tap, whose it is, and who listens to it: all in one phase, so that they share its frames.
 #[derive(Debug)]
 struct Tapped {
@@ -83,6 +77,7 @@ struct Tapped {
     phase: usize,
     ticked_ms: Option<u64>,
     listeners: Vec<usize>,
+    desk: Desk,
 }
 
 impl Shard {
@@ -101,7 +96,8 @@ impl Shard {
             listener_ids: BTreeMap::new(),
             beat: Beat::default(),
             sweep: Sweep::default(),
-            mixer: Mixer::default(),
+            scratch: Box::default(),
+            silence: Silence::default(),
             sealing: Box::new([0; SEALED]),
             batch_refused: false,
         }
@@ -127,7 +123,7 @@ impl Shard {
     pub fn wake(&mut self, now: Instant, sink: &mut impl Sink) {
         self.counters.ticks_skipped += self.beat.catch_up(now);
         while let Some(ms) = self.beat.take_due(now) {
-            self.tick(ms, sink);
+            self.tick(ms, now, sink);
         }
         while let Some(turn) = self.sweep.take_due(now) {
             self.watch(now, turn, sink);
@@ -163,25 +159,29 @@ impl Shard {
     }
 
     /// One tick of one phase: each tap's frame is mixed once and goes to all who listen to it.
-    fn tick(&mut self, ms: u64, sink: &mut impl Sink) {
+    fn tick(&mut self, ms: u64, now: Instant, sink: &mut impl Sink) {
         let (at, elapsed) = self.beat.instant(ms);
         let phase = self.beat.phase(ms);
+        let (silence, counters) = (&mut self.silence, &mut self.counters);
         for tap in &phase.taps {
             let Some(tapped) = self.taps.get_mut(*tap) else { continue };
-            let is_heard = tapped.mix(ms, at, &mut self.mixer, &mut self.counters);
+            tapped.mix(ms, at, &mut self.scratch, counters);
             for listener in &tapped.listeners {
-                let Some(leg) = self.listeners.get_mut(*listener).map(|seat| &mut seat.leg) else { continue };
-                let Some(codec) = leg.codec() else { continue };
-                let is_heard = is_heard && !leg.is_shielded();
-                let packet = if leg.is_shielded() { self.mixer.silence(codec) } else { self.mixer.mixed(codec) };
-                leg.tick(Tick { ms, at, elapsed, packet, is_heard, rng: &mut self.rng }, &mut self.counters, sink);
+                let Some(seat) = self.listeners.get_mut(*listener) else { continue };
+                let moment = Moment { ms, now, at, elapsed, rng: &mut self.rng };
+                seat.tick(Some(&tapped.desk), silence, moment, counters, sink);
+            }
+            if tapped.desk.take_settled() {
+                for listener in &tapped.listeners {
+                    let tracks = self.listeners.get_mut(*listener).map(|seat| &mut seat.tracks);
+                    tracks.into_iter().flatten().flatten().for_each(|kind| *kind = tapped.desk.settle(*kind));
+                }
             }
         }
         for listener in &phase.alone {
-            let Some(leg) = self.listeners.get_mut(*listener).map(|seat| &mut seat.leg) else { continue };
-            let Some(codec) = leg.codec() else { continue };
-            let packet = self.mixer.silence(codec);
-            leg.tick(Tick { ms, at, elapsed, packet, is_heard: false, rng: &mut self.rng }, &mut self.counters, sink);
+            let Some(seat) = self.listeners.get_mut(*listener) else { continue };
+            let moment = Moment { ms, now, at, elapsed, rng: &mut self.rng };
+            seat.tick(None, silence, moment, counters, sink);
         }
     }
 }
@@ -222,12 +222,11 @@ impl Handle {
 
 impl Tapped {
     /// The frame of this tick, after those that were missed.
-    fn mix(&mut self, ms: u64, at: Instant, mixer: &mut Mixer, counters: &mut Counters) -> bool {
+    fn mix(&mut self, ms: u64, at: Instant, scratch: &mut Scratch, counters: &mut Counters) {
         let before = self.ticked_ms.replace(ms);
         let missed = before.map_or(0, |before| (ms.saturating_sub(before) / beat::PHASES as u64).saturating_sub(1));
         self.tap.skip(missed);
         let heard = self.tap.pull(at, counters);
-        mixer.mix(self.tap.up.pcm(), self.tap.down.pcm());
-        heard.up || heard.down
+        self.desk.mix((self.tap.up.pcm(), self.tap.down.pcm()), heard, scratch, counters);
     }
 }

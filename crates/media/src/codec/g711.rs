@@ -1,5 +1,47 @@
 //! ITU-T G.711: A-law and µ-law on 16-bit linear samples, scaled as in ITU-T G.191.
 
+/// By which law 16 bits become 8.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Law {
+    /// µ-law: payload type 0.
+    Mu,
+    /// A-law: payload type 8.
+    A,
+}
+
+impl Law {
+    /// Linear samples, one for each byte of payload, as far as `out` reaches.
+    pub fn decode(self, payload: &[u8], out: &mut [i16]) {
+        let table = match self {
+            Self::Mu => &ULAW,
+            Self::A => &ALAW,
+        };
+        for (sample, byte) in out.iter_mut().zip(payload) {
+            *sample = table[usize::from(*byte)];
+        }
+    }
+
+    /// Payload for linear samples, as far as `out` reaches.
+    pub fn encode(self, samples: &[i16], out: &mut [u8]) {
+        let encode = match self {
+            Self::Mu => ulaw,
+            Self::A => alaw,
+        };
+        for (byte, sample) in out.iter_mut().zip(samples) {
+            *byte = encode(*sample);
+        }
+    }
+
+    /// The byte that is silence.
+    #[must_use]
+    pub const fn silence(self) -> u8 {
+        match self {
+            Self::Mu => 0xff,
+            Self::A => 0xd5,
+        }
+    }
+}
+
 /// µ-law bytes as samples.
 pub static ULAW: [i16; 256] = {
     let mut table = [0; 256];

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// Phases of a 20 ms frame.
-pub(super) const PHASES: usize = 20;
+pub(super) use crate::mixer::PHASES;
 
 /// Ticks that are later than this are passed over, not made up for in a burst: three frames.
 const CATCH_UP_MS: u64 = 60;
@@ -62,6 +62,16 @@ impl Beat {
     pub(super) fn next_of(&self, phase: usize) -> Instant {
         let ahead = (phase as u64 + PHASES as u64 - self.next_ms % PHASES as u64) % PHASES as u64;
         self.instant(self.next_ms + ahead).0
+    }
+
+    /// When the next tick may be.
+    pub(super) fn soon(&self) -> Instant {
+        self.instant(self.next_ms).0
+    }
+
+    /// The phase that ticks at an instant, or just after it.
+    pub(super) fn phase_of(&self, at: Instant) -> usize {
+        (self.elapsed(at).as_micros().div_ceil(1_000) % PHASES as u128) as usize
     }
 
     /// A phase for a new listener: the least loaded, the soonest of those.

@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use super::{Owner, Seat, Shard, Tapped};
-use crate::fork::Tap;
+use super::seats::{Leg, Seat};
+use super::{Owner, Shard};
 use crate::interface::{Command, Event, Kind, ListenerId, Port, Sink, StreamId};
-use crate::listener::{Identity, ListenerLeg};
+use crate::listener::{Ear, Identity, ListenerLeg};
 use crate::relay::Stream;
 
 impl Shard {
@@ -30,14 +30,15 @@ impl Shard {
             Command::OpenListener { listener, port } => self.open_listener(listener, port, sink),
             Command::Listen { listener, remote } => {
                 let key = self.listener(listener)?;
-                let leg = &mut self.listeners.get_mut(key)?.leg;
-                let is_new = !leg.is_listening();
+                self.silence.begin(remote.codec, 0)?;
+                let Seat { ear, leg, .. } = self.listeners.get_mut(key)?;
+                let Leg::Rtp(leg) = leg;
                 leg.listen(now, remote, &self.settings.own)?;
+                ear.answered(now);
                 leg.tell_source(Kind::Rtp, sink);
                 leg.tell_source(Kind::Rtcp, sink);
-                if is_new {
-                    self.seat(key);
-                }
+                self.seat(key);
+                self.tune(key);
                 Some(())
             }
             Command::Focus { listener, taps } => {
@@ -47,32 +48,55 @@ impl Shard {
                 self.focus(key, focus.filter(|_| is_known));
                 is_known.then_some(())
             }
+            Command::Mix { listener, mix } => {
+                let key = self.listener(listener)?;
+                self.listeners.get_mut(key)?.ear.mix = mix;
+                self.tune(key);
+                Some(())
+            }
+            Command::WatchKeys { listener, on } => {
+                let key = self.listener(listener)?;
+                let Leg::Rtp(leg) = &mut self.listeners.get_mut(key)?.leg;
+                leg.watch_keys(on);
+                Some(())
+            }
+            Command::WatchPartyKeys { stream, on } => {
+                let key = self.stream(stream)?;
+                let keys = &mut self.streams.get_mut(key)?.cold.keys;
+                *keys = keys.take().filter(|_| on).or_else(|| on.then(Box::default));
+                self.reroute(key);
+                Some(())
+            }
+            Command::WatchLevels { stream, on } => {
+                let key = self.stream(stream)?;
+                let stream = self.streams.get_mut(key)?;
+                stream.cold.watches_levels = on;
+                let tapped = stream.tap.and_then(|tap| self.taps.get_mut(tap));
+                tapped.into_iter().for_each(|tapped| tapped.desk.watch_levels(on));
+                Some(())
+            }
             // not yet
-            Command::Mix { .. }
-            | Command::WatchKeys { .. }
-            | Command::WatchPartyKeys { .. }
-            | Command::WatchLevels { .. }
-            | Command::OpenBrowser { .. }
-            | Command::RestartBrowser { .. } => None,
+            Command::OpenBrowser { .. } | Command::RestartBrowser { .. } => None,
             Command::Shield { listener, on } => {
                 let key = self.listener(listener)?;
-                self.listeners.get_mut(key)?.leg.set_shield(on);
+                self.listeners.get_mut(key)?.ear.is_shielded = on;
+                self.tune(key);
                 Some(())
             }
             Command::CloseListener { listener } => {
                 let key = self.listener(listener)?;
                 self.unseat(key);
                 self.listener_ids.remove(&listener);
-                let leg = self.listeners.try_remove(key)?.leg;
-                self.disown(leg.port());
-                leg.close(self.beat.elapsed(now), &mut self.counters, sink);
+                let seat = self.listeners.try_remove(key)?;
+                seat.leg.port().into_iter().for_each(|port| self.disown(port));
+                seat.close(self.beat.elapsed(now), &mut self.counters, sink);
                 Some(())
             }
             Command::Done(_) => Some(()),
         }
     }
 
-    fn stream(&self, id: StreamId) -> Option<usize> {
+    pub(super) fn stream(&self, id: StreamId) -> Option<usize> {
         self.stream_ids.get(&id).copied()
     }
 
@@ -98,8 +122,8 @@ impl Shard {
             sink.release(port);
             return None;
         }
-        let leg = ListenerLeg::new(id, port, Identity::draw(&mut self.rng));
-        let key = self.listeners.insert(Seat { leg, tap: None, phase: None });
+        let leg = ListenerLeg::new(port, Identity::draw(&mut self.rng));
+        let key = self.listeners.insert(Seat::new(Ear::new(id), Leg::Rtp(Box::new(leg))));
         self.listener_ids.insert(id, key);
         self.own(port, Owner::listener(key, id));
         Some(())
@@ -157,76 +181,8 @@ impl Shard {
         Some(())
     }
 
-    /// A listener turns to another leg, or to silence. Its stream goes on.
-    pub(super) fn focus(&mut self, key: usize, focus: Option<StreamId>) {
-        let Some(seat) = self.listeners.get_mut(key) else { return };
-        if seat.leg.focus() == focus {
-            return;
-        }
-        seat.leg.set_focus(focus);
-        if seat.leg.is_listening() {
-            self.unseat(key);
-            self.seat(key);
-        }
-    }
-
-    /// Gives a listener its place: with the others on its tap, or alone in a phase.
-    pub(super) fn seat(&mut self, key: usize) {
-        let Some(seat) = self.listeners.get(key) else { return };
-        let agent = seat.leg.focus().and_then(|id| self.stream(id));
-        let phase = seat.phase.unwrap_or_else(|| self.beat.choose());
-        let tap = agent.map(|agent| self.tap_on(agent, phase));
-        let phase = tap.and_then(|tap| self.taps.get(tap)).map_or(phase, |tapped| tapped.phase);
-        if let Some(seat) = self.listeners.get_mut(key) {
-            seat.phase = Some(phase);
-            seat.tap = tap;
-        }
-        self.beat.seated(phase);
-        match tap.and_then(|tap| self.taps.get_mut(tap)) {
-            Some(tapped) => tapped.listeners.push(key),
-            None => self.beat.phase_mut(phase).alone.push(key),
-        }
-    }
-
-    /// Takes a listener from its place; a tap without listeners goes.
-    pub(super) fn unseat(&mut self, key: usize) {
-        let Some(seat) = self.listeners.get_mut(key) else { return };
-        let Some(phase) = seat.phase.filter(|_| seat.leg.is_listening()) else { return };
-        let tap = seat.tap.take();
-        self.beat.left(phase);
-        let phase = self.beat.phase_mut(phase);
-        phase.alone.retain(|other| *other != key);
-        let Some(tap) = tap else { return };
-        let is_empty = self.taps.get_mut(tap).is_some_and(|tapped| {
-            tapped.listeners.retain(|other| *other != key);
-            tapped.listeners.is_empty()
-        });
-        if is_empty {
-            phase.taps.retain(|other| *other != tap);
-            let Some(agent) = self.taps.try_remove(tap).map(|tapped| tapped.agent) else { return };
-            self.streams.get_mut(agent).into_iter().for_each(|agent| agent.tap = None);
-            self.reroute_pair(agent);
-        }
-    }
-
-    /// The tap on a leg; a new one ticks in the phase of its first listener.
-    fn tap_on(&mut self, agent: usize, phase: usize) -> usize {
-        if let Some(tap) = self.streams.get(agent).and_then(|stream| stream.tap) {
-            return tap;
-        }
-        let tap = Tap::new(&self.settings, self.beat.next_of(phase));
-        let key = self.taps.insert(Tapped { tap, agent, phase, ticked_ms: None, listeners: Vec::new() });
-        self.beat.phase_mut(phase).taps.push(key);
-        if let Some(stream) = self.streams.get_mut(agent) {
-            stream.tap = Some(key);
-        }
-        self.gate(agent);
-        self.reroute_pair(agent);
-        key
-    }
-
     /// A tap lets through what its leg's negotiated direction does.
-    fn gate(&mut self, key: usize) {
+    pub(super) fn gate(&mut self, key: usize) {
         let Some(stream) = self.streams.get(key) else { return };
         if let Some(tapped) = stream.tap.and_then(|tap| self.taps.get_mut(tap)) {
             tapped.tap.up.gate(stream.cold.sends);

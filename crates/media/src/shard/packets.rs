@@ -6,7 +6,8 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::{Owner, Seat, Shard};
+use super::seats::{Leg, Seat};
+use super::{Owner, Shard};
 use crate::guard;
 use crate::interface::{Counters, Event, Kind, Port, Sink};
 use crate::relay::Stream;
@@ -45,14 +46,17 @@ impl Shard {
                 }
             }
             Owner::Listener(handle) => {
-                let seat = self.listeners.get_mut(handle.index()).filter(|seat| handle.is_of(seat.leg.id().0));
-                if let Some(Seat { leg, .. }) = seat {
+                let seat = self.listeners.get_mut(handle.index()).filter(|seat| handle.is_of(seat.ear.id.0));
+                if let Some(Seat { ear, leg: Leg::Rtp(leg), .. }) = seat {
                     match kind {
                         _ if self.settings.own.contains(&source) => leg.drop_own(&mut self.counters),
                         Kind::Rtp => leg.drop_rtp(now, source, data, &mut self.counters),
                         Kind::Rtcp => leg.drop_rtcp(now, source, data, &mut self.counters),
                     }
                     leg.tell_source(kind, sink);
+                    if let Some(key) = leg.take_key() {
+                        sink.event(Event::Key { listener: ear.id, key });
+                    }
                     return;
                 }
             }
@@ -111,7 +115,7 @@ impl Shard {
             self.count_unsent(key, Kind::Rtp);
         }
         if flags.has(Flags::TAPPED) {
-            self.feed(now, key, &packet);
+            self.feed(now, key, &packet, sink);
         }
         if admission == Admission::Learns {
             self.learn(key, Kind::Rtp, source, sink);
@@ -150,6 +154,9 @@ impl Shard {
             self.counters.relayed_rtcp += u64::from(is_sent);
         } else {
             self.count_unsent(key, Kind::Rtcp);
+        }
+        if flags.has(Flags::TAPPED) {
+            self.tell_clock(now, key, data);
         }
         if admission == Admission::Learns {
             self.learn(key, socket, source, sink);
@@ -192,9 +199,10 @@ impl Shard {
     }
 
     /// An accepted packet goes to the tap on its own leg (what the agent sends) and on the leg that it was relayed to
-    /// (what the agent hears).
+    /// (what the agent hears); and the party's keys are told, if somebody waits for one.
     #[inline(never)]
-    fn feed(&mut self, now: Instant, key: usize, packet: &Packet<'_>) {
+    fn feed(&mut self, now: Instant, key: usize, packet: &Packet<'_>, sink: &mut impl Sink) {
+        self.listen_for_keys(key, packet, sink);
         let Some(stream) = self.streams.get(key) else { return };
         let partner = stream.partner.and_then(|partner| self.streams.get(partner));
         let sound = stream.sound(partner, packet.payload_type);
@@ -205,6 +213,34 @@ impl Shard {
         }
         if let Some(tapped) = heard_by.and_then(|tap| self.taps.get_mut(tap)) {
             tapped.tap.down.feed(now, packet, sound, &self.settings, &mut self.counters);
+        }
+    }
+}
+
+impl Shard {
+    /// A party's sender reports go where its packets do: they say how its sources lie to each other in time.
+    #[inline(never)]
+    fn tell_clock(&mut self, now: Instant, key: usize, data: &[u8]) {
+        let Some(stream) = self.streams.get(key) else { return };
+        let partner = stream.partner.and_then(|partner| self.streams.get(partner));
+        let (own, heard_by) = (stream.tap, partner.and_then(|partner| partner.tap));
+        for clock in crate::rtcp::compound(data).into_iter().flatten().filter_map(|packet| packet.clock()) {
+            if let Some(tapped) = own.and_then(|tap| self.taps.get_mut(tap)) {
+                tapped.tap.up.report(now, clock);
+            }
+            if let Some(tapped) = heard_by.and_then(|tap| self.taps.get_mut(tap)) {
+                tapped.tap.down.report(now, clock);
+            }
+        }
+    }
+
+    fn listen_for_keys(&mut self, key: usize, packet: &Packet<'_>, sink: &mut impl Sink) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        let Some(keys) = &mut stream.cold.keys else { return };
+        if stream.payloads.is_event(packet.payload_type)
+            && let Some(key) = keys.feed(packet.payload, packet.timestamp)
+        {
+            sink.event(Event::PartyKey { stream: stream.id, key });
         }
     }
 }

@@ -5,10 +5,13 @@
 
 use std::time::Instant;
 
-use super::{Owner, Seat, Shard, Tapped};
+use super::beat::PHASES;
+use super::seats::Seat;
+use super::{Owner, Shard, Tapped};
 use crate::fork::Tap;
 use crate::interface::{Port, StreamId};
-use crate::listener::{ListenerLeg, rounded_ms};
+use crate::listener::rounded_ms;
+use crate::mixer::Desk;
 use crate::relay::Stream;
 use crate::router::Take;
 
@@ -19,13 +22,14 @@ pub struct Parcel {
     epoch: Instant,
     streams: Vec<(Stream, Option<StreamId>)>,
     taps: Vec<Lifted>,
-    listeners: Vec<ListenerLeg>,
+    listeners: Vec<Seat>,
 }
 
 /// A tap between two shards.
 #[derive(Debug)]
 struct Lifted {
     tap: Tap,
+    desk: Desk,
     agent: StreamId,
     ticked_ms: Option<u64>,
 }
@@ -34,7 +38,7 @@ impl Parcel {
     /// Whose sockets go along.
     pub fn ports(&self) -> impl Iterator<Item = Port> + '_ {
         let streams = self.streams.iter().map(|(stream, _)| stream.port);
-        streams.chain(self.listeners.iter().map(ListenerLeg::port))
+        streams.chain(self.listeners.iter().filter_map(|seat| seat.leg.port()))
     }
 }
 
@@ -68,9 +72,11 @@ impl Shard {
                 stream.partner = partner;
             }
         }
-        let mut taps = parcel.taps;
-        for leg in parcel.listeners {
-            self.put_listener(leg, later_us, &mut taps);
+        for lifted in parcel.taps {
+            self.put_tap(lifted, later_us);
+        }
+        for seat in parcel.listeners {
+            self.put_listener(seat, later_us);
         }
         // Partners and taps have other places here.
         for (key, _) in partners {
@@ -87,7 +93,7 @@ impl Shard {
         for listener in staying.copied().collect::<Vec<_>>() {
             self.focus(listener, None);
         }
-        let Tapped { tap, phase, ticked_ms, listeners, .. } = self.taps.try_remove(key)?;
+        let Tapped { tap, desk, phase, ticked_ms, listeners, .. } = self.taps.try_remove(key)?;
         self.beat.phase_mut(phase).taps.retain(|other| *other != key);
         for listener in listeners {
             if let Some(seat) = self.listeners.get_mut(listener) {
@@ -95,7 +101,7 @@ impl Shard {
             }
         }
         self.streams.get_mut(agent)?.tap = None;
-        Some(Lifted { tap, agent: id, ticked_ms })
+        Some(Lifted { tap, desk, agent: id, ticked_ms })
     }
 
     /// The partner's id, if it leaves too; else the two are parted.
@@ -108,13 +114,14 @@ impl Shard {
         self.streams.get(partner).map(|partner| partner.id)
     }
 
-    fn lift_listener(&mut self, key: usize, leaving: &[StreamId]) -> Option<ListenerLeg> {
+    /// It keeps its kinds if its tap goes along.
+    fn lift_listener(&mut self, key: usize, leaving: &[StreamId]) -> Option<Seat> {
         self.unseat(key);
-        let mut leg = self.listeners.try_remove(key)?.leg;
-        leg.set_focus(leg.focus().filter(|focus| leaving.contains(focus)));
-        self.listener_ids.remove(&leg.id());
-        self.disown(leg.port());
-        Some(leg)
+        let mut seat = self.listeners.try_remove(key)?;
+        seat.ear.focus = seat.ear.focus.filter(|focus| leaving.contains(focus));
+        self.listener_ids.remove(&seat.ear.id);
+        seat.leg.port().into_iter().for_each(|port| self.disown(port));
+        Some(seat)
     }
 
     fn lift_stream(&mut self, key: usize) -> Option<Stream> {
@@ -133,30 +140,25 @@ impl Shard {
         (key, partner)
     }
 
-    /// The listener's place is that in which its next tick is due; its tap comes with the first who listens to it.
-    fn put_listener(&mut self, mut leg: ListenerLeg, later_us: i64, taps: &mut Vec<Lifted>) {
-        let phase = leg.reclock(later_us);
-        let (id, port, focus, is_listening) = (leg.id(), leg.port(), leg.focus(), leg.is_listening());
-        let key = self.listeners.insert(Seat { leg, tap: None, phase });
+    /// Its place is on its tap, or that in which its next tick is due.
+    fn put_listener(&mut self, mut seat: Seat, later_us: i64) {
+        seat.phase = seat.leg.reclock(later_us);
+        let (id, port) = (seat.ear.id, seat.leg.port());
+        let key = self.listeners.insert(seat);
         self.listener_ids.insert(id, key);
-        self.own(port, Owner::listener(key, id));
-        if !is_listening {
-            return;
-        }
-        if let (Some(place), Some(phase)) = (taps.iter().position(|lifted| Some(lifted.agent) == focus), phase) {
-            self.put_tap(taps.swap_remove(place), phase, later_us);
-        }
+        port.into_iter().for_each(|port| self.own(port, Owner::listener(key, id)));
         self.seat(key);
     }
 
-    fn put_tap(&mut self, lifted: Lifted, phase: usize, later_us: i64) {
-        let Some(agent) = self.stream_ids.get(&lifted.agent).copied() else { return };
-        if self.streams.get(agent).is_none_or(|stream| stream.tap.is_some()) {
-            return;
-        }
-        let ticked_ms = lifted.ticked_ms.map(|ms| ms.saturating_add_signed(-rounded_ms(later_us)));
-        let listeners = Vec::new();
-        let key = self.taps.insert(Tapped { tap: lifted.tap, agent, phase, ticked_ms, listeners });
+    /// It ticks when its next frame is due.
+    fn put_tap(&mut self, lifted: Lifted, later_us: i64) {
+        let Lifted { tap, desk, agent, ticked_ms } = lifted;
+        let Some(agent) = self.stream_ids.get(&agent).copied() else { return };
+        let ticked = ticked_ms.and_then(|ms| i64::try_from(ms).ok()).map(|ms| ms - rounded_ms(later_us));
+        let due = ticked.and_then(|ms| usize::try_from(ms.rem_euclid(PHASES as i64)).ok());
+        let phase = due.unwrap_or_else(|| self.beat.choose());
+        let ticked_ms = ticked.map(|ms| u64::try_from(ms).unwrap_or(0));
+        let key = self.taps.insert(Tapped { tap, agent, phase, ticked_ms, listeners: Vec::new(), desk });
         self.beat.phase_mut(phase).taps.push(key);
         if let Some(stream) = self.streams.get_mut(agent) {
             stream.tap = Some(key);

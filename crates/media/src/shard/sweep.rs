@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use super::Shard;
-use crate::interface::{Event, Sink};
+use crate::interface::{Event, Levels, Sink};
 
 const SLICES: usize = 10;
 const INTERVAL: Duration = Duration::from_millis(100);
-/// [`Event::Progress`] each so many rounds of all slices: 5 s.
+/// [`Event::Progress`] and [`Event::ListenerProgress`] each so many rounds of all slices: 5 s.
 const PROGRESS_ROUNDS: usize = 5;
 /// A party sends if its last packet is not older.
 const SENDS_WITHIN: Duration = Duration::from_secs(2);
@@ -56,10 +56,39 @@ impl Shard {
         if !progress.is_empty() {
             sink.event(Event::Progress { streams: progress });
         }
+        self.tell_levels(sink);
+        let mut served = Vec::new();
         for key in (slice..self.listeners.capacity()).step_by(SLICES) {
-            if let Some(seat) = self.listeners.get_mut(key) {
-                seat.leg.watch(now, self.settings.listener_lost_after, sink);
+            let Some(seat) = self.listeners.get_mut(key) else { continue };
+            let is_due = turn / SLICES % PROGRESS_ROUNDS == key / SLICES % PROGRESS_ROUNDS;
+            let tap = seat.tap.and_then(|tap| self.taps.get(tap)).map(|tapped| &tapped.tap);
+            if let Some(quality) = is_due.then(|| seat.news(tap)).flatten() {
+                served.push((seat.ear.id, quality));
             }
+            // Once a second, whatever it told last.
+            if let (Some(lost), Some(tapped)) = (seat.remote_lost(), seat.tap.and_then(|tap| self.taps.get_mut(tap))) {
+                let per_cent = (lost * 100.0) as u8;
+                seat.tracks.iter().flatten().for_each(|kind| tapped.desk.expect_loss(*kind, per_cent));
+            }
+            if seat.leg.is_silent(now, self.settings.listener_lost_after) {
+                sink.event(Event::ListenerSilent { listener: seat.ear.id });
+            }
+        }
+        if !served.is_empty() {
+            sink.event(Event::ListenerProgress { listeners: served });
+        }
+    }
+
+    /// How loud it is where somebody wants to know.
+    fn tell_levels(&self, sink: &mut impl Sink) {
+        let mut levels = Vec::new();
+        for (_, tapped) in &self.taps {
+            if let (Some([up, down]), Some(stream)) = (tapped.desk.levels(), self.streams.get(tapped.agent)) {
+                levels.push(Levels { stream: stream.id, up, down });
+            }
+        }
+        if !levels.is_empty() {
+            sink.event(Event::Levels { levels });
         }
     }
 

@@ -13,7 +13,9 @@ fn a_late_joiner_hears_both_at_once() {
     world.forget_sent();
     let answered = world.now();
     world.listener(1);
-    world.run(1);
+    while world.sent(listener_port(1), Kind::Rtp).is_empty() {
+        world.run(1);
+    }
     let first = world.sent(listener_port(1), Kind::Rtp)[0].clone();
     assert!(first.at - answered <= Duration::from_millis(20));
     assert_eq!(world.recorder.events.last(), Some(&(first.at, Event::Live { listener: ListenerId(1) })));

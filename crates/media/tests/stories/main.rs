@@ -5,6 +5,8 @@
 mod encryption;
 mod endings;
 mod families;
+mod keys;
+mod kinds;
 mod listening;
 mod moving;
 mod multiplexed;
@@ -12,6 +14,7 @@ mod network;
 mod relaying;
 mod robustness;
 mod routing;
+mod serving;
 mod sources;
 mod vectors;
 mod world;

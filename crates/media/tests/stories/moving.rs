@@ -177,3 +177,33 @@ fn a_shield_and_a_digit_go_along() {
     world.run(1_000);
     world.assert_hears(1, &[]);
 }
+
+#[test]
+fn what_it_hears_of_the_call_its_figures_and_who_waits_for_keys_go_along() {
+    let mut world = World::call();
+    world.listener(1);
+    let mix = media::Mix { layout: media::Layout::Agent, ..media::Mix::default() };
+    world.ok(Command::Mix { listener: ListenerId(1), mix });
+    world.ok(Command::WatchLevels { stream: AGENT, on: true });
+    world.ok(Command::WatchPartyKeys { stream: AGENT, on: true });
+    world.run(500);
+    let next = world.voice(AGENT).sequence;
+    world.voice(AGENT).lost = vec![next, next.wrapping_add(9)];
+    world.run(1_000);
+    world.moves(Some(Duration::from_millis(5_003)));
+    world.forget_sent();
+    world.recorder.events.clear();
+    world.run(1_000);
+    world.assert_hears(1, &[AGENT_HZ]);
+    world.assert_smooth(1);
+    assert!((49..=51).contains(&world.shard.counters().frames_encoded), "one kind, as before");
+    assert!((9..=11).contains(&world.count(|event| matches!(event, Event::Levels { .. }))));
+    world.from(AGENT, &rtp(101, 7, 5, 9, &[3, 10, 0, 160]));
+    assert_eq!(world.count(|event| *event == Event::PartyKey { stream: AGENT, key: '3' }), 1);
+    world.ok(Command::CloseListener { listener: ListenerId(1) });
+    let lost = world.events().into_iter().find_map(|event| match event {
+        Event::ListenerClosed { quality, .. } => Some((quality.lost, quality.first_audio_ms.is_some())),
+        _ => None,
+    });
+    assert_eq!(lost, Some((2, true)));
+}

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use media::{Command, Kind, ListenerId, Port, Taps};
+use media::{Codec, Command, Kind, Layout, ListenerId, ListenerRemote, Mix, Port, Taps};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -49,7 +49,7 @@ fn story(seed: u8, listeners: u64) -> Vec<Heard> {
 fn disturb(world: &mut World, crowd: &mut StdRng, n: u64) {
     let listener = ListenerId(n);
     let agent = [CALLER, AGENT, COLLEAGUE][crowd.random_range(0..3)];
-    let _ = match crowd.random_range(0..8) {
+    let _ = match crowd.random_range(0..12) {
         0 | 1 => world.order(Command::OpenListener { listener, port: listener_port(n) }),
         2 => world.order(Command::Focus { listener, taps: Some(Taps { agent }) }),
         3 => world.order(Command::Listen { listener, remote: listener_remote(n) }),
@@ -59,6 +59,23 @@ fn disturb(world: &mut World, crowd: &mut StdRng, n: u64) {
             world.order(Command::Listen { listener, remote })
         }
         5 => world.order(Command::CloseListener { listener }),
+        6 => {
+            let codec = [Codec::Pcma, Codec::G722, Codec::Opus, Codec::OpusStereo][crowd.random_range(0..4)];
+            let remote = ListenerRemote { codec, payload_type: 100, ..listener_remote(n) };
+            world.order(Command::Listen { listener, remote })
+        }
+        7 => {
+            let layout = [Layout::Stereo, Layout::Agent, Layout::Caller][crowd.random_range(0..3)];
+            let mix =
+                Mix { layout, agent_db: 20, caller_db: crowd.random_range(-40..=20), is_levelled: crowd.random() };
+            world.order(Command::Mix { listener, mix })
+        }
+        8 => world.order(Command::Shield { listener, on: crowd.random() }),
+        9 => {
+            world.order(Command::WatchKeys { listener, on: crowd.random() });
+            world.order(Command::WatchPartyKeys { stream: agent, on: crowd.random() });
+            world.order(Command::WatchLevels { stream: agent, on: crowd.random() })
+        }
         _ => {
             for flood in 0..50_u16 {
                 let kind = if flood % 5 == 0 { Kind::Rtcp } else { Kind::Rtp };
