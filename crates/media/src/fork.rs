@@ -217,3 +217,6 @@ impl Direction {
         pulled.real
     }
 }
+
+#[cfg(test)]
+mod tests;

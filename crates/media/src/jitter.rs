@@ -1,15 +1,16 @@
 //! One direction's packets between their arrival and the mixer's tick: kept encoded, decoded in their order when a tick
 //! needs them, and never sooner or later than the network asks for.
 //!
-//! Read [`time`] first, then [`timeline`] (where a packet belongs), [`delay`] (how long it waits), [`ring`] and [`queue`]
-//! (before and after decoding), [`voice`] (decoding and concealment), [`pitch`] (where the clock's drift is made up for)
-//! and [`wall`] (what sender reports add).
+//! Read `time` first, then `timeline` (where a packet belongs), `delay` (how long it waits), `ring` and `queue` (before and
+//! after decoding), `voice` (decoding and concealment), `playout` (what a tick does), `pitch` (where a clock's drift is made
+//! up for) and `wall` (what sender reports add).
 //!
 //! What is heard lies on one line. `tail` is where the queue ends on it, `head` where it begins: the next sample that a
 //! tick reads. Whatever makes the head go back makes the delay grow.
 
 mod delay;
 mod pitch;
+mod playout;
 mod queue;
 mod ring;
 #[cfg(test)]
@@ -21,16 +22,16 @@ mod wall;
 
 use std::time::{Duration, Instant};
 
-use self::delay::{Arrival, Delay, GUARD, JUMP, Patience};
+use self::delay::{Arrival, Delay, GUARD, JUMP};
 use self::queue::{Queue, seam};
 use self::ring::{Coded, Ring};
-use self::time::{FRAME, MS, Units, between, of, scale, units};
+use self::time::{FRAME, Units, between, of, units};
 use self::timeline::{Place, Timeline};
 use self::voice::Voice;
 pub(crate) use self::voice::rise;
 pub use self::wall::SenderClock;
 use self::wall::Wall;
-use crate::codec::{FRAME_TIME, MAX_FRAME, Pcm};
+use crate::codec::MAX_FRAME;
 use crate::interface::{Codec, Counters};
 use crate::level::Meter;
 use crate::noise::Comfort;
@@ -42,8 +43,6 @@ pub const MAX_PAYLOAD: usize = 1_280;
 const LATE_RUN: u32 = 10;
 /// When another source begins, what waits of the one before is still said, if it is no longer than this.
 const FAREWELL: Units = 3 * FRAME;
-/// A voice is cut after its cycles if they are so alike.
-const ALIKE: f32 = 0.7;
 
 /// One direction's packets and their sound.
 #[derive(Debug)]
@@ -226,6 +225,7 @@ impl Jitter {
         }
         if at < self.tail - self.made_up() && !self.grow(at) {
             counters.frames_late += 1;
+            self.served.lost += 1;
             self.late_run += u32::from(is_newest);
             if self.late_run >= LATE_RUN {
                 self.bind(now, packet, codec, counters);
@@ -244,7 +244,13 @@ impl Jitter {
             self.delay.follow(now, arrival);
         }
         let coded = Coded { codec, is_anew: false, payload: packet.payload };
-        counters.ring_overflow += self.ring.put(sequence, at, coded);
+        self.store(sequence, at, coded, counters);
+    }
+
+    fn store(&mut self, sequence: i64, at: Units, coded: Coded<'_>, counters: &mut Counters) {
+        let gone = self.ring.put(sequence, at, coded);
+        counters.ring_overflow += gone;
+        self.served.lost += gone;
     }
 
     /// A first packet, or one after which nothing is as before: said as soon as it may be, after what waits.
@@ -269,7 +275,7 @@ impl Jitter {
         let arrival = self.arrival(now, at);
         self.delay.follow(now, arrival);
         let coded = Coded { codec, is_anew: !is_first, payload: packet.payload };
-        counters.ring_overflow += self.ring.put(sequence, at, coded);
+        self.store(sequence, at, coded, counters);
     }
 
     /// Nothing is heard and nothing waits: the head may lie anywhere. Where it lay before, if that still serves.
@@ -314,157 +320,5 @@ impl Jitter {
 
     fn made_up(&self) -> Units {
         units(self.queue.made_up(), self.queue.rate())
-    }
-
-    /// The next frame, at its tick. `is_quiet`: its sender is silent by intent.
-    pub fn pull(&mut self, tick: Instant, is_quiet: bool, pcm: &mut Pcm, counters: &mut Counters) -> Pulled {
-        self.next_pull = tick + FRAME_TIME;
-        let mut pulled = Pulled::default();
-        while self.queue.len() < self.queue.rate().frame() {
-            pulled.concealed |= self.produce(is_quiet, counters);
-        }
-        self.pay(tick, counters);
-        pcm.reset(self.queue.rate());
-        let real = self.queue.len() - self.queue.made_up();
-        pulled.real = real > 0;
-        self.queue.take(pcm.samples_mut());
-        pulled
-    }
-
-    /// Ticks that nobody hears: their samples are passed over.
-    pub fn skip(&mut self, frames: u64) {
-        let passed = frames.min(u64::from(u32::MAX)) as Units * FRAME;
-        let waiting = units(self.queue.len(), self.queue.rate()).min(passed);
-        self.queue.pass((waiting / scale(self.queue.rate())) as usize);
-        self.tail += passed - waiting;
-        self.next_pull += time::duration(passed.min(FRAME * 50 * 60));
-        while let Some(slot) = self.ring.first().filter(|slot| slot.at < self.tail).map(|slot| slot.sequence) {
-            self.next_sequence = slot + 1;
-            self.ring.take().into_iter().for_each(|slot| self.ring.give_back(slot));
-        }
-    }
-
-    /// Some more samples: of the next packet, or in place of one that did not come. True: made up, and heard.
-    fn produce(&mut self, is_quiet: bool, counters: &mut Counters) -> bool {
-        let rate = self.queue.rate();
-        let short = rate.frame() - self.queue.len();
-        let Some(next) = self.ring.first() else {
-            self.missing.get_or_insert(Missing { from: self.tail, made_up: 0 });
-            return self.fill(short, is_quiet);
-        };
-        let hole = next.at - self.tail;
-        if hole < scale(rate) {
-            self.decode(counters);
-            return false;
-        }
-        self.missing.get_or_insert(Missing { from: self.tail, made_up: 0 });
-        let is_lost = !next.is_anew && next.sequence > self.next_sequence;
-        // The next packet may hold the last of those that were lost, and only that.
-        let before_last = hole - self.timeline.spacing();
-        if is_lost && before_last.abs() < MS {
-            let samples = time::samples(hole, rate);
-            if self.voice.recover(next, samples, &mut self.queue) {
-                self.tail += units(samples, rate);
-                return false;
-            }
-        }
-        let hole = if is_lost && before_last >= MS { before_last } else { hole };
-        self.fill(time::samples(hole, rate).min(short), is_quiet)
-    }
-
-    fn fill(&mut self, samples: usize, is_quiet: bool) -> bool {
-        let (filled, is_heard) = self.voice.fill(samples, is_quiet, &mut self.queue);
-        let filled = units(filled, self.queue.rate());
-        self.tail += filled;
-        if let Some(missing) = self.missing.as_mut().filter(|_| is_heard && !is_quiet) {
-            missing.made_up += filled;
-        }
-        is_heard && !is_quiet
-    }
-
-    /// The packet whose turn it is.
-    fn decode(&mut self, counters: &mut Counters) {
-        let Some(slot) = self.ring.take() else { return };
-        let lost = (slot.sequence - self.next_sequence).max(0);
-        self.next_sequence = slot.sequence + 1;
-        if slot.at < self.tail {
-            let over = time::samples(self.tail - slot.at, self.queue.rate()).min(self.queue.made_up());
-            self.queue.retract(over);
-        }
-        let waits = self.queue.len();
-        match self.voice.decode(&slot, &mut self.queue) {
-            Ok(samples) => {
-                self.account(slot.at, if slot.is_anew { 0 } else { lost });
-                self.tail = slot.at + units(samples, self.queue.rate());
-            }
-            Err(_) => {
-                counters.tap_undecodable += 1;
-                self.served.lost += 1;
-                self.tail = slot.at.max(self.tail - units(waits, self.queue.rate()));
-            }
-        }
-        self.ring.give_back(slot);
-    }
-
-    /// Now that a packet came, it is known why others did not: lost, late, or never sent.
-    fn account(&mut self, at: Units, lost: i64) {
-        self.served.lost += lost.unsigned_abs();
-        let Some(missing) = self.missing.take() else { return };
-        let is_late = lost == 0 && at <= missing.from;
-        if (lost > 0 || is_late) && missing.made_up > 0 {
-            self.served.gaps += 1;
-            self.served.concealed += time::duration(missing.made_up);
-        }
-    }
-
-    /// Pays what the delay owes, as far as this frame can without being heard.
-    fn pay(&mut self, tick: Instant, counters: &mut Counters) {
-        let rate = self.queue.rate();
-        self.meter.feed(&self.queue.samples()[..rate.frame()]);
-        let is_pause = self.meter.is_pause();
-        let Some((debt, patience)) = self.delay.debt(tick) else { return };
-        if patience == Patience::Pause && !is_pause {
-            return;
-        }
-        let owed = time::samples(debt.abs(), rate);
-        // In speech, only 20 ms more help, and whatever exceeds them is taken back later; less helps already.
-        let most = if debt < 0 && !is_pause { pitch::longest(rate) } else { owed.min(pitch::longest(rate)) };
-        if debt > 0 {
-            self.read_ahead(rate.frame() + most, counters);
-        }
-        if self.queue.rate() != rate || debt > 0 && self.queue.len() < rate.frame() + most {
-            return;
-        }
-        let (lag, likeness) = pitch::cycle(self.queue.samples(), rate, most);
-        let lag = match patience {
-            _ if is_pause => most,
-            Patience::Cycle if likeness < ALIKE => 0,
-            _ => lag,
-        };
-        if !is_pause && most < pitch::shortest(rate) {
-            // Too short for a cycle. It costs little, and is seen again.
-            self.delay.forgive();
-        }
-        if lag == 0 {
-            return;
-        }
-        if debt > 0 {
-            self.queue.shorten(lag);
-        } else {
-            self.queue.lengthen(lag);
-        }
-        self.delay.paid(units(lag, rate) * debt.signum());
-    }
-
-    /// Decodes what waits and follows without a gap, until the queue has so much.
-    fn read_ahead(&mut self, samples: usize, counters: &mut Counters) {
-        let rate = self.queue.rate();
-        let tail = |jitter: &Self| jitter.ring.first().map(|slot| slot.at - jitter.tail);
-        while self.queue.len() < samples && tail(self).is_some_and(|hole| hole < scale(rate)) {
-            self.decode(counters);
-            if self.queue.rate() != rate {
-                return;
-            }
-        }
     }
 }

@@ -137,6 +137,17 @@ impl Timeline {
         Some(sequence)
     }
 
+    /// How many packets from one to before another did not come, not even without sound.
+    pub(super) fn unseen(&self, from: i64, to: i64) -> i64 {
+        let Some(binding) = &self.binding else { return 0 };
+        let is_seen = |sequence: i64| {
+            let back = u32::try_from(binding.newest.sequence - sequence).ok();
+            back.and_then(|back| binding.seen.checked_shr(back)).is_some_and(|seen| seen & 1 == 1)
+        };
+        let known = from.max(to - KNOWN);
+        (known - from).max(0) + (known..to).filter(|sequence| !is_seen(*sequence)).count() as i64
+    }
+
     /// Packets of the same source between its newest and this one.
     pub(super) fn skipped(&self, packet: &Packet<'_>) -> i64 {
         let Some(binding) = self.binding.as_ref().filter(|binding| binding.ssrc == packet.ssrc) else { return 0 };
@@ -180,6 +191,7 @@ impl Binding {
             self.restart = Some(sequence.wrapping_add(1));
             return (if restarts { Place::Unbound } else { Place::Stray }, None);
         }
+        self.restart = None;
         let place = Place::At { sequence: self.newest.sequence + step, at: 0, is_newest: step > 0 };
         if step > 0 {
             self.seen = self.seen.checked_shl(step.unsigned_abs() as u32).unwrap_or(0) | 1;
@@ -203,5 +215,87 @@ impl Jitter {
                 self.units += (deviation as f32 - self.units) / 16.0;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::time::FRAME;
+    use super::*;
+
+    fn packet(ssrc: u32, sequence: u16, timestamp: u32) -> Packet<'static> {
+        Packet { marker: false, payload_type: 0, sequence, timestamp, ssrc, payload: &[0; 160] }
+    }
+
+    struct Line(Timeline, Instant);
+
+    impl Line {
+        /// Bound to a packet shortly before both numbers roll over.
+        fn new() -> Self {
+            #[expect(clippy::disallowed_methods, reason = "any instant serves as the origin")]
+            let now = Instant::now();
+            let mut line = Timeline::default();
+            assert_eq!(line.place(now, &packet(1, 65_534, u32::MAX - 159), 8000), Place::Unbound);
+            line.bind(now, &packet(1, 65_534, u32::MAX - 159), 8000, 0);
+            Self(line, now)
+        }
+
+        fn place(&mut self, sequence: u16, timestamp: u32) -> Place {
+            self.0.place(self.1, &packet(1, sequence, timestamp), 8000)
+        }
+    }
+
+    fn at(sequence: i64, frames: i64, is_newest: bool) -> Place {
+        Place::At { sequence, at: frames * FRAME, is_newest }
+    }
+
+    #[test]
+    fn numbers_go_on_over_their_roll_over() {
+        let mut line = Line::new();
+        assert_eq!(line.place(65_535, 0), at(65_535, 1, true));
+        assert_eq!(line.place(1, 320), at(65_537, 3, true));
+        assert_eq!(line.place(0, 160), at(65_536, 2, false));
+        assert_eq!(line.place(0, 160), Place::Duplicate);
+        assert_eq!(line.0.unseen(65_534, 65_538), 0);
+        assert_eq!(line.place(5, 960), at(65_541, 7, true));
+        assert_eq!(line.0.unseen(65_534, 65_541), 3);
+        assert_eq!(line.0.end(), Some(8 * FRAME));
+    }
+
+    #[test]
+    fn packets_without_sound_only_count() {
+        let mut line = Line::new();
+        assert_eq!(line.0.pass(line.1, &packet(1, 65_535, 0)), Some(65_535));
+        assert_eq!(line.0.pass(line.1, &packet(1, 65_535, 0)), None);
+        assert_eq!(line.place(0, 1600), at(65_536, 11, true));
+        assert_eq!((line.0.unseen(65_534, 65_536), line.0.spacing()), (0, FRAME));
+    }
+
+    #[test]
+    fn a_stray_packet_is_left_out_and_two_in_a_row_are_a_new_beginning() {
+        let mut line = Line::new();
+        assert_eq!(line.place(30_000, 5), Place::Stray);
+        assert_eq!(line.place(65_535, 0), at(65_535, 1, true));
+        assert_eq!((line.place(30_001, 165), line.place(30_002, 325)), (Place::Stray, Place::Unbound));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_bound_anew() {
+        let mut line = Line::new();
+        assert_eq!(line.0.place(line.1, &packet(2, 65_535, 0), 8000), Place::Unbound, "another source");
+        assert_eq!(line.0.place(line.1, &packet(1, 65_535, 0), 48_000), Place::Unbound, "another clock");
+        assert_eq!(line.0.place(line.1 + LONG_GAP * 2, &packet(1, 65_535, 0), 8000), Place::Unbound, "a long gap");
+        assert_eq!(line.place(65_535, u32::MAX - 500), Place::Unbound, "a time stamp that goes back");
+    }
+
+    #[test]
+    fn jitter_follows_the_formula() {
+        let mut line = Line::new();
+        line.1 += Duration::from_millis(36);
+        line.place(65_535, 0);
+        line.1 += Duration::from_millis(4);
+        line.place(0, 160);
+        let expected = 1.0 + (16.0 - 1.0) / 16.0;
+        assert!((line.0.jitter_ms() - expected).abs() < 0.01, "{}", line.0.jitter_ms());
     }
 }

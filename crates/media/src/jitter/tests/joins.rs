@@ -119,28 +119,50 @@ fn ntp(at: Duration) -> u64 {
     ((1000 + at.as_secs()) << 32) | ((u64::from(at.subsec_nanos()) << 32) / 1_000_000_000)
 }
 
-#[test]
-fn a_report_tells_where_another_source_of_the_same_clock_belongs() {
-    let mut path = talking();
-    let clock = |path: &Path| SenderClock { ssrc: path.ssrc, ntp: ntp(path.next_packet), timestamp: path.timestamp };
-    let (now, first) = (path.instant(), clock(&path));
-    path.jitter.report(now, first);
-    path.run(1.0);
-    (path.ssrc, path.sequence, path.timestamp) = (99, 3, 77_777);
-    // The report of the new source came before it, which says that it is 40 ms ahead of what its arrival says.
-    let (now, mut second) = (path.instant(), clock(&path));
-    second.ntp -= ntp(ms(40)) - ntp(ms(0));
-    path.jitter.report(now, second);
+fn report(path: &mut Path, later: Duration) {
+    let clock = SenderClock { ssrc: path.ssrc, ntp: ntp(path.next_packet + later), timestamp: path.timestamp };
+    path.jitter.report(path.instant(), clock);
+}
+
+/// Another source of the same party; how much longer its packets wait than those of the one before.
+fn change(path: &mut Path, reported: Option<Duration>) -> f64 {
     let before = percentile(&path.leads, 0.5);
+    (path.ssrc, path.sequence, path.timestamp) = (path.ssrc + 1, 3, 77_777);
+    if let Some(later) = reported {
+        report(path, later);
+    }
     path.forget();
-    path.run(0.2);
-    assert!(percentile(&path.leads, 0.5) <= before + 45.0);
-    // And one that is absurd changes nothing.
-    let (now, mut third) = (path.instant(), clock(&path));
-    third.ntp = third.ntp.wrapping_add(1 << 60);
-    path.jitter.report(now, third);
+    path.run(0.3);
+    percentile(&path.leads, 0.5) - before
+}
+
+#[test]
+fn a_report_before_another_source_of_the_same_clock_places_it() {
+    let mut path = talking();
+    report(&mut path, Duration::ZERO);
     path.run(1.0);
-    assert_eq!(path.jitter.served().lost, 0);
+    assert!(change(&mut path, None).abs() < 1.0, "by its arrival");
+    report(&mut path, Duration::ZERO);
+    let longer = change(&mut path, Some(ms(40)));
+    assert!((longer - 40.0).abs() < 2.0, "{longer}");
+    path.assert_no_click();
+    report(&mut path, ms(40));
+    let longer = change(&mut path, Some(Duration::from_secs(1 << 31)));
+    assert!(longer < 1.0, "what is absurd changes nothing: {longer}");
+}
+
+#[test]
+fn a_report_after_another_source_of_the_same_clock_moves_it() {
+    let mut path = talking();
+    report(&mut path, Duration::ZERO);
+    path.run(1.0);
+    assert!(change(&mut path, None).abs() < 1.0);
+    let before = percentile(&path.leads, 0.5);
+    report(&mut path, ms(30));
+    path.run(1.7);
+    let longer = path.leads.last().expect("packets") - before;
+    assert!((15.0..46.0).contains(&longer), "{longer}");
+    path.assert_no_click();
 }
 
 #[test]
