@@ -232,3 +232,27 @@ fn levels_of_both_sides_come_ten_times_a_second_while_somebody_listens() {
     world.run(1_000);
     assert!(levels(&mut world).is_empty());
 }
+
+#[test]
+fn half_of_all_first_packets_come_within_half_a_frame_and_all_within_one() {
+    let mut waits: Vec<u32> = (0..200)
+        .map(|n| {
+            let mut world = World::call();
+            let listener = ListenerId(1);
+            world.voice(CALLER).due_ms = 1 + n % 20;
+            world.run(200 + n);
+            world.ok(Command::OpenListener { listener, port: listener_port(1) });
+            world.focus(1, Some(AGENT));
+            world.run(100 + n * 7 % 20);
+            world.ok(Command::Listen { listener, remote: listener_remote(1) });
+            world.run(40);
+            let first = header(&world.sent(listener_port(1), Kind::Rtp)[0].data).payload.to_vec();
+            assert!(first.iter().any(|byte| *byte != 0xff), "call audio, not silence");
+            at_the_end(&mut world).first_audio_ms.expect("a first packet")
+        })
+        .collect();
+    waits.sort_unstable();
+    let (p50, p99) = (waits[100], waits[198]);
+    println!("from the answer to the first packet of the call: p50 {p50} ms, p99 {p99} ms");
+    assert!(p50 <= 12 && p99 <= 20, "{p50} {p99}");
+}
