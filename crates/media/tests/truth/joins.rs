@@ -3,6 +3,7 @@
 use media::codec::Rate;
 use media::{Codec, Command, Layout, ListenerId, Mix, Taps};
 
+use crate::fidelity::resampled;
 use crate::measure::{clicks, rms};
 use crate::scene::*;
 use crate::speech::{Dice, speech, tone};
@@ -133,6 +134,28 @@ fn the_other_law_in_mid_call_does_not_click() {
             let says = speech(41, 110.0, Rate::Narrow, 20.0);
             scene.party(AGENT).turn(if turn % 2 == 0 { Codec::Pcmu } else { Codec::Pcma }, &says);
         });
+    }
+}
+
+#[test]
+fn other_codecs_in_mid_call_do_not_click() {
+    let said = speech(41, 110.0, Rate::Full, 20.0);
+    let at = |rate: Rate| resampled(&said, Rate::Full, rate);
+    let says = [Codec::G722, Codec::Opus, Codec::Pcma].map(|codec| (codec, at(codec.rate())));
+    for heard in [Codec::Pcma, Codec::G722, Codec::Opus] {
+        let (caller, agent) = (vec![0; 160 * 50], &says[2].1);
+        let mut scene = Scene::call(
+            Party::new(CALLER, Codec::Pcma, &caller, 15.0, 2),
+            Party::new(AGENT, Codec::Pcma, agent, 22.0, 2),
+        );
+        let mut ear = scene.listen(1, heard, Layout::Mono);
+        for turn in 0..24 {
+            scene.run(0.4 + 0.0137 * turn as f64);
+            let (codec, says) = &says[turn % 3];
+            scene.party(AGENT).turn(*codec, says);
+        }
+        let (played, _) = ear.play(&mut scene);
+        assert_eq!(clicks(&played, heard.rate()), [], "heard in {heard:?}");
     }
 }
 
