@@ -21,7 +21,7 @@ pub(crate) use self::kind::{Scratch, Track};
 use self::loudness::Loudness;
 use self::sides::Sides;
 pub(crate) use self::silence::{Ending, PHASES, Silence};
-use crate::codec::Pcm;
+use crate::codec::{Pcm, Rate};
 use crate::fork::Heard;
 use crate::interface::{Counters, Level};
 
@@ -36,6 +36,8 @@ pub type WantedTracks = [Option<Wanted>; TRACKS];
 pub(crate) struct Desk {
     kinds: Slab<Kind>,
     sides: Sides,
+    /// Of both sides, in the last frame.
+    rates: Option<[Rate; 2]>,
     /// While somebody wants to know, or a kind is levelled.
     loudness: Option<Box<Loudness>>,
     is_watched: bool,
@@ -99,9 +101,11 @@ impl Desk {
         let sides = [agent, caller];
         let levelled = self.measure(sides);
         self.sides.convert(sides, |rate| self.kinds.iter().any(|(_, kind)| kind.wanted().codec.rate() == rate));
+        let rates = sides.map(Pcm::rate);
+        let is_seam = self.rates.replace(rates).is_some_and(|before| before != rates);
         for (_, kind) in &mut self.kinds {
             let sides = self.sides.at(sides, kind.wanted().codec.rate());
-            self.has_settled |= kind.write(sides, levelled, heard, scratch);
+            self.has_settled |= kind.write(is_seam, sides, levelled, heard, scratch);
             counters.frames_encoded += 1;
         }
     }

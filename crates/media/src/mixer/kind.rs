@@ -159,7 +159,15 @@ impl Kind {
 
     /// One frame of the agent's side and the caller's, at the codec's rate. `levelled`: the factors that bring them to the
     /// same loudness. True: it has just settled.
-    pub(super) fn write(&mut self, sides: [&Pcm; 2], levelled: Pair, heard: Heard, scratch: &mut Scratch) -> bool {
+    /// `is_seam`: a side's codec has another rate than before, and its resampler begins with silence.
+    pub(super) fn write(
+        &mut self,
+        is_seam: bool,
+        sides: [&Pcm; 2],
+        levelled: Pair,
+        heard: Heard,
+        scratch: &mut Scratch,
+    ) -> bool {
         let [agent, caller] = sides;
         let Wanted { codec, mix } = self.wanted;
         let channels = codec.channels();
@@ -170,6 +178,9 @@ impl Kind {
             let (from, to) = (self.weights.0[channel], weights.0[channel]);
             blend(sum, channels, (agent.samples(), caller.samples()), from, to);
             self.limiters[channel].limit(sum, channels);
+        }
+        if is_seam {
+            join(&self.samples, sums, channels);
         }
         // What is left above full scale saturates here, and nothing wraps.
         self.samples.iter_mut().zip(sums).for_each(|(sample, sum)| *sample = sum.round() as i16);
@@ -182,6 +193,18 @@ impl Kind {
         let was_settled = self.is_settled();
         self.settles_in = self.settles_in.saturating_sub(1);
         self.is_settled() && !was_settled
+    }
+}
+
+/// Lets a frame begin where the last one ended: over 5 ms, what was last said is said backwards and mirrored, so that
+/// neither it nor its slope jumps, while the new fades in. All channels are interleaved.
+fn join(last: &[i16], frame: &mut [f32], channels: usize) {
+    let of = last.len() / channels / 4;
+    for (n, sample) in frame.iter_mut().take(of * channels).enumerate() {
+        let end = last.len() - channels + n % channels;
+        let mirrored = 2.0 * f32::from(last[end]) - f32::from(last[end - (n / channels + 1) * channels]);
+        let new = 0.5 - 0.5 * (std::f32::consts::PI * (n / channels + 1) as f32 / (of + 1) as f32).cos();
+        *sample = *sample * new + mirrored * (1.0 - new);
     }
 }
 
