@@ -170,7 +170,10 @@ fn an_integrator_orders_nothing() {
 #[test]
 fn a_layout_is_one_of_four_and_a_page_is_not_asked_to_confirm() {
     let mut w = World::new();
-    w.order("anna", user("sue")).calls(1).change(|o| o.layout = Some("surround".into())).refused(422, "invalid-request");
+    w.order("anna", user("sue"))
+        .calls(1)
+        .change(|o| o.layout = Some("surround".into()))
+        .refused(422, "invalid-request");
     w.order("anna", ListenerOrder::Page).calls(1).change(|o| o.confirm = Some(true)).refused(422, "invalid-request");
     let request = w.order("anna", user("sue")).calls(1).change(|o| {
         o.confirm = Some(true);

@@ -54,21 +54,22 @@ impl Baresip {
         let folder = folder.join(account.user);
         std::fs::create_dir_all(&folder).unwrap();
         let wav = folder.join("tone.wav");
-        std::fs::write(&wav, wav_file(&tone::sine(account.hz, 8000.0).repeat(60))).unwrap();
+        let (rate, channels, modules) = match account.codec {
+            "" => (8000, 1, "module g711.so\n"),
+            "g722" => (16_000, 1, "module g722.so\n"),
+            "opus" => (48_000, 2, "module opus.so\nopus_stereo yes\nopus_sprop_stereo yes\nopus_inbandfec yes\n"),
+            other => panic!("{other}: not a codec of this rig"),
+        };
+        // baresip resamples nothing: what it says is at its codec's rate
+        std::fs::write(&wav, wav_file(&tone::sine_at(account.hz, 8000.0, rate).repeat(60), rate, channels)).unwrap();
         let (port, rtp) = (sip_port(account.ip), free_port(account.ip) & !1);
         let config = format!(
             "module_path /usr/lib/baresip/modules\nsip_listen {ip}:{port}\nnet_interface {ip}\naudio_source aufile,{wav}\naudio_alert none\n\
-             snd_path {dir}\nrtp_ports {rtp}-{}\n{codec}module srtp.so\nmodule aufile.so\nmodule sndfile.so\nmodule_app account.so\nmodule_app menu.so\n",
+             snd_path {dir}\nrtp_ports {rtp}-{}\n{modules}module srtp.so\nmodule aufile.so\nmodule sndfile.so\nmodule_app account.so\nmodule_app menu.so\n",
             rtp.saturating_add(100),
             ip = account.ip,
             wav = wav.display(),
             dir = folder.display(),
-            codec = match account.codec {
-                "" => "module g711.so\n",
-                "g722" => "module g722.so\n",
-                "opus" => "module opus.so\nopus_stereo yes\nopus_sprop_stereo yes\nopus_inbandfec yes\n",
-                other => panic!("{other}: not a codec of this rig"),
-            },
         );
         std::fs::write(folder.join("config"), config).unwrap();
         let line = format!(
@@ -133,24 +134,26 @@ fn sip_port(ip: &str) -> u16 {
     (0..100).map(|_| free_port(ip)).find(is_free).expect("a port that is free, and the next")
 }
 
-fn wav_file(samples: &[i16]) -> Vec<u8> {
-    let bytes = samples.len() as u32 * 2;
+fn wav_file(samples: &[i16], rate: u32, channels: u16) -> Vec<u8> {
+    let bytes = samples.len() as u32 * 2 * u32::from(channels);
     let mut out = Vec::new();
     out.extend(b"RIFF");
     out.extend((36 + bytes).to_le_bytes());
     out.extend(b"WAVEfmt ");
     out.extend(16u32.to_le_bytes());
-    for field in [1u16, 1] {
+    for field in [1u16, channels] {
         out.extend(field.to_le_bytes());
     }
-    out.extend(8000u32.to_le_bytes());
-    out.extend(16000u32.to_le_bytes());
-    for field in [2u16, 16] {
+    out.extend(rate.to_le_bytes());
+    out.extend((rate * 2 * u32::from(channels)).to_le_bytes());
+    for field in [2 * channels, 16] {
         out.extend(field.to_le_bytes());
     }
     out.extend(b"data");
     out.extend(bytes.to_le_bytes());
-    samples.iter().for_each(|s| out.extend(s.to_le_bytes()));
+    for sample in samples {
+        (0..channels).for_each(|_| out.extend(sample.to_le_bytes()));
+    }
     out
 }
 

@@ -2,7 +2,13 @@
 
 /// One second of a sine at 8 kHz, 16 bit.
 pub fn sine(hz: f64, amplitude: f64) -> Vec<i16> {
-    (0..8000).map(|n| (amplitude * (2.0 * std::f64::consts::PI * hz * f64::from(n) / 8000.0).sin()) as i16).collect()
+    sine_at(hz, amplitude, 8000)
+}
+
+/// The same at another rate.
+pub fn sine_at(hz: f64, amplitude: f64, rate: u32) -> Vec<i16> {
+    let step = 2.0 * std::f64::consts::PI * hz / f64::from(rate);
+    (0..rate).map(|n| (amplitude * (step * f64::from(n)).sin()) as i16).collect()
 }
 
 /// G.711 A-law by the segment rule (ITU-T G.711 table 1a), written apart from the engine's tables.
