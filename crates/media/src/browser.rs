@@ -1,10 +1,10 @@
 //! A listener in a browser: ICE-lite, DTLS-SRTP, one or two lines of audio, towards the browser alone.
 //!
-//! Read this first. All browsers of a shard come to one UDP port. Its [`Door`] finds out whose a datagram is and lets
+//! Read this first. All browsers of a shard come to one UDP port. Its `Door` finds out whose a datagram is and lets
 //! through what it must: connectivity checks that are authentic, and DTLS and RTCP from an address that such a check came
 //! from. Media is let through from nobody: the WebRTC stack never sees any, so a browser cannot be heard, by construction.
-//! A [`Stream`] is what a listener's leg sends by: it negotiates (`offer`, `answer`), keeps the time of its tracks and of
-//! its consent, and drives a [`Peer`], behind which stands the WebRTC stack (`rtc`).
+//! A `Stream` is what a listener's leg sends by: it negotiates (`offer`, `answer`), keeps the time of its tracks and of
+//! its consent, and drives a `Peer`, behind which stands the WebRTC stack (`rtc`).
 //!
 //! A leg goes with the call that it hears, its port does not. The shard where a leg began has its entry at the door for
 //! as long as it lives, hands what comes for it to the shard where it is ([`Note::Datagram`]), and what it sends leaves by

@@ -1,6 +1,6 @@
 //! Mixing desk of one tapped leg: what its listeners get, encoded once for each kind of them.
 //!
-//! A [`Kind`] is a codec and a mix. All tracks that want the same share its payload; each sends it under its own SSRC,
+//! A `Kind` is a codec and a mix. All tracks that want the same share its payload; each sends it under its own SSRC,
 //! sequence and clock. A kind lives while somebody uses it. Who changes codec or mix gets a kind of its own for a
 //! moment: gains ramp over one frame, the encoder goes on from where it was, and when both are as those of the shared
 //! kind would be, the two become one. So a change is no click, and 50 listeners still cost one encoder.
