@@ -87,7 +87,7 @@ impl Desk {
 
     /// What brings a track with this kind to rest, if anything has to.
     pub(crate) fn ending(&self, key: usize) -> Option<Box<Ending>> {
-        self.kinds.get(key).filter(|kind| !kind.is_new()).and_then(|kind| Ending::new(kind.encoder()))
+        self.kinds.get(key).and_then(Kind::ending)
     }
 
     /// One frame of both sides, for every kind that is wanted.

@@ -1,6 +1,7 @@
 //! One kind: a codec and a mix, with its encoder and the payload of the present tick.
 
 use super::limiter::Limiter;
+use super::silence::Ending;
 use super::weights::{CHANNELS, Pair, Weights, blend};
 use crate::codec::{Encoder, MAX_FRAME, MAX_PAYLOAD, Pcm};
 use crate::fork::Heard;
@@ -100,7 +101,10 @@ impl Kind {
                 Some(before) => before.encoder.follow(&before.samples)?,
                 None => Encoder::new(wanted.codec)?,
             },
-            samples: vec![0; wanted.codec.rate().frame() * wanted.codec.channels()].into(),
+            samples: match before {
+                Some(before) => before.samples.clone(),
+                None => vec![0; wanted.codec.rate().frame() * wanted.codec.channels()].into(),
+            },
             weights: before.map_or_else(Weights::default, |before| before.weights),
             limiters: before.map_or_else(Default::default, |before| before.limiters),
             payload: Payload::default(),
@@ -120,13 +124,10 @@ impl Kind {
         self.origin == Some(origin) && self.wanted == wanted
     }
 
-    pub(super) fn encoder(&self) -> &Encoder {
-        &self.encoder
-    }
-
-    /// Nothing of it was sent yet.
-    pub(super) fn is_new(&self) -> bool {
-        self.origin == Some(Origin::Silence)
+    /// What brings a track that had it to rest. `None`: nothing has to, or nothing of it was sent yet.
+    pub(super) fn ending(&self) -> Option<Box<Ending>> {
+        let is_new = self.origin == Some(Origin::Silence);
+        if is_new { None } else { Ending::new(&self.encoder, &self.samples) }
     }
 
     /// Whether it is as any other that wants the same.
@@ -198,7 +199,7 @@ impl Kind {
 
 /// Lets a frame begin where the last one ended: over 5 ms, what was last said is said backwards and mirrored, so that
 /// neither it nor its slope jumps, while the new fades in. All channels are interleaved.
-fn join(last: &[i16], frame: &mut [f32], channels: usize) {
+pub(super) fn join(last: &[i16], frame: &mut [f32], channels: usize) {
     let of = last.len() / channels / 4;
     for (n, sample) in frame.iter_mut().take(of * channels).enumerate() {
         let end = last.len() - channels + n % channels;

@@ -2,9 +2,10 @@
 //!
 //! It comes from encoders that never heard a call, so nothing of one can be in it. Where the same payload again and again
 //! is silence, it is made once for a shard. G.722 is an ADPCM: repeated, its codes would add up to a hum; so an encoder
-//! runs on, one for all who hear nothing in the same phase; and who heard something until now has an [`Ending`] first.
+//! runs on, one for all who hear nothing in the same phase; and who heard something until now has an [`Ending`] first, in
+//! G.711 too, where a frame that ends loud and one of silence would click.
 
-use super::kind::Payload;
+use super::kind::{Payload, join};
 use crate::codec::{Encoder, MAX_FRAME};
 use crate::interface::Codec;
 
@@ -65,28 +66,51 @@ impl Silence {
     }
 }
 
-/// The end of what one track heard in G.722: its phone's decoder rings on with what was sent before, and is brought to rest
-/// by an encoder in the same state, which was sent with it. Nothing that was not sent is in it.
+/// The end of what one track heard. In G.722 its phone's decoder rings on with what was sent before, and is brought to rest
+/// by an encoder in the same state, which was sent with it. In G.711 the end of the last frame fades out, said backwards.
+/// Nothing that was not sent is in either.
 #[derive(Debug)]
 pub(crate) struct Ending {
     encoder: Encoder,
+    /// What it is given next.
+    samples: [i16; MAX_FRAME / 3],
     payload: Payload,
     frames: u32,
 }
 
 impl Ending {
-    /// Of a track that had this kind. `None`: none is needed.
-    pub(super) fn new(encoder: &Encoder) -> Option<Box<Self>> {
-        let encoder = encoder.fall_silent()?;
-        Some(Box::new(Self { encoder, payload: Payload::default(), frames: RUN_IN }))
+    /// Of a track that had a kind with this encoder, which wrote `last`. `None`: none is needed.
+    pub(super) fn new(encoder: &Encoder, last: &[i16]) -> Option<Box<Self>> {
+        let (codec, payload, silence) = (encoder.codec(), Payload::default(), [0; MAX_FRAME / 3]);
+        Some(Box::new(match codec.law() {
+            Some(_) => Self { encoder: Encoder::new(codec)?, samples: faded(last), payload, frames: 1 },
+            None => Self { encoder: encoder.fall_silent()?, samples: silence, payload, frames: RUN_IN },
+        }))
     }
 
-    /// The next 20 ms. `None`: it is over.
-    pub(crate) fn next(&mut self) -> Option<&[u8]> {
+    /// The next 20 ms of a track in that codec. `None`: it is over, or the codec is another by now.
+    pub(crate) fn next(&mut self, codec: Codec) -> Option<&[u8]> {
+        if codec != self.encoder.codec() {
+            self.frames = 0;
+        }
         self.frames = self.frames.checked_sub(1)?;
-        self.payload.write(&mut self.encoder, &[0; MAX_FRAME / 3]);
+        self.payload.write(&mut self.encoder, &self.samples[..codec.rate().frame()]);
+        self.samples.fill(0);
         Some(self.payload.bytes())
     }
+
+    /// There is no next.
+    pub(crate) fn is_over(&self) -> bool {
+        self.frames == 0
+    }
+}
+
+/// What goes on where these samples end, and is silent after 5 ms.
+fn faded(last: &[i16]) -> [i16; MAX_FRAME / 3] {
+    let mut frame = [0.0; MAX_FRAME / 3];
+    join(last, &mut frame, 1);
+    // What is mirrored beyond full scale saturates.
+    frame.map(|sample| sample.round() as i16)
 }
 
 fn run_in(encoder: &mut Encoder) -> Payload {

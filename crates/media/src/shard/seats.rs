@@ -21,8 +21,8 @@ pub(super) struct Seat {
     pub(super) tap: Option<usize>,
     /// The kinds that it gets, on its tap's desk.
     pub(super) tracks: [Option<usize>; TRACKS],
-    /// Of the first track, which has lost its kind.
-    pub(super) ending: Option<Box<Ending>>,
+    /// Of tracks that have lost their kinds.
+    pub(super) endings: [Option<Box<Ending>>; TRACKS],
 }
 
 /// How a listener is reached. Whatever it is, nothing that it sends comes out of it.
@@ -118,7 +118,7 @@ impl Leg {
 
 impl Seat {
     pub(super) fn new(ear: Ear, leg: Leg) -> Self {
-        Self { ear, leg, is_seated: false, phase: None, tap: None, tracks: [None; TRACKS], ending: None }
+        Self { ear, leg, is_seated: false, phase: None, tap: None, tracks: [None; TRACKS], endings: Default::default() }
     }
 
     /// One tick. `desk`: that of its tap.
@@ -139,21 +139,27 @@ impl Seat {
         for (wanted, _) in wanted.iter().zip(kinds).filter(|(_, kind)| kind.is_none()) {
             wanted.iter().for_each(|wanted| silence.tick(wanted.codec(), ms));
         }
-        let ending = self.ending.as_mut().filter(|_| kinds[0].is_none()).and_then(|ending| ending.next());
-        let is_over = ending.is_none();
         let mut tracks: [Track<'_>; TRACKS] = std::array::from_fn(|n| {
             let payload = wanted[n].map_or(&[][..], |wanted| silence.of(wanted.codec(), ms));
             kinds[n].unwrap_or(Track { payload, is_heard: false })
         });
-        if let Some(payload) = ending {
-            tracks[0].payload = payload;
+        for (n, ending) in self.endings.iter_mut().enumerate().filter(|(n, _)| kinds[*n].is_none()) {
+            let payload = ending.as_mut().zip(wanted[n]).and_then(|(ending, wanted)| ending.next(wanted.codec()));
+            payload.into_iter().for_each(|payload| tracks[n].payload = payload);
         }
         let is_heard = tracks.iter().any(|track| track.is_heard);
         if self.leg.tick(Tick { ms, at, now, elapsed, tracks, rng }, counters, sink) {
             self.ear.note_sent(now, is_heard, sink);
         }
-        if is_over {
-            self.ending = None;
+        for (ending, kind) in self.endings.iter_mut().zip(kinds) {
+            ending.take_if(|ending| kind.is_some() || ending.is_over());
+        }
+    }
+
+    /// Its tracks lose their kinds on that desk.
+    fn end(&mut self, desk: &Desk) {
+        for (ending, kind) in self.endings.iter_mut().zip(self.tracks) {
+            *ending = kind.and_then(|kind| desk.ending(kind)).or(ending.take());
         }
     }
 
@@ -247,7 +253,7 @@ impl Shard {
         let Some(tap) = seat.tap.take() else { return };
         let Some(tapped) = self.taps.get_mut(tap) else { return };
         seat.ear.ends(&tapped.tap);
-        seat.ending = seat.tracks[0].and_then(|kind| tapped.desk.ending(kind)).or(seat.ending.take());
+        seat.end(&tapped.desk);
         std::mem::take(&mut seat.tracks).into_iter().flatten().for_each(|kind| tapped.desk.leave(kind));
         tapped.listeners.retain(|other| *other != key);
         if tapped.listeners.is_empty() {
@@ -272,7 +278,7 @@ impl Shard {
         }
         let hears = seat.ear.hears().is_some();
         if !hears {
-            seat.ending = seat.tracks[0].and_then(|kind| tapped.desk.ending(kind)).or(seat.ending.take());
+            seat.end(&tapped.desk);
         }
         for (track, wanted) in seat.tracks.iter_mut().zip(wanted) {
             *track = match (wanted.filter(|_| hears), *track) {

@@ -251,7 +251,9 @@ fn the_shield_silences_and_does_not_count() {
     world.run(5000);
     let sent = world.sent(listener_port(1), Kind::Rtp);
     assert_eq!(sent.len(), 250);
-    assert!(sent.iter().all(|sent| sent.data[12..] == [0xff; 160]));
+    // The first 5 ms fade out.
+    assert_eq!(sent[0].data[12 + 40..], [0xff; 120]);
+    assert!(sent[1..].iter().all(|sent| sent.data[12..] == [0xff; 160]));
     assert_hears(&world.heard(2)[..8000], &[CALLER_HZ, AGENT_HZ]);
     world.ok(Command::Shield { listener: ListenerId(1), on: false });
     world.forget_sent();

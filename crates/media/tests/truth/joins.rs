@@ -117,6 +117,34 @@ fn holds_do_not_click() {
 }
 
 #[test]
+fn the_shield_does_not_click() {
+    for (codec, heard) in PAIRS {
+        let shield = |scene: &mut Scene, turn| {
+            scene.order(Command::Shield { listener: ListenerId(1), on: turn % 2 == 0 });
+        };
+        quietly_of(true, codec, heard, "shield", shield);
+        // Of G.722 no more is sent than was written: its phone's decoder rings on, and of steady tones that is heard.
+        if heard != Codec::G722 {
+            quietly_of(false, codec, heard, "shield", shield);
+        }
+    }
+}
+
+#[test]
+fn turning_to_nothing_does_not_click() {
+    for (codec, heard) in PAIRS {
+        let focus = |scene: &mut Scene, turn| {
+            let taps = (turn % 2 == 1).then_some(Taps { agent: AGENT });
+            scene.order(Command::Focus { listener: ListenerId(1), taps });
+        };
+        quietly_of(true, codec, heard, "focus", focus);
+        if heard != Codec::G722 {
+            quietly_of(false, codec, heard, "focus", focus);
+        }
+    }
+}
+
+#[test]
 fn other_sources_and_clocks_do_not_click() {
     for (codec, heard) in PAIRS {
         quietly(codec, heard, "SSRC and time stamp", |scene, turn| {

@@ -41,6 +41,8 @@ struct Ear {
     shielded: bool,
     /// Nobody can tell on the wire what it gets.
     encrypted: bool,
+    /// When its last packet left, there was something for it to hear.
+    heard: bool,
 }
 
 impl Ears {
@@ -72,7 +74,7 @@ impl Ears {
 
     /// A listener's packet leaves the media plane.
     pub(super) fn sent(&mut self, port: u16, kind: Kind, data: &[u8], report: &mut Report<'_>) {
-        let Some(ear) = self.by_port.get(&port).and_then(|listener| self.done.get(listener)) else { return };
+        let Some(ear) = self.by_port.get(&port).and_then(|listener| self.done.get_mut(listener)) else { return };
         if ear.encrypted {
             report.met("a listener gets", "what is encrypted");
             return;
@@ -82,7 +84,10 @@ impl Ears {
         if is_report {
             return;
         }
-        let silent = data.get(12..).is_some_and(|payload| {
+        let hears = !ear.shielded && ear.tapped.is_some();
+        // what it heard until now fades out, in 5 ms
+        let fades = std::mem::replace(&mut ear.heard, hears) && !hears;
+        let silent = data.get(if fades { 12 + 40 } else { 12 }..).is_some_and(|payload| {
             payload.iter().all(|byte| *byte == 0xff) || payload.iter().all(|byte| *byte == 0xd5)
         });
         report.met("a listener gets", if silent { "silence" } else { "sound" });
