@@ -128,7 +128,6 @@ impl Floor {
             latch: None,
             mux: false,
             keys: None,
-            comfort_noise: None,
             telephone_event: None,
         };
         let layout = if codec == Codec::OpusStereo { Layout::Stereo } else { Layout::Mono };

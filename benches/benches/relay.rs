@@ -63,7 +63,6 @@ fn shard(now: Instant, listeners: u64, sink: &mut Null) -> Shard {
             latch: None,
             mux: false,
             keys: None,
-            comfort_noise: None,
             telephone_event: None,
         };
         shard.command(now, Command::OpenListener { listener, port: Port(port) }, sink);

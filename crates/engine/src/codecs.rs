@@ -123,12 +123,6 @@ fn says_stereo(fmtp: &str) -> bool {
     })
 }
 
-/// Comfort noise on the clock of the voice, where the listener takes it.
-pub(crate) fn comfort_noise(session: &Session) -> Option<u8> {
-    let clock = voice(session)?.clock;
-    session.payloads.iter().find(|payload| is_comfort_noise(payload) && payload.clock == clock).map(|p| p.pt)
-}
-
 /// How a listening's sides are put together, for media.
 pub(crate) fn mix(listening: &ListeningView) -> Mix {
     let Gains { agent_db, caller_db } = listening.gains;
@@ -196,9 +190,6 @@ mod tests {
         assert!(is_undecodable(&session));
         session.payloads = vec![agreed(13, "CN", 8000), agreed(8, "PCMA", 8000)];
         assert!(!is_undecodable(&session));
-        assert_eq!(comfort_noise(&session), Some(13));
-        session.payloads = vec![agreed(13, "CN", 8000), agreed(96, "opus", 48_000)];
-        assert_eq!(comfort_noise(&session), None, "another clock");
     }
 
     #[test]

@@ -152,7 +152,6 @@ fn call(now: Instant) -> Shard {
         latch: None,
         mux: false,
         keys: None,
-        comfort_noise: None,
         telephone_event: None,
     };
     shard.command(now, Command::OpenListener { listener, port: LISTENER.0 }, &mut sent);

@@ -276,8 +276,6 @@ pub struct ListenerRemote {
     pub mux: bool,
     /// The leg is encrypted with these; `None`: plain.
     pub keys: Option<Box<SrtpKeys>>,
-    /// It takes comfort noise (RFC 3389) under this payload type.
-    pub comfort_noise: Option<u8>,
     /// It sends its keys as events (RFC 4733) under this payload type.
     pub telephone_event: Option<u8>,
 }

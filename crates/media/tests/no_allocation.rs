@@ -99,7 +99,6 @@ impl World {
             latch: None,
             mux: false,
             keys: None,
-            comfort_noise: None,
             telephone_event: None,
         };
         self.order(Command::OpenListener { listener, port: Port(port) });

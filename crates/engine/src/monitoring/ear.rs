@@ -222,7 +222,6 @@ impl Core {
             latch: latch(session),
             mux: session.mux,
             keys: crate::protection::keys(session),
-            comfort_noise: codecs::comfort_noise(session),
             telephone_event: session.telephone_event,
         };
         self.out.media(media::Command::Listen { listener: ListenerId(key), remote });

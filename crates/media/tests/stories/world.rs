@@ -187,7 +187,6 @@ pub fn listener_remote(n: u64) -> ListenerRemote {
         latch: None,
         mux: false,
         keys: None,
-        comfort_noise: None,
         telephone_event: None,
     }
 }

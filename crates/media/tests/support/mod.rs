@@ -125,7 +125,6 @@ impl World {
             latch: None,
             mux: false,
             keys: None,
-            comfort_noise: None,
             telephone_event: None,
         };
         self.order(Command::Listen { listener, remote });

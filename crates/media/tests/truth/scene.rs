@@ -329,7 +329,6 @@ pub fn listener_remote(n: u64, codec: Codec) -> ListenerRemote {
         latch: None,
         mux: false,
         keys: None,
-        comfort_noise: None,
         telephone_event: None,
     }
 }
