@@ -67,6 +67,8 @@ pub struct Credential {
     pub user: String,
     /// SHA-256 of the bearer token.
     pub token_sha256: Option<[u8; 32]>,
+    /// Argon2id of the password for the page, as a PHC string.
+    pub password_hash: Option<String>,
 }
 
 /// What the API reads and where it sends commands. Cloned into every request handler.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use engine::{Note, NoteKind};
+use engine::{Deed, Note, NoteKind};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -58,6 +58,11 @@ impl Notes {
         self.lock().note(user, NoteKind::Denied { code: code.to_owned(), what });
     }
 
+    /// A user did something that is the API's own.
+    pub(crate) fn did(&self, user: &str, deed: Deed, target: &str, details: Vec<(String, String)>) {
+        self.lock().note(user, NoteKind::Did { deed, target: target.to_owned(), details });
+    }
+
     /// Takes all, oldest first.
     pub(crate) fn take(&self) -> Vec<Note> {
         let notes = std::mem::take(&mut self.lock().notes);
@@ -88,6 +93,8 @@ impl Table {
                 NoteKind::SignedIn { .. } => NoteKind::SignedIn { source: None },
                 NoteKind::SignInFailed => NoteKind::SignInFailed,
                 NoteKind::Denied { code, .. } => NoteKind::Denied { code, what: String::new() },
+                // its writer is signed in and waits for the store: there is no flood of these
+                did @ NoteKind::Did { .. } => did,
             };
             key = (OTHERS.to_owned(), kind);
         }

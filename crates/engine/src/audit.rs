@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::engine::Core;
-use crate::interface::{Note, NoteKind};
+use crate::interface::{Deed, Note, NoteKind};
 use crate::persist::{AuditEntry, Change};
 use crate::timers::Timer;
 use crate::view::{Layout, ListenerKind, ListenerRef, ListeningView, RequestView};
@@ -49,10 +50,17 @@ pub(crate) enum Action {
     EngineStarted,
     EngineDraining,
     EngineStopped,
+    TokenCreated,
+    TokenRevoked,
+    SignedOut,
+    WebhookCreated,
+    WebhookChanged,
+    WebhookDeleted,
+    WebhookPaused,
 }
 
 /// The closed list of actions, as they stand in the trail.
-pub const ACTIONS: [&str; 22] = [
+pub const ACTIONS: [&str; 29] = [
     "request.created",
     "request.changed",
     "request.resumed",
@@ -75,6 +83,13 @@ pub const ACTIONS: [&str; 22] = [
     "engine.started",
     "engine.draining",
     "engine.stopped",
+    "token.created",
+    "token.revoked",
+    "signed-out",
+    "webhook.created",
+    "webhook.changed",
+    "webhook.deleted",
+    "webhook.paused",
 ];
 
 impl Action {
@@ -174,14 +189,31 @@ impl Core {
             NoteKind::SignedIn { .. } => (Action::SignedIn, String::new()),
             NoteKind::SignInFailed => (Action::SignInFailed, String::new()),
             NoteKind::Denied { code, .. } => (Action::Denied, code.clone()),
+            NoteKind::Did { deed, target, details } => return self.deed(at, &actor, *deed, target, details),
         };
         let entry = AuditEntry { at, ..self.entry(&actor, action) };
         let entry = match kind {
             NoteKind::SignedIn { source } => entry.with("source", source),
             NoteKind::SignInFailed => entry,
             NoteKind::Denied { code, what } => entry.with("code", code).with("what", what),
+            NoteKind::Did { .. } => entry,
         };
         self.fold(action, code, entry, count);
+    }
+
+    /// Never folded: whoever does it is signed in, and each has its own target.
+    fn deed(&mut self, at: Timestamp, actor: &str, deed: Deed, target: &str, details: &[(String, String)]) {
+        let action = match deed {
+            Deed::TokenCreated => Action::TokenCreated,
+            Deed::TokenRevoked => Action::TokenRevoked,
+            Deed::SignedOut => Action::SignedOut,
+            Deed::WebhookCreated => Action::WebhookCreated,
+            Deed::WebhookChanged => Action::WebhookChanged,
+            Deed::WebhookDeleted => Action::WebhookDeleted,
+            Deed::WebhookPaused => Action::WebhookPaused,
+        };
+        let entry = AuditEntry { at, ..self.entry(actor, action) }.on(target);
+        self.audit(details.iter().fold(entry, |entry, (name, value)| entry.with(name, value)));
     }
 
     /// The first of a kind is written at once, the others are counted until [`Core::unfold`].
@@ -297,6 +329,13 @@ mod tests {
             (Action::EngineStarted, "engine.started"),
             (Action::EngineDraining, "engine.draining"),
             (Action::EngineStopped, "engine.stopped"),
+            (Action::TokenCreated, "token.created"),
+            (Action::TokenRevoked, "token.revoked"),
+            (Action::SignedOut, "signed-out"),
+            (Action::WebhookCreated, "webhook.created"),
+            (Action::WebhookChanged, "webhook.changed"),
+            (Action::WebhookDeleted, "webhook.deleted"),
+            (Action::WebhookPaused, "webhook.paused"),
         ];
         assert_eq!(pairs.map(|(action, _)| action.as_str()), pairs.map(|(_, name)| name));
         assert_eq!(pairs.map(|(_, name)| name), ACTIONS);

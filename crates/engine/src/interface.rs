@@ -232,6 +232,15 @@ pub enum NoteKind {
     },
     /// A request with a token that nobody has.
     SignInFailed,
+    /// The API did something that is its own: tokens, sessions, webhooks.
+    Did {
+        /// What.
+        deed: Deed,
+        /// Id of the thing.
+        target: String,
+        /// What else there is to know, name and value; no secrets.
+        details: Vec<(String, String)>,
+    },
     /// 403 that the engine was not asked about.
     Denied {
         /// The problem's code.
@@ -239,6 +248,25 @@ pub enum NoteKind {
         /// Method and path template.
         what: String,
     },
+}
+
+/// What the API does by itself, for the trail (see [`NoteKind::Did`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Deed {
+    /// An API token was made.
+    TokenCreated,
+    /// An API token was revoked.
+    TokenRevoked,
+    /// A session of the page ended, or all of a user.
+    SignedOut,
+    /// A webhook was made.
+    WebhookCreated,
+    /// A webhook was changed.
+    WebhookChanged,
+    /// A webhook was deleted.
+    WebhookDeleted,
+    /// A webhook's endpoint failed for too long.
+    WebhookPaused,
 }
 
 /// Orders over the API.

@@ -38,6 +38,15 @@ pub enum Change {
     Dialog(DialogRecord),
     /// That dialog is over; its [`DialogRecord::key`].
     DialogEnded(String),
+    /// A document of the API's own (a token, a session, a webhook, a delivery).
+    Document {
+        /// What it is.
+        kind: String,
+        /// Unique within its kind.
+        id: String,
+        /// JSON; `None`: it is gone.
+        doc: Option<String>,
+    },
 }
 
 /// Who did what to whom, as the audit trail keeps it.

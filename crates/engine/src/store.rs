@@ -229,7 +229,8 @@ impl Core {
                 Change::Listening(_) | Change::Call(_) => {}
                 // whoever asked was told that it is not kept
                 Change::Answer(_) => {}
-                Change::Registrations { .. } | Change::Dialog(_) | Change::DialogEnded(_) => {}
+                Change::Registrations { .. } | Change::Dialog(_) | Change::DialogEnded(_) | Change::Document { .. } => {
+                }
             }
         }
         if let Subject::Request(id) = &subject {

@@ -208,6 +208,11 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// [`StoreError`].
     fn audit_seq(&self, hash: &str) -> Result<Option<u64>, StoreError>;
 
+    /// The API's own documents of one kind: id and JSON, by id. Kept by [`Change::Document`].
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn documents(&self, kind: &str) -> Result<Vec<(String, String)>, StoreError>;
     /// The first answer to a user's idempotency key. It may be older than it should be used: see its `at`.
     ///
     /// # Errors

@@ -60,7 +60,11 @@ impl Got {
 
 /// `TOKEN` of a user is `token-USER`.
 pub(crate) fn credential(user: &str) -> Credential {
-    Credential { user: user.to_owned(), token_sha256: Some(Sha256::digest(format!("token-{user}")).into()) }
+    Credential {
+        user: user.to_owned(),
+        token_sha256: Some(Sha256::digest(format!("token-{user}")).into()),
+        password_hash: None,
+    }
 }
 
 impl Stage {
@@ -68,7 +72,7 @@ impl Stage {
         let (sender, commands) = mpsc::channel(4);
         let store = Arc::new(MemoryStore::new());
         let mut credentials: Vec<_> = ["ada", "sue", "sam", "all", "platform", "ghost"].map(credential).into();
-        credentials.push(Credential { user: "tokenless".to_owned(), token_sha256: None });
+        credentials.push(Credential { user: "tokenless".to_owned(), token_sha256: None, password_hash: None });
         let api = Api::new(sender, store.clone() as Arc<dyn Store>, credentials);
         api.status(Status {
             ready: true,

@@ -127,15 +127,18 @@ fn user(section: &Section<'_>, names: &mut Names<'_>, agents: &[AgentSeed]) -> O
         section.strings("listener_numbers").unwrap_or_default().into_iter().map(|given| given.value).collect();
     let groups = section.strings("groups").map(|groups| groups.into_iter().map(|given| given.value).collect());
     let token_sha256 = section.string("token_hash").and_then(|given| given.parse(|text| parse_token_hash(text)));
-    if let Some(hash) = section.string("password_hash").filter(|hash| !hash.value.starts_with("$argon2id$")) {
-        hash.problem("must be what `medlytt hash-password` prints ($argon2id$…)");
-    }
+    let password_hash = section.string("password_hash").and_then(|given| {
+        given.parse(|text| match text.starts_with("$argon2id$") {
+            true => Ok(text.clone()),
+            false => Err("must be what `medlytt hash-password` prints ($argon2id$…)".to_owned()),
+        })
+    });
     let phone = phone(section, names);
     let softphone = softphone(section, names, agents, id.as_ref().map_or("", |id| &id.value));
     let offer_sendrecv = listener_offer(section);
     section.finish();
     let id = id?.value;
-    let credential = api::Credential { user: id.clone(), token_sha256 };
+    let credential = api::Credential { user: id.clone(), token_sha256, password_hash };
     Some((
         UserSeed { id, name: full_name?, role: role?, groups, listener_numbers, softphone, phone, offer_sendrecv },
         credential,

@@ -54,6 +54,22 @@ fn dialog(key: &str, state: DialogState) -> DialogRecord {
     }
 }
 
+pub(crate) fn keeps_documents_by_kind_and_id<F: Fixture>() {
+    let mut fixture = F::new();
+    let put = |kind: &str, id: &str, doc: Option<&str>| Change::Document {
+        kind: kind.to_owned(),
+        id: id.to_owned(),
+        doc: doc.map(str::to_owned),
+    };
+    let first = [put("token", "b", Some("1")), put("token", "a", Some("2")), put("webhook", "a", Some("3"))];
+    fixture.store().apply(&first).unwrap();
+    fixture.store().apply(&[put("token", "b", Some("4")), put("webhook", "a", None), put("none", "a", None)]).unwrap();
+    fixture.reopen();
+    let pairs = [("a".to_owned(), "2".to_owned()), ("b".to_owned(), "4".to_owned())];
+    assert_eq!(fixture.store().documents("token").unwrap(), pairs);
+    assert_eq!(fixture.store().documents("webhook").unwrap(), []);
+}
+
 pub(crate) fn keeps_answers_by_user_and_key<F: Fixture>() {
     let mut fixture = F::new();
     let again = answer("paal", "k1", 5);

@@ -35,7 +35,7 @@ macro_rules! suite {
             finds_listenings_by_every_filter, finds_listenings_by_time, finds_requests_by_every_filter,
             finds_calls_by_agent, lists_newest_first, pages_are_stable_under_inserts, pages_filtered_lists, refuses_strange_cursors,
             chains_the_audit_trail, finds_audit_entries_by_every_filter, pages_the_audit_trail,
-            keeps_answers_by_user_and_key, restores_registrations, restores_open_dialogs, forgets_what_is_old,
+            keeps_answers_by_user_and_key, keeps_documents_by_kind_and_id, restores_registrations, restores_open_dialogs, forgets_what_is_old,
             claims_never_exceed_n, a_heard_claim_counts_and_stays, a_count_without_claims_counts,
             the_end_of_a_request_takes_its_claims, a_restart_gives_open_claims_back, two_race_for_the_last_of_n
         );

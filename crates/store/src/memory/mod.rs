@@ -116,6 +116,12 @@ impl Store for MemoryStore {
         Ok(self.tables()?.audit.values().find(|row| row.hash == wanted).map(|row| row.seq))
     }
 
+    fn documents(&self, kind: &str) -> Result<Vec<(String, String)>, StoreError> {
+        let tables = self.tables()?;
+        let of_kind = tables.documents.iter().filter(|((other, _), _)| other == kind);
+        Ok(of_kind.map(|((_, id), doc)| (id.clone(), doc.clone())).collect())
+    }
+
     fn answer(&self, user: &str, key: &str) -> Result<Option<AnswerRecord>, StoreError> {
         Ok(self.tables()?.answers.get(&(user.to_owned(), key.to_owned())).cloned())
     }

@@ -22,6 +22,8 @@ pub(super) struct Tables {
     pub(super) answers: BTreeMap<(String, String), AnswerRecord>,
     pub(super) registrations: BTreeMap<String, Vec<BindingRecord>>,
     pub(super) dialogs: BTreeMap<String, DialogRecord>,
+    /// By kind and id.
+    pub(super) documents: BTreeMap<(String, String), String>,
     /// By listening.
     claims: BTreeMap<String, Held>,
     end: Option<End>,
@@ -57,6 +59,8 @@ impl Tables {
             Change::Registrations { user, bindings } => drop(self.registrations.insert(user, bindings)),
             Change::Dialog(dialog) => drop(self.dialogs.insert(dialog.key.clone(), dialog)),
             Change::DialogEnded(key) => drop(self.dialogs.remove(&key)),
+            Change::Document { kind, id, doc: Some(doc) } => drop(self.documents.insert((kind, id), doc)),
+            Change::Document { kind, id, doc: None } => drop(self.documents.remove(&(kind, id))),
         }
     }
 

@@ -177,6 +177,15 @@ impl Store for SqliteStore {
         self.read(|connection| audit::seq_of(connection, &hash))
     }
 
+    fn documents(&self, kind: &str) -> Result<Vec<(String, String)>, StoreError> {
+        self.read(|connection| {
+            let sql = "SELECT id, doc FROM document WHERE kind = ? ORDER BY id";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([kind], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
     fn answer(&self, user: &str, key: &str) -> Result<Option<AnswerRecord>, StoreError> {
         self.read(|connection| answer(connection, user, key))
     }

@@ -37,6 +37,13 @@ pub(super) fn write(connection: &Connection, trail: &mut Trail, change: &Change)
             execute(connection, sql, params![dialog.key, print(dialog)?])
         }
         Change::DialogEnded(key) => delete(connection, "DELETE FROM dialog WHERE key = ?", key),
+        Change::Document { kind, id, doc: Some(doc) } => {
+            let sql = "INSERT OR REPLACE INTO document (kind, id, doc) VALUES (?, ?, ?)";
+            execute(connection, sql, params![kind, id, doc])
+        }
+        Change::Document { kind, id, doc: None } => {
+            execute(connection, "DELETE FROM document WHERE kind = ? AND id = ?", params![kind, id])
+        }
     }
 }
 

@@ -71,6 +71,11 @@ pub(super) const MIGRATIONS: &[&str] = &[
         unixepoch(coalesce(json_extract(doc, '$.ended_at'), json_extract(doc, '$.started_at'))) WHERE json_valid(doc);
     CREATE INDEX call_ended ON call (ended) WHERE ended IS NOT NULL;
 ",
+    "
+    CREATE TABLE document (
+        kind TEXT NOT NULL, id TEXT NOT NULL, doc TEXT NOT NULL, PRIMARY KEY (kind, id)
+    ) WITHOUT ROWID;
+",
 ];
 
 /// Name and SQL of everything that belongs to the audit trail.

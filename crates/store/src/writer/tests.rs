@@ -61,6 +61,9 @@ impl Store for Gate {
     fn audit_seq(&self, hash: &str) -> Result<Option<u64>, StoreError> {
         self.inner.audit_seq(hash)
     }
+    fn documents(&self, kind: &str) -> Result<Vec<(String, String)>, StoreError> {
+        self.inner.documents(kind)
+    }
     fn answer(&self, user: &str, key: &str) -> Result<Option<AnswerRecord>, StoreError> {
         self.inner.answer(user, key)
     }
