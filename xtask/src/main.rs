@@ -2,13 +2,14 @@
 //!
 //! `cargo xtask test` runs everything: unit tests, stories and the architecture test by `cargo test --workspace`, then the
 //! interop tests against the release binary: SIPp, baresip, Chromium, kills, floods, hostile input, a disk that goes away, and
-//! ten calls through the relay's bench. It installs the programs that they need if it may, and says so if it may not.
+//! ten calls through the relay's bench; and the page's own. It installs the programs that they need if it may, and says so if it may not.
 //! `durability` and `flood` are the long forms of two of them; `fuzz` goes on from where a part of the first ends, by coverage.
 
 // Starts other programs and waits for them.
 #![allow(clippy::disallowed_methods)]
 
 mod fuzz;
+mod page;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -25,6 +26,7 @@ cargo xtask test --plain               the same without those against the releas
 cargo xtask interop [NAME]             those against the release binary alone, or what of them has NAME in its path
 cargo xtask durability [--rounds N] [--seed N]   kill -9 under load, 200 times if not told otherwise
 cargo xtask fuzz [--seconds N]         rtp, rtcp, srtp and decoder by libFuzzer, for a minute each if not told otherwise
+cargo xtask page [--check]             builds web/ into crates/api/page, or tests it and whether what is there is fresh
 cargo xtask flood [--seconds N]        50,000 packets a second of garbage, for a minute if not told otherwise";
 
 fn main() -> ExitCode {
@@ -38,6 +40,8 @@ fn main() -> ExitCode {
         ["durability", options @ ..] => long_form("durability::", options, [("--rounds", "200"), ("--seed", "1")]),
         ["fuzz"] => fuzz::fuzz("60"),
         ["fuzz", "--seconds", seconds] => fuzz::fuzz(seconds),
+        ["page"] => page::build(),
+        ["page", "--check"] => page::check(),
         ["flood", options @ ..] => long_form("flood::", options, [("--seconds", "60"), ("--seed", "7")]),
         _ => Err(format!("usage:\n{USAGE}")),
     };
@@ -61,6 +65,7 @@ fn test(interop: bool) -> Result<(), String> {
     if !missing.is_empty() {
         return Err(format!("the tests against the real binary were NOT run: {} missing", missing.join(" and ")));
     }
+    page::check()?;
     release_tests(&[], &[])
 }
 
