@@ -1,8 +1,9 @@
 //! `cargo xtask`: the project's own commands.
 //!
 //! `cargo xtask test` runs everything: unit tests, stories and the architecture test by `cargo test --workspace`, then the
-//! interop tests against the release binary: SIPp, baresip, Chromium, kills, floods, hostile input, a disk that goes away, and
-//! ten calls through the relay's bench; and the page's own. It installs the programs that they need if it may, and says so if it may not.
+//! interop tests against the release binary: SIPp, baresip, linphone, Chromium, kills, floods, hostile input, a disk that goes
+//! away, and ten calls through the relay's bench; and the page's own. It installs the programs that they need if it may, and says
+//! so if it may not.
 //! `durability` and `flood` are the long forms of two of them; `fuzz` goes on from where a part of the first ends, by coverage.
 
 // Starts other programs and waits for them.
@@ -15,8 +16,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 /// The programs that the interop tests need, each with its Debian package.
-const TOOLS: [(&str, &str); 4] =
-    [("sipp", "sip-tester"), ("baresip", "baresip-core"), ("chromium", "chromium"), ("node", "nodejs")];
+const TOOLS: [(&str, &str); 5] = [
+    ("sipp", "sip-tester"),
+    ("baresip", "baresip-core"),
+    ("linphonec", "linphone-cli"),
+    ("chromium", "chromium"),
+    ("node", "nodejs"),
+];
 /// Comes with some packages of Node, and by itself with Debian's.
 const NPM: [(&str, &str); 1] = [("npm", "npm")];
 

@@ -158,7 +158,7 @@ fn wav_file(samples: &[i16], rate: u32, channels: u16) -> Vec<u8> {
 }
 
 /// A WAV file of 16-bit samples; one that is being written may have no length in its header.
-fn recording(wav: &[u8]) -> Recording {
+pub(super) fn recording(wav: &[u8]) -> Recording {
     let (Some(channels), Some(rate)) = (wav.get(22..24), wav.get(24..28)) else { return Recording::default() };
     let channels = usize::from(u16::from_le_bytes([channels[0], channels[1]])).max(1);
     let rate = u32::from_le_bytes([rate[0], rate[1], rate[2], rate[3]]);

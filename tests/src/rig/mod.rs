@@ -11,6 +11,7 @@ pub mod ear;
 pub mod engine;
 pub mod hostile;
 pub mod lines;
+pub mod linphone;
 pub mod noise;
 pub mod scene;
 pub mod sipp;
