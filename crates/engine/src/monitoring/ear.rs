@@ -89,7 +89,6 @@ impl Core {
             shielded: false,
             mix,
             heard_ms: 0,
-            alarmed: false,
         };
         self.ears.insert(key, ear);
         self.shards.listener_came(shard);

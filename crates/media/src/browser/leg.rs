@@ -93,6 +93,11 @@ impl BrowserLeg {
         quality.round_trip_ms = round_trip_ms;
     }
 
+    /// What is sent to it is lost, by three of its reports in a row.
+    pub(crate) fn loses(&self) -> bool {
+        self.stream.loses()
+    }
+
     /// What came for it and was dropped.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped

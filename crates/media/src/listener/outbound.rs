@@ -114,11 +114,10 @@ impl Outbound {
     }
 
     /// Reports of the listener: what they say of our stream.
-    pub(super) fn read(&mut self, now: Instant, compound: Compound<'_>, ssrc: u32, counters: &mut Counters) {
+    pub(super) fn read(&mut self, now: Instant, compound: Compound<'_>, ssrc: u32) {
         for packet in compound {
             for report in packet.reports().filter(|report| report.ssrc == ssrc) {
-                let is_alarming = self.feedback.note(now, &report, self.codec.clock());
-                counters.listener_loss_alarms += u64::from(is_alarming);
+                self.feedback.note(now, &report, self.codec.clock());
             }
         }
     }

@@ -76,6 +76,14 @@ impl Leg {
         }
     }
 
+    /// What is sent to it is lost, by three of its reports in a row.
+    fn loses(&self) -> bool {
+        match self {
+            Self::Rtp(leg) => leg.loses(),
+            Self::Browser(leg) => leg.loses(),
+        }
+    }
+
     /// Packets of its own that were dropped.
     fn dropped(&self) -> u64 {
         match self {
@@ -175,6 +183,12 @@ impl Seat {
         let mut quality = Quality::default();
         self.leg.tell(&mut quality);
         quality.remote_lost
+    }
+
+    /// Loss that lasts, or does no more.
+    pub(super) fn tell_loss(&mut self, sink: &mut impl Sink) {
+        let (lasts, lost) = (self.leg.loses(), self.remote_lost().unwrap_or(0.0));
+        self.ear.tell_loss(lasts, lost, sink);
     }
 
     /// Its figures, if they have changed since they were told.
