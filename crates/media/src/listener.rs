@@ -240,6 +240,11 @@ impl ListenerLeg {
         self.stream.iter().for_each(|stream| stream.feedback.tell(quality));
     }
 
+    /// A tick then would come too soon after its last packet.
+    pub(crate) fn is_early(&self, ms: u64) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.is_early(ms))
+    }
+
     /// What is sent to it is lost, by three of its reports in a row.
     pub(crate) fn loses(&self) -> bool {
         self.stream.as_ref().is_some_and(|stream| stream.feedback.losses.last())
