@@ -41,7 +41,7 @@ pub(crate) fn figures(from: &Sources) -> api::Figures {
     }
 }
 
-fn media_counters(media: &MediaFigures) -> [(&'static str, u64); 45] {
+fn media_counters(media: &MediaFigures) -> [(&'static str, u64); 44] {
     let rtp_not_rtp = media.shard.not_rtp();
     // Taken apart, so that a counter which is added cannot be forgotten here.
     let media::Counters {
