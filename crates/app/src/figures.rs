@@ -41,7 +41,7 @@ pub(crate) fn figures(from: &Sources) -> api::Figures {
     }
 }
 
-fn media_counters(media: &MediaFigures) -> [(&'static str, u64); 45] {
+fn media_counters(media: &MediaFigures) -> [(&'static str, u64); 44] {
     let rtp_not_rtp = media.shard.not_rtp();
     // Taken apart, so that a counter which is added cannot be forgotten here.
     let media::Counters {
@@ -80,7 +80,6 @@ fn media_counters(media: &MediaFigures) -> [(&'static str, u64); 45] {
         listener_rtcp_received,
         listener_rtcp_dropped,
         listener_packets_sent,
-        listener_loss_alarms,
         frames_encoded,
         frames_concealed,
         frames_late,
@@ -127,7 +126,6 @@ fn media_counters(media: &MediaFigures) -> [(&'static str, u64); 45] {
         ("listener_rtcp_received", listener_rtcp_received),
         ("listener_rtcp_dropped", listener_rtcp_dropped),
         ("listener_packets_sent", listener_packets_sent),
-        ("listener_loss_alarms", listener_loss_alarms),
         ("listener_frames_encoded", frames_encoded),
         ("fork_frames_concealed", frames_concealed),
         ("fork_frames_late", frames_late),

@@ -69,7 +69,6 @@ pub(crate) fn offered(own: Option<Codec>, layout: Layout, with_keys: bool) -> Ve
     order.retain(|codec| WRITTEN.contains(codec));
     let has_opus = order.contains(&Codec::Opus);
     let mut payloads: Vec<Payload> = order.into_iter().filter_map(|codec| payload(codec, layout)).collect();
-    payloads.push(plain(13, "CN", 8000));
     if with_keys {
         let events = |pt, clock| Payload { fmtp: "0-16".to_owned(), ..plain(pt, "telephone-event", clock) };
         payloads.push(events(EVENTS, 8000));
@@ -195,16 +194,16 @@ mod tests {
     #[test]
     fn the_calls_own_codec_is_offered_first() {
         let offered = |own| offered(own, Layout::Mono, false);
-        assert_eq!(names(&offered(Some(Codec::Pcmu))), writable(&["PCMU", "opus", "G722", "PCMA", "CN"]));
-        assert_eq!(names(&offered(Some(Codec::G722))), writable(&["G722", "opus", "PCMA", "PCMU", "CN"]));
-        assert_eq!(names(&offered(Some(Codec::G729))), writable(&["opus", "G722", "PCMA", "PCMU", "CN"]));
-        assert_eq!(names(&offered(None)), writable(&["opus", "G722", "PCMA", "PCMU", "CN"]));
+        assert_eq!(names(&offered(Some(Codec::Pcmu))), writable(&["PCMU", "opus", "G722", "PCMA"]));
+        assert_eq!(names(&offered(Some(Codec::G722))), writable(&["G722", "opus", "PCMA", "PCMU"]));
+        assert_eq!(names(&offered(Some(Codec::G729))), writable(&["opus", "G722", "PCMA", "PCMU"]));
+        assert_eq!(names(&offered(None)), writable(&["opus", "G722", "PCMA", "PCMU"]));
     }
 
     #[test]
     fn two_channels_go_before_that() {
         let stereo = offered(Some(Codec::Pcmu), Layout::Stereo, false);
-        assert_eq!(names(&stereo), writable(&["opus", "PCMU", "G722", "PCMA", "CN"]));
+        assert_eq!(names(&stereo), writable(&["opus", "PCMU", "G722", "PCMA"]));
         for (layout, fmtp) in
             [(Layout::Stereo, "useinbandfec=1;stereo=1;sprop-stereo=1"), (Layout::Mono, "useinbandfec=1")]
         {

@@ -477,6 +477,7 @@ impl Core {
                     self.listener_progress(listener, &quality);
                 }
             }
+            E::ListenerLoss { listener, lost, lasts } => self.listener_loss(listener, lost, lasts),
             E::Key { listener, key } => self.ear_key(listener.0, key),
             E::PartyKey { stream, key } => self.party_key(stream, key),
             E::Levels { levels } => self.levels(levels),

@@ -363,6 +363,16 @@ pub enum Event {
         /// Each one's.
         listeners: Vec<(ListenerId, Quality)>,
     },
+    /// What is sent to a listener is lost on its way: three of its reports in a row said 5 % or more. Then again when one
+    /// says less.
+    ListenerLoss {
+        /// The listener.
+        listener: ListenerId,
+        /// As its last report has it, 0 to 1.
+        lost: f32,
+        /// False: it is over.
+        lasts: bool,
+    },
     /// A listener pressed a key: `0`-`9`, `*`, `#`, `A`-`D`. Once a press.
     Key {
         /// The listener.
@@ -554,8 +564,6 @@ pub struct Counters {
     pub listener_rtcp_received: u64,
     pub listener_rtcp_dropped: u64,
     pub listener_packets_sent: u64,
-    /// More than 5 % of what a listener was sent did not get there, by three of its reports in a row.
-    pub listener_loss_alarms: u64,
     /// By encoders for listeners: once a kind (codec and mix) and tick, however many share it.
     pub frames_encoded: u64,
     pub frames_concealed: u64,

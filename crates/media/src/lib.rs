@@ -63,6 +63,7 @@ pub mod tone;
 
 mod guard;
 mod interface;
+mod losses;
 mod reception;
 mod relay;
 mod route;

@@ -178,7 +178,7 @@ impl ListenerLeg {
         });
         counters.listener_rtcp_received += u64::from(is_ours);
         if let (true, Some(stream), Some(compound)) = (is_ours, &mut self.stream, compound.clone()) {
-            stream.read(now, compound, self.identity.ssrc, counters);
+            stream.read(now, compound, self.identity.ssrc);
         }
         if !is_ours || compound.is_some_and(has_app) {
             self.dropped += 1;
@@ -238,6 +238,16 @@ impl ListenerLeg {
     /// What it told of the stream to it.
     pub(crate) fn tell(&self, quality: &mut Quality) {
         self.stream.iter().for_each(|stream| stream.feedback.tell(quality));
+    }
+
+    /// A tick then would come too soon after its last packet.
+    pub(crate) fn is_early(&self, ms: u64) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.is_early(ms))
+    }
+
+    /// What is sent to it is lost, by three of its reports in a row.
+    pub(crate) fn loses(&self) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.feedback.losses.last())
     }
 
     /// Whether it sent nothing for `limit`; asked again, only after so long once more.

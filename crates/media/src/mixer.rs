@@ -9,6 +9,7 @@ mod kind;
 mod leveller;
 mod limiter;
 mod loudness;
+mod onward;
 mod sides;
 mod silence;
 mod weights;
@@ -16,14 +17,14 @@ mod weights;
 use slab::Slab;
 
 pub use self::kind::Wanted;
+pub(crate) use self::kind::{Entry, Scratch, Tail, Track};
 use self::kind::{Kind, Origin};
-pub(crate) use self::kind::{Scratch, Track};
 use self::loudness::Loudness;
 use self::sides::Sides;
 pub(crate) use self::silence::{Ending, PHASES, Silence};
 use crate::codec::{Pcm, Rate};
 use crate::fork::Heard;
-use crate::interface::{Counters, Level};
+use crate::interface::{Counters, Level, StreamId};
 
 /// Tracks of one listener at most: a browser may have one for each side.
 pub const TRACKS: usize = 2;
@@ -69,6 +70,23 @@ impl Desk {
         }
         from.into_iter().for_each(|from| self.leave(from));
         key
+    }
+
+    /// A track comes from another desk, where it ended so.
+    pub(crate) fn take_over(&mut self, wanted: Wanted, tail: Tail, entry: Entry) -> Option<usize> {
+        if tail.codec() != wanted.codec {
+            return self.tune(wanted, None);
+        }
+        let origin = tail.origin(entry);
+        let key = self.kinds.iter().find(|(_, kind)| kind.is_born(origin, wanted)).map(|(key, _)| key);
+        let key = key.or_else(|| Kind::after(tail, wanted, entry).map(|kind| self.kinds.insert(kind)))?;
+        self.kinds[key].users += 1;
+        Some(key)
+    }
+
+    /// Where a track with this kind ends, if it leaves for another desk. `agent`: the leg that this desk is of.
+    pub(crate) fn tail(&self, agent: StreamId, key: usize) -> Option<Tail> {
+        self.kinds.get(key)?.tail(agent, key)
     }
 
     /// A track wants its kind no more.

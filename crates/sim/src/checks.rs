@@ -12,7 +12,9 @@ use crate::world::World;
 /// Longer than an INVITE to a phone that does not answer and its last transaction (timers B and D, 32 s each).
 const UNTIL_ALL_IS_QUIET: Duration = Duration::from_secs(70);
 
-/// What listeners write in INFO.
+/// What listeners alone press in a swarm,
+pub(crate) const LISTENERS_DIGITS: [u8; 3] = [1, 2, 9];
+/// and write in INFO.
 pub(crate) const LISTENERS_WORD: &str = "Signal=listener";
 
 impl World {
@@ -22,8 +24,9 @@ impl World {
             && let Some(packet) = phone::rtp::Packet::parse(data)
         {
             assert!(!self.listener_ssrcs.contains(&packet.ssrc), "a listener's packet reached {to}");
-            // listeners alone press 9 in a swarm
-            let digit = !encrypted && packet.payload_type == 101 && packet.payload.first() == Some(&9);
+            // listeners alone press these in a swarm
+            let is_theirs = packet.payload.first().is_some_and(|digit| LISTENERS_DIGITS.contains(digit));
+            let digit = !encrypted && packet.payload_type == 101 && is_theirs;
             assert!(!digit || self.watch.is_none(), "a listener's digit reached {to}");
         }
         if kind == Kind::Rtcp

@@ -98,7 +98,12 @@ impl Plant {
             seed[16] = shard as u8;
             seed
         };
-        (0..count).map(|shard| Shard::new(settings.clone(), seed_of(shard))).collect()
+        let settings_of = |shard: usize| {
+            let mut settings = settings.clone();
+            settings.browsers.home = shard;
+            settings
+        };
+        (0..count).map(|shard| Shard::new(settings_of(shard), seed_of(shard))).collect()
     }
 
     /// Streams and listeners, on all shards.

@@ -15,6 +15,7 @@ mod config;
 mod encrypted;
 mod equal;
 mod life;
+mod listening;
 mod plan;
 mod run;
 mod scene;

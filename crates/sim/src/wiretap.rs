@@ -56,7 +56,8 @@ impl World {
         let Some(heard) = self.phones[index].phone.call(call).and_then(|call| call.ears().packets().next_back()) else {
             return;
         };
-        let digit = heard.payload_type == 101 && heard.payload.first() == Some(&9);
+        let digit = heard.payload_type == 101
+            && heard.payload.first().is_some_and(|digit| crate::checks::LISTENERS_DIGITS.contains(digit));
         assert!(!digit || self.watch.is_none(), "a listener's digit reached {}", self.phones[index].name);
         if let Some(received) = &mut self.received {
             received.entry((index, call)).or_default().push((at, heard.packet().write().into()));

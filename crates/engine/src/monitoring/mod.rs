@@ -132,8 +132,6 @@ pub(crate) struct Ear {
     pub(crate) mix: Mix,
     /// As the media plane said last, of the listener that it has now.
     pub(crate) heard_ms: u64,
-    /// The loss that the listener reports was told to the log.
-    pub(crate) alarmed: bool,
 }
 
 /// How an ear is reached.

@@ -165,7 +165,8 @@ impl Core {
             ear.state = EarState::Answered;
         }
         let Some(page) = ear.page_mut() else { return };
-        let rings_until = page.rings_until.max(connects_until);
+        // who offers again and again, and never connects, does not ring for ever
+        let rings_until = page.rings_until.max(connects_until.min(page.rings_until + CONNECT_WAIT));
         if let Some(old) = page.player.replace(player) {
             self.counters.count("players_replaced");
             self.player_over(&old);

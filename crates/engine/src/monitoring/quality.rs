@@ -1,4 +1,4 @@
-//! How well listeners are served: figures for views, records and `/metrics`, and an alarm for the log.
+//! How well listeners are served: figures for views, records and `/metrics`, and loss that lasts, for the log.
 
 use media::{ListenerId, Quality};
 
@@ -6,8 +6,6 @@ use crate::engine::Core;
 use crate::monitoring::EarKey;
 use crate::view::ListeningQuality;
 
-/// A listener that loses so much of what it is sent is told to the log, once until it is better again.
-const LOSS_ALARM: f32 = 0.05;
 /// Bounds of the histogram of first audio, in milliseconds: its counters.
 const FIRST_AUDIO: [(u32, &str); 6] = [
     (10, "listener_first_audio_le_10"),
@@ -27,20 +25,28 @@ impl Core {
     /// Figures of a live listener so far.
     pub(crate) fn listener_progress(&mut self, listener: ListenerId, quality: &Quality) {
         let key = self.ear_of_listener(listener);
-        let Some(ear) = self.ears.get_mut(&key) else { return };
-        let loss = quality.remote_lost.unwrap_or(0.0);
-        let alarms = loss >= LOSS_ALARM && !ear.alarmed;
-        ear.alarmed = loss >= LOSS_ALARM;
+        let Some(ear) = self.ears.get(&key) else { return };
         let shown = shown(quality);
         for id in ear.listenings.clone() {
             let Some(listening) = self.listenings.get_mut(&id) else { continue };
             listening.view.quality = Some(shown);
-            self.out.listenings.insert(id.clone());
-            if alarms {
-                self.counters.count("listeners_losing");
-                let message = format!("the listener loses {:.0} % of what it is sent", loss * 100.0);
-                self.out.log("warn", message, vec![("listening", id)]);
-            }
+            self.out.listenings.insert(id);
+        }
+    }
+
+    /// The media plane says that what a listener is sent is lost, time and again; or that this is over.
+    pub(crate) fn listener_loss(&mut self, listener: ListenerId, lost: f32, lasts: bool) {
+        let key = self.ear_of_listener(listener);
+        let Some(ear) = self.ears.get(&key) else { return };
+        if lasts {
+            self.counters.count("listener_loss_alarms");
+        }
+        for id in ear.listenings.clone() {
+            let (level, message) = match lasts {
+                true => ("warn", format!("the listener loses {:.0} % of what it is sent", lost * 100.0)),
+                false => ("info", "what the listener is sent arrives again".to_owned()),
+            };
+            self.out.log(level, message, vec![("listening", id)]);
         }
     }
 

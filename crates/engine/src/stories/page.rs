@@ -282,6 +282,22 @@ fn a_player_that_never_connects_lets_the_page_ring_on() {
 }
 
 #[test]
+fn a_page_that_offers_again_and_again_does_not_ring_for_ever() {
+    let (mut b, _, id) = rings();
+    for _ in 0..20 {
+        b.seconds(4);
+        if b.last_listening().end_reason.is_some() {
+            break;
+        }
+        whep(&mut b, &id, "offer").unwrap();
+    }
+    assert_eq!(b.reasons(), [EndReason::ListenerNoAnswer]);
+    let view = b.last_listening();
+    let rang = view.ended_at.unwrap().duration_since(view.ringing_at.unwrap());
+    assert_eq!(rang.as_secs(), 40, "30 s, and 10 to connect");
+}
+
+#[test]
 fn ice_restarts_within_the_player() {
     let (mut b, _, id, session, listener) = plays();
     let restart = |session: &str| Command::WhepRestart {

@@ -61,16 +61,24 @@ fn figures_show_while_live_and_stand_in_the_record() {
 }
 
 #[test]
-fn loss_on_the_way_to_a_listener_is_told_once() {
+fn loss_on_the_way_to_a_listener_is_logged_and_counted() {
     let (mut b, _, _) = live();
     let listener = b.media_listener();
-    let mut reports = |lost| {
-        let quality = Quality { remote_lost: Some(lost), ..Quality::default() };
-        b.media_says(M::ListenerProgress { listeners: vec![(listener, quality)] });
-        b.logs.iter().filter(|line| line.contains("% of what it is sent")).count()
+    let bad = Quality { remote_lost: Some(0.2), ..Quality::default() };
+    b.media_says(M::ListenerProgress { listeners: vec![(listener, bad)] });
+    assert_eq!(b.count("listener_loss_alarms"), 0, "a figure is no alarm");
+    let mut told = |lost, lasts| {
+        b.logs.clear();
+        b.media_says(M::ListenerLoss { listener, lost, lasts });
+        b.logs.join("\n")
     };
-    assert_eq!([reports(0.02), reports(0.08), reports(0.2), reports(0.0), reports(0.05)], [0, 1, 1, 1, 2]);
-    assert_eq!(b.count("listeners_losing"), 2);
+    let alarm = told(0.2, true);
+    assert!(alarm.contains("the listener loses 20 % of what it is sent"), "{alarm}");
+    let end = told(0.0, false);
+    assert!(end.contains("arrives again"), "{end}");
+    assert_eq!(b.count("listener_loss_alarms"), 1);
+    b.media_says(M::ListenerLoss { listener: media::ListenerId(99), lost: 1.0, lasts: true });
+    assert_eq!(b.count("listener_loss_alarms"), 1, "nobody's");
 }
 
 #[test]

@@ -93,6 +93,22 @@ impl BrowserLeg {
         quality.round_trip_ms = round_trip_ms;
     }
 
+    /// A tick then would come too soon after its last packet.
+    pub(crate) fn is_early(&self, ms: u64) -> bool {
+        self.ticked_ms.is_some_and(|before| self.passed(before, ms).1 == 0)
+    }
+
+    /// Milliseconds on its own clock, and the frames that they are.
+    fn passed(&self, before: u64, ms: u64) -> (i64, i64) {
+        let passed = i64::try_from(ms.saturating_sub(before)).unwrap_or(i64::MAX / 2) + self.owed_ms;
+        (passed, (passed + FRAME_MS / 2).max(0) / FRAME_MS)
+    }
+
+    /// What is sent to it is lost, by three of its reports in a row.
+    pub(crate) fn loses(&self) -> bool {
+        self.stream.loses()
+    }
+
     /// What came for it and was dropped.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped
@@ -121,8 +137,7 @@ impl BrowserLeg {
     /// Frames that have passed since the last tick; `None`: this tick comes too early, after a move to another phase.
     fn frames_due(&mut self, ms: u64) -> Option<u32> {
         let Some(before) = self.ticked_ms.replace(ms) else { return Some(1) };
-        let passed = i64::try_from(ms.saturating_sub(before)).unwrap_or(i64::MAX / 2) + self.owed_ms;
-        let frames = (passed + 10).max(0) / FRAME_MS;
+        let (passed, frames) = self.passed(before, ms);
         if frames == 0 {
             self.ticked_ms = Some(before);
             return None;

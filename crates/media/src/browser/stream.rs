@@ -8,6 +8,7 @@ use rand::rngs::StdRng;
 
 use super::offer::{Credentials, Format, Offer};
 use super::{Browsers, Certificate, Happening, Packet, Peer, Refusal, Report, Rtc, answer};
+use crate::losses::Losses;
 
 /// Without an authentic check for so long, nothing is sent any more (RFC 7675 §5.1); nor does a leg wait longer to be set up.
 const CONSENT: Duration = Duration::from_secs(30);
@@ -43,6 +44,7 @@ struct Track {
     timestamp: u32,
     marker: bool,
     report: Option<Report>,
+    losses: Losses,
 }
 
 /// What has become of a stream.
@@ -78,6 +80,7 @@ impl Stream {
             timestamp: rng.random(),
             marker: true,
             report: None,
+            losses: Losses::default(),
         };
         let tracks = offer.tracks().map(track).collect();
         let (home, candidates) = (browsers.home, browsers.candidates.clone().into());
@@ -180,7 +183,7 @@ impl Stream {
                     break;
                 }
                 Happening::Report(track, report) => {
-                    self.tracks.get_mut(track).into_iter().for_each(|track| track.report = Some(report));
+                    self.tracks.get_mut(track).into_iter().for_each(|track| track.note(report));
                 }
                 Happening::Until(at) => {
                     until = at;
@@ -207,6 +210,11 @@ impl Stream {
         }
     }
 
+    /// On one of its tracks loss lasts.
+    pub(crate) fn loses(&self) -> bool {
+        self.tracks.iter().any(|track| track.losses.last())
+    }
+
     /// What the browser reported last, of its worse track: fraction lost, jitter and round trip in milliseconds.
     pub(crate) fn report(&self) -> (Option<f32>, Option<f32>, Option<f32>) {
         let reports = || self.tracks.iter().filter_map(|track| Some((track, track.report?)));
@@ -217,5 +225,12 @@ impl Stream {
             worst(&mut reports().filter_map(|(track, report)| Some(report.jitter? as f32 / per_ms(track.format)))),
             worst(&mut reports().filter_map(|(_, report)| report.round_trip_ms)),
         )
+    }
+}
+
+impl Track {
+    fn note(&mut self, report: Report) {
+        report.lost.into_iter().for_each(|lost| self.losses.note(lost));
+        self.report = Some(report);
     }
 }

@@ -137,14 +137,12 @@ impl Encoder {
         }
     }
 
-    /// One that ends in silence what this one wrote, and knows of nothing else that it was given. `None`: any encoder can
-    /// (a decoder needs nothing of what was before, or soon forgets it).
+    /// One that brings what this one wrote to an end. `None`: any encoder can (a decoder needs nothing of what was before,
+    /// or soon forgets it).
     #[must_use]
     pub fn fall_silent(&self) -> Option<Self> {
         let Writing::G722(encoder) = &self.state else { return None };
-        let mut encoder = encoder.clone();
-        encoder.forget_input();
-        Some(Self { codec: self.codec, state: Writing::G722(encoder) })
+        Some(Self { codec: self.codec, state: Writing::G722(encoder.clone()) })
     }
 
     /// Which.

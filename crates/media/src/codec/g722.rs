@@ -83,12 +83,6 @@ impl Decoder {
 }
 
 impl Encoder {
-    /// Forgets what it was given and has not written yet. What is left follows from what was written: a decoder that got
-    /// it has it too.
-    pub fn forget_input(&mut self) {
-        (self.odd, self.even) = (Delay::default(), Delay::default());
-    }
-
     /// A byte for two samples, as far as `out` reaches.
     pub fn encode(&mut self, samples: &[i16], out: &mut [u8]) {
         for (pair, byte) in samples.chunks_exact(2).zip(out) {

@@ -23,6 +23,8 @@ pub(crate) struct Ear {
     pub(crate) first_audio_ms: Option<u32>,
     /// Figures, when they were told last.
     pub(crate) told: Quality,
+    /// What is sent to it is lost, as told last.
+    loses: bool,
     /// What became of the packets that it was to hear, on taps before this one,
     served: Served,
     /// and of its tap's when it began to hear it.
@@ -41,6 +43,7 @@ impl Ear {
             answered_at: None,
             first_audio_ms: None,
             told: Quality::default(),
+            loses: false,
             served: Served::default(),
             served_from: None,
         }
@@ -54,6 +57,13 @@ impl Ear {
     /// It can be sent to.
     pub(crate) fn answered(&mut self, now: Instant) {
         self.answered_at.get_or_insert(now);
+    }
+
+    /// What it is sent is lost, or no more: once each.
+    pub(crate) fn tell_loss(&mut self, lasts: bool, lost: f32, sink: &mut impl Sink) {
+        if std::mem::replace(&mut self.loses, lasts) != lasts {
+            sink.event(Event::ListenerLoss { listener: self.id, lost, lasts });
+        }
     }
 
     /// It is served by this tap from now on, if it is not already.

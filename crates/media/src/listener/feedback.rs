@@ -3,12 +3,9 @@
 use std::time::{Duration, Instant};
 
 use crate::interface::Quality;
+use crate::losses::Losses;
 use crate::rtcp::Report;
 
-/// A report says that so much of what was sent since the one before is lost, in 1/256: more than 5 %.
-const LOSSY: u8 = 12;
-/// So many of those in a row are an alarm.
-const ALARM_AFTER: u32 = 3;
 /// Reports of ours that an answer may be about: two are on their way at most.
 const REMEMBERED: usize = 2;
 
@@ -20,8 +17,7 @@ pub(super) struct Feedback {
     lost: Option<f32>,
     jitter_ms: Option<f32>,
     round_trip_ms: Option<f32>,
-    /// Reports in a row that said lossy.
-    lossy: u32,
+    pub(super) losses: Losses,
 }
 
 impl Feedback {
@@ -30,14 +26,13 @@ impl Feedback {
         self.sent = [Some(((ntp >> 16) as u32, now)), self.sent[0]];
     }
 
-    /// What a report says of our stream, whose clock has so many ticks a second. True: for the third time in a row too
-    /// much is lost.
-    pub(super) fn note(&mut self, now: Instant, report: &Report, clock: u32) -> bool {
-        self.lost = Some(f32::from(report.fraction_lost) / 256.0);
+    /// What a report says of our stream, whose clock has so many ticks a second.
+    pub(super) fn note(&mut self, now: Instant, report: &Report, clock: u32) {
+        let lost = f32::from(report.fraction_lost) / 256.0;
+        self.lost = Some(lost);
+        self.losses.note(lost);
         self.jitter_ms = Some((f64::from(report.jitter) * 1_000.0 / f64::from(clock)) as f32);
         self.round_trip_ms = self.round_trip(now, report).or(self.round_trip_ms);
-        self.lossy = if report.fraction_lost > LOSSY { self.lossy.saturating_add(1) } else { 0 };
-        self.lossy == ALARM_AFTER
     }
 
     /// From our report to theirs, without the time that they held it. A report that we do not remember, or one that was
@@ -93,17 +88,5 @@ mod tests {
         );
         feedback.note(sent + Duration::from_secs(12), &report(0, 0xb705_2000, u32::MAX), 8_000);
         assert_eq!(quality(&feedback).2, Some(6_125.0), "held for longer than it is old");
-    }
-
-    #[test]
-    fn three_bad_reports_in_a_row_are_one_alarm() {
-        let mut feedback = Feedback::default();
-        let now = now();
-        let mut alarms = |fractions: &[u8]| {
-            fractions.iter().filter(|fraction| feedback.note(now, &report(**fraction, 0, 0), 8_000)).count()
-        };
-        assert_eq!(alarms(&[13, 200, 12, 13, 13]), 0, "5 % is not above 5 %");
-        assert_eq!(alarms(&[13, 13, 13]), 1, "once while it lasts");
-        assert_eq!(alarms(&[0, 13, 13, 13]), 1, "and again when it comes back");
     }
 }

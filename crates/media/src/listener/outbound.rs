@@ -114,11 +114,10 @@ impl Outbound {
     }
 
     /// Reports of the listener: what they say of our stream.
-    pub(super) fn read(&mut self, now: Instant, compound: Compound<'_>, ssrc: u32, counters: &mut Counters) {
+    pub(super) fn read(&mut self, now: Instant, compound: Compound<'_>, ssrc: u32) {
         for packet in compound {
             for report in packet.reports().filter(|report| report.ssrc == ssrc) {
-                let is_alarming = self.feedback.note(now, &report, self.codec.clock());
-                counters.listener_loss_alarms += u64::from(is_alarming);
+                self.feedback.note(now, &report, self.codec.clock());
             }
         }
     }
@@ -159,14 +158,24 @@ impl Outbound {
             self.ticked_ms = Some(ms);
             return Some(1);
         };
-        let passed = i64::try_from(ms.saturating_sub(before)).unwrap_or(i64::MAX / 2) + self.owed_ms;
-        let frames = (passed + 10).max(0) / 20;
+        let (passed, frames) = self.passed(before, ms);
         if frames == 0 {
             return None;
         }
         self.ticked_ms = Some(ms);
         self.owed_ms = passed - frames * 20;
         Some(u32::try_from(frames).unwrap_or(u32::MAX))
+    }
+
+    /// A tick then would come too early.
+    pub(super) fn is_early(&self, ms: u64) -> bool {
+        self.ticked_ms.is_some_and(|before| self.passed(before, ms).1 == 0)
+    }
+
+    /// Milliseconds on its own clock, and the frames that they are.
+    fn passed(&self, before: u64, ms: u64) -> (i64, i64) {
+        let passed = i64::try_from(ms.saturating_sub(before)).unwrap_or(i64::MAX / 2) + self.owed_ms;
+        (passed, (passed + FRAME_MS / 2).max(0) / FRAME_MS)
     }
 
     /// Where its reports go, and by which socket.

@@ -1,11 +1,12 @@
 //! One kind: a codec and a mix, with its encoder and the payload of the present tick.
 
 use super::limiter::Limiter;
+use super::onward::onward;
 use super::silence::Ending;
 use super::weights::{CHANNELS, Pair, Weights, blend};
 use crate::codec::{Encoder, MAX_FRAME, MAX_PAYLOAD, Pcm};
 use crate::fork::Heard;
-use crate::interface::{Codec, Layout, Mix};
+use crate::interface::{Codec, Layout, Mix, StreamId};
 
 /// Ticks after which an encoder with a memory has forgotten where it began: 200 ms.
 const SETTLES: u32 = 10;
@@ -45,6 +46,35 @@ pub(super) struct Payload {
 pub(super) enum Origin {
     Silence,
     Kind(usize),
+    /// A kind on another desk: that leg's, and its number there.
+    Elsewhere(StreamId, usize, Entry),
+}
+
+/// When a track that comes from another desk is sent its first frame here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// At the first tick.
+    Now,
+    /// At the one after it: the first comes too soon after the last frame from there.
+    Next,
+}
+
+/// Where a track's sound ended on the desk that it leaves: on the next one it goes on from there.
+#[derive(Debug)]
+pub(crate) struct Tail {
+    of: (StreamId, usize),
+    encoder: Encoder,
+    samples: Box<[i16]>,
+}
+
+impl Tail {
+    pub(super) fn codec(&self) -> Codec {
+        self.encoder.codec()
+    }
+
+    pub(super) fn origin(&self, entry: Entry) -> Origin {
+        Origin::Elsewhere(self.of.0, self.of.1, entry)
+    }
 }
 
 #[derive(Debug)]
@@ -115,6 +145,19 @@ impl Kind {
         })
     }
 
+    /// One that goes on where a track ended on another desk.
+    pub(super) fn after(tail: Tail, wanted: Wanted, entry: Entry) -> Option<Self> {
+        let mut kind = Self::new(wanted, None, tail.origin(entry))?;
+        (kind.encoder, kind.samples) = (tail.encoder, tail.samples);
+        Some(kind)
+    }
+
+    /// Where it ends, for a track that leaves for another desk. `None`: nothing of it was sent yet.
+    pub(super) fn tail(&self, agent: StreamId, key: usize) -> Option<Tail> {
+        let encoder = self.encoder.follow(&self.samples).filter(|_| self.origin.is_none())?;
+        Some(Tail { of: (agent, key), encoder, samples: self.samples.clone() })
+    }
+
     pub(super) fn wanted(&self) -> Wanted {
         self.wanted
     }
@@ -126,7 +169,7 @@ impl Kind {
 
     /// What brings a track that had it to rest. `None`: nothing has to, or nothing of it was sent yet.
     pub(super) fn ending(&self) -> Option<Box<Ending>> {
-        let is_new = self.origin == Some(Origin::Silence);
+        let is_new = matches!(self.origin, Some(Origin::Silence | Origin::Elsewhere(..)));
         if is_new { None } else { Ending::new(&self.encoder, &self.samples) }
     }
 
@@ -169,10 +212,22 @@ impl Kind {
         heard: Heard,
         scratch: &mut Scratch,
     ) -> bool {
+        let is_seam = match self.origin {
+            Some(Origin::Elsewhere(leg, key, Entry::Next)) => {
+                self.origin = Some(Origin::Elsewhere(leg, key, Entry::Now));
+                return false;
+            }
+            Some(Origin::Elsewhere(..)) => true,
+            _ => is_seam,
+        };
         let [agent, caller] = sides;
         let Wanted { codec, mix } = self.wanted;
         let channels = codec.channels();
         let weights = Weights::of(mix, channels, if mix.is_levelled { levelled } else { [1.0; 2] });
+        if let Some(Origin::Elsewhere(..)) = self.origin {
+            // Heard at once: the seam is its ramp.
+            self.weights = weights;
+        }
         let sums = &mut scratch.0[..self.samples.len()];
         for channel in 0..channels {
             let sum = &mut sums[channel..];
@@ -197,15 +252,18 @@ impl Kind {
     }
 }
 
-/// Lets a frame begin where the last one ended: over 5 ms, what was last said is said backwards and mirrored, so that
-/// neither it nor its slope jumps, while the new fades in. All channels are interleaved.
+/// Lets a frame begin where the last one ended: what was last said goes on as it would have, and fades within 5 ms
+/// while the new fades in. All channels are interleaved.
 pub(super) fn join(last: &[i16], frame: &mut [f32], channels: usize) {
     let of = last.len() / channels / 4;
-    for (n, sample) in frame.iter_mut().take(of * channels).enumerate() {
-        let end = last.len() - channels + n % channels;
-        let mirrored = 2.0 * f32::from(last[end]) - f32::from(last[end - (n / channels + 1) * channels]);
-        let new = 0.5 - 0.5 * (std::f32::consts::PI * (n / channels + 1) as f32 / (of + 1) as f32).cos();
-        *sample = *sample * new + mirrored * (1.0 - new);
+    let mut room = [0.0; MAX_FRAME];
+    let before = &mut room[..of];
+    for channel in 0..channels {
+        onward(last, channels, channel, before);
+        for (n, (sample, before)) in frame[channel..].iter_mut().step_by(channels).zip(before.iter()).enumerate() {
+            let new = 0.5 - 0.5 * (std::f32::consts::PI * (n + 1) as f32 / (of + 1) as f32).cos();
+            *sample = *sample * new + before * (1.0 - new);
+        }
     }
 }
 

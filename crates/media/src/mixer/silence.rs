@@ -66,9 +66,9 @@ impl Silence {
     }
 }
 
-/// The end of what one track heard. In G.722 its phone's decoder rings on with what was sent before, and is brought to rest
-/// by an encoder in the same state, which was sent with it. In G.711 the end of the last frame fades out, said backwards.
-/// Nothing that was not sent is in either.
+/// The end of what one track heard: the last frame goes on as it would have, and fades out within 5 ms. In G.722 the phone's
+/// decoder rings on with what was sent before, so an encoder in the same state writes it; its band filters hold the last
+/// 1.4 ms of that frame, which come first. Nothing that was said after that frame is in either.
 #[derive(Debug)]
 pub(crate) struct Ending {
     encoder: Encoder,
@@ -81,11 +81,12 @@ pub(crate) struct Ending {
 impl Ending {
     /// Of a track that had a kind with this encoder, which wrote `last`. `None`: none is needed.
     pub(super) fn new(encoder: &Encoder, last: &[i16]) -> Option<Box<Self>> {
-        let (codec, payload, silence) = (encoder.codec(), Payload::default(), [0; MAX_FRAME / 3]);
-        Some(Box::new(match codec.law() {
-            Some(_) => Self { encoder: Encoder::new(codec)?, samples: faded(last), payload, frames: 1 },
-            None => Self { encoder: encoder.fall_silent()?, samples: silence, payload, frames: RUN_IN },
-        }))
+        let codec = encoder.codec();
+        let (encoder, frames) = match codec.law() {
+            Some(_) => (Encoder::new(codec)?, 1),
+            None => (encoder.fall_silent()?, RUN_IN),
+        };
+        Some(Box::new(Self { encoder, samples: faded(last), payload: Payload::default(), frames }))
     }
 
     /// The next 20 ms of a track in that codec. `None`: it is over, or the codec is another by now.
@@ -109,7 +110,7 @@ impl Ending {
 fn faded(last: &[i16]) -> [i16; MAX_FRAME / 3] {
     let mut frame = [0.0; MAX_FRAME / 3];
     join(last, &mut frame, 1);
-    // What is mirrored beyond full scale saturates.
+    // What goes on beyond full scale saturates.
     frame.map(|sample| sample.round() as i16)
 }
 

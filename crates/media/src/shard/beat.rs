@@ -58,10 +58,15 @@ impl Beat {
         &mut self.phases[phase % PHASES]
     }
 
-    /// The next tick of a phase.
+    /// The next tick of a phase,
     pub(super) fn next_of(&self, phase: usize) -> Instant {
+        self.instant(self.next_ms_of(phase)).0
+    }
+
+    /// and its millisecond.
+    pub(super) fn next_ms_of(&self, phase: usize) -> u64 {
         let ahead = (phase as u64 + PHASES as u64 - self.next_ms % PHASES as u64) % PHASES as u64;
-        self.instant(self.next_ms + ahead).0
+        self.next_ms + ahead
     }
 
     /// When the next tick may be.

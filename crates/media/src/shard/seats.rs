@@ -7,7 +7,7 @@ use crate::browser::BrowserLeg;
 use crate::fork::{Tap, best_tick};
 use crate::interface::{Counters, Event, Mix, Port, Quality, Sink, StreamId};
 use crate::listener::{Ear, ListenerLeg, Tick};
-use crate::mixer::{Desk, Ending, Silence, TRACKS, Track, WantedTracks};
+use crate::mixer::{Desk, Ending, Entry, Silence, TRACKS, Tail, Track, WantedTracks};
 
 /// A listener, its leg, and where it sits.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub(super) struct Seat {
     pub(super) tracks: [Option<usize>; TRACKS],
     /// Of tracks that have lost their kinds.
     pub(super) endings: [Option<Box<Ending>>; TRACKS],
+    /// Of tracks that are on their way from one desk to another.
+    tails: [Option<Tail>; TRACKS],
 }
 
 /// How a listener is reached. Whatever it is, nothing that it sends comes out of it.
@@ -76,6 +78,22 @@ impl Leg {
         }
     }
 
+    /// What is sent to it is lost, by three of its reports in a row.
+    fn loses(&self) -> bool {
+        match self {
+            Self::Rtp(leg) => leg.loses(),
+            Self::Browser(leg) => leg.loses(),
+        }
+    }
+
+    /// A tick then would come too soon after its last packet, and send nothing.
+    fn is_early(&self, ms: u64) -> bool {
+        match self {
+            Self::Rtp(leg) => leg.is_early(ms),
+            Self::Browser(leg) => leg.is_early(ms),
+        }
+    }
+
     /// Packets of its own that were dropped.
     fn dropped(&self) -> u64 {
         match self {
@@ -118,7 +136,8 @@ impl Leg {
 
 impl Seat {
     pub(super) fn new(ear: Ear, leg: Leg) -> Self {
-        Self { ear, leg, is_seated: false, phase: None, tap: None, tracks: [None; TRACKS], endings: Default::default() }
+        let (tracks, endings, tails) = ([None; TRACKS], Default::default(), Default::default());
+        Self { ear, leg, is_seated: false, phase: None, tap: None, tracks, endings, tails }
     }
 
     /// One tick. `desk`: that of its tap.
@@ -177,6 +196,12 @@ impl Seat {
         quality.remote_lost
     }
 
+    /// Loss that lasts, or does no more.
+    pub(super) fn tell_loss(&mut self, sink: &mut impl Sink) {
+        let (lasts, lost) = (self.leg.loses(), self.remote_lost().unwrap_or(0.0));
+        self.ear.tell_loss(lasts, lost, sink);
+    }
+
     /// Its figures, if they have changed since they were told.
     pub(super) fn news(&mut self, tap: Option<&Tap>) -> Option<Quality> {
         let quality = self.quality(tap);
@@ -209,15 +234,21 @@ pub(super) struct Moment<'a> {
 }
 
 impl Shard {
-    /// A listener turns to another leg, or to silence. Its stream goes on.
+    /// A listener turns to another leg, or to silence. Its stream goes on, and one leg fades into the other.
     pub(super) fn focus(&mut self, key: usize, focus: Option<StreamId>) {
         let Some(seat) = self.listeners.get_mut(key) else { return };
         if seat.ear.focus == focus {
             return;
         }
         seat.ear.focus = focus;
+        if let Some(tapped) = seat.tap.filter(|_| seat.ear.hears().is_some()).and_then(|tap| self.taps.get(tap))
+            && let Some(agent) = self.streams.get(tapped.agent).map(|stream| stream.id)
+        {
+            seat.tails = seat.tracks.map(|kind| kind.and_then(|kind| tapped.desk.tail(agent, kind)));
+        }
         self.unseat(key);
         self.seat(key);
+        self.listeners.get_mut(key).into_iter().for_each(|seat| seat.tails = Default::default());
     }
 
     /// Gives a listener its place: with the others on its tap, or alone in a phase. One whose phone still rings has one
@@ -280,9 +311,14 @@ impl Shard {
         if !hears {
             seat.end(&tapped.desk);
         }
-        for (track, wanted) in seat.tracks.iter_mut().zip(wanted) {
+        let is_early = seat.leg.is_early(self.beat.next_ms_of(tapped.phase));
+        let entry = if is_early { Entry::Next } else { Entry::Now };
+        for ((track, wanted), tail) in seat.tracks.iter_mut().zip(wanted).zip(&mut seat.tails) {
             *track = match (wanted.filter(|_| hears), *track) {
-                (Some(wanted), before) => tapped.desk.tune(wanted, before),
+                (Some(wanted), before) => match tail.take().filter(|_| before.is_none()) {
+                    Some(tail) => tapped.desk.take_over(wanted, tail, entry),
+                    None => tapped.desk.tune(wanted, before),
+                },
                 (None, Some(before)) => {
                     tapped.desk.leave(before);
                     None

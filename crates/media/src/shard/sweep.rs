@@ -65,6 +65,7 @@ impl Shard {
             if let Some(quality) = is_due.then(|| seat.news(tap)).flatten() {
                 served.push((seat.ear.id, quality));
             }
+            seat.tell_loss(sink);
             // Once a second, whatever it told last.
             if let (Some(lost), Some(tapped)) = (seat.remote_lost(), seat.tap.and_then(|tap| self.taps.get_mut(tap))) {
                 let per_cent = (lost * 100.0) as u8;

@@ -38,6 +38,14 @@ fn told(world: &World) -> Vec<Quality> {
     world.events().into_iter().flat_map(of).collect()
 }
 
+fn losses(world: &World) -> Vec<(f32, bool)> {
+    let of = |event: &Event| match event {
+        Event::ListenerLoss { lost, lasts, .. } => Some((*lost, *lasts)),
+        _ => None,
+    };
+    world.events().into_iter().filter_map(of).collect()
+}
+
 fn at_the_end(world: &mut World) -> Quality {
     world.ok(Command::CloseListener { listener: ListenerId(1) });
     let of = |event: &Event| if let Event::ListenerClosed { quality, .. } = event { Some(*quality) } else { None };
@@ -86,19 +94,21 @@ fn the_listeners_reports_are_its_figures() {
     let trip = quality.round_trip_ms.expect("a round trip");
     assert!((29.0..=31.0).contains(&trip), "{trip} ms");
     assert_eq!(at_the_end(&mut world).remote_lost, Some(0.25));
-    assert_eq!(world.shard.counters().listener_loss_alarms, 0);
+    assert_eq!(losses(&world), []);
 }
 
 #[test]
 fn lasting_loss_is_an_alarm() {
     let mut world = World::call();
     world.listener(1);
-    for fraction in [20, 20, 20, 20, 0, 20] {
+    for fraction in [64, 64, 64, 64, 12, 13, 13, 13, 12, 13] {
         until_reported(&mut world);
         let answer = answer(&world, fraction, 0, Duration::ZERO);
         world.packet(listener_port(1), Kind::Rtcp, addr("10.0.1.1:6001"), &answer);
+        world.run(1_000);
     }
-    assert_eq!(world.shard.counters().listener_loss_alarms, 1);
+    let of = |fraction: f32, lasts: bool| (fraction / 256.0, lasts);
+    assert_eq!(losses(&world), [of(64.0, true), of(12.0, false), of(13.0, true), of(12.0, false)]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use phone::{Dial, OnCall, State, Voice};
 
 use super::action::{Action, Name, Which};
 use super::config::quality;
+use super::listening;
 use crate::cast::{ALL, DOMAIN, Setup};
 use crate::people::Leg;
 use crate::watch::Watch;
@@ -29,7 +30,7 @@ pub(crate) enum Passing {
 }
 
 impl Which {
-    fn of<T: Clone>(self, all: &[T]) -> Option<T> {
+    pub(super) fn of<T: Clone>(self, all: &[T]) -> Option<T> {
         let last = all.len().checked_sub(1)?;
         let index = match self {
             Self::First => 0,
@@ -86,6 +87,10 @@ impl super::life::Stage {
                 self.ending = true;
                 self.w.stop();
             }
+            Action::Keys { who, which, keys } => self.press(who, *which, keys),
+            Action::Play { which } => self.play(*which),
+            Action::StopPlaying { which, again } => self.stop_playing(*which, *again),
+            action if listening::order(&mut self.w, action) => {}
             action if order(&mut self.w, action) => {}
             action => person(&mut self.w, action),
         }
@@ -295,6 +300,7 @@ fn in_dialog(w: &mut World, action: &Action) {
         | Action::Restart { who, which }
         | Action::Press { who, which }
         | Action::Info { who, which }
+        | Action::ShieldInfo { who, which, .. }
         | Action::Refer { who, which, .. }
         | Action::ReferReplacing { who, which, .. } => (*who, *which),
         _ => return,
@@ -338,6 +344,10 @@ fn in_dialog(w: &mut World, action: &Action) {
             let body = if listens { crate::checks::LISTENERS_WORD } else { "Signal=3" };
             w.act(leg, |p, now, call, out| p.send_info(now, call, "application/dtmf-relay", body, out));
         }
+        Action::ShieldInfo { on, .. } => {
+            let body = if *on { "on" } else { "off" };
+            w.act(leg, |p, now, call, out| p.send_info(now, call, listening::SHIELD_INFO, body, out));
+        }
         Action::Refer { to, bye, .. } => {
             let uri = format!("sip:{to}@{DOMAIN}");
             w.act(leg, |p, now, call, out| p.refer(now, call, &uri, out));
@@ -376,7 +386,7 @@ fn dial(w: &mut World, from: &str, to: &str, late: bool, private: bool, shared: 
     w.dial(from, dial);
 }
 
-fn find(w: &World, who: &str, which: Which, so: impl Fn(State) -> bool) -> Option<Leg> {
+pub(super) fn find(w: &World, who: &str, which: Which, so: impl Fn(State) -> bool) -> Option<Leg> {
     let legs: Vec<Leg> = w.legs(who).into_iter().filter(|leg| so(w.state(*leg))).collect();
     which.of(&legs)
 }

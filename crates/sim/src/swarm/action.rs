@@ -145,6 +145,38 @@ pub enum Action {
         which: Which,
         on: bool,
     },
+    /// By page of `admin`, or with a key to be pressed.
+    OrderSpecial {
+        agent: Name,
+        listener: ListenerOrder,
+        confirm: bool,
+    },
+    /// One after the other.
+    Keys {
+        who: Name,
+        which: Which,
+        keys: Name,
+    },
+    /// An agent's INFO.
+    ShieldInfo {
+        who: Name,
+        which: Which,
+        on: bool,
+    },
+    /// A page's player offers: to one that rings, or in place of the player before.
+    Play {
+        which: Which,
+    },
+    /// A player hangs up, or begins its ICE anew.
+    StopPlaying {
+        which: Which,
+        again: bool,
+    },
+    /// Another layout, gain or levelling.
+    Mix {
+        which: Which,
+        turn: u32,
+    },
     Monitorable {
         agent: Name,
         on: bool,

@@ -45,6 +45,8 @@ pub(crate) struct Stage {
     passing: Vec<(Instant, Passing)>,
     /// Some phone was out of reach for a while.
     pub(crate) lost_phones: bool,
+    /// What players were answered, or will be.
+    pub(crate) plays: Vec<super::listening::Played>,
 }
 
 impl Plan {
@@ -99,7 +101,8 @@ impl Stage {
             let listens = w.phones[index].phone.settings().voice == Voice::Tone(1500.0);
             w.phones[index].phone.habits_mut().keep_sending = listens;
         }
-        let mut stage = Self { w, plan, listeners, ending: false, passing: Vec::new(), lost_phones: false };
+        let mut stage =
+            Self { w, plan, listeners, ending: false, passing: Vec::new(), lost_phones: false, plays: Vec::new() };
         stage.set_ports();
         stage
     }

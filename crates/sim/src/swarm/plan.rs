@@ -64,6 +64,7 @@ impl Plan {
         }
         if kind == Kind::Wild {
             scene::ending(&mut rng, &mut actions);
+            super::listening::enrich(seed, &mut config, &mut actions);
         }
         Self { seed, kind, config, actions }
     }

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use engine::persist::Change;
 use engine::view::{
-    CallState, CallView, EndReason, EventBody, EventName, ListeningState, ListeningView, RequestState, RequestView,
+    CallState, CallView, EndReason, EventBody, EventName, ListenerKind, ListeningState, ListeningView, RequestState,
+    RequestView,
 };
 use engine::{Event, Output, View};
 
@@ -17,6 +18,10 @@ use crate::world::World;
 const CALL_RINGS_AT_MOST: Duration = Duration::from_secs(260);
 /// Beyond `ring_timeout`.
 const LISTENER_RINGS_BEYOND: Duration = Duration::from_secs(3);
+/// After its answer, until a page's player is connected: 10 s, and an answer of the media plane.
+const PLAYER_CONNECTS: Duration = Duration::from_secs(15);
+/// 10 s by default.
+const CONFIRMS_AT_MOST: Duration = Duration::from_secs(11);
 
 #[derive(Debug, Default)]
 pub(super) struct Told {
@@ -158,13 +163,16 @@ impl Told {
             report.met("listening", format!("{from:?} to {to:?}"));
             let legal = matches!(
                 (from, to),
-                (S::Waiting, S::Ringing | S::Live | S::Ended)
-                    | (S::Ringing, S::Waiting | S::Live | S::Ended)
+                (S::Waiting, S::Ringing | S::Confirming | S::Live | S::Ended)
+                    | (S::Ringing, S::Waiting | S::Confirming | S::Live | S::Ended)
+                    | (S::Confirming, S::Live | S::Ended)
                     | (S::Live, S::Ended)
             );
             report.must(legal, "states of a listening in their order", || format!("{}: {from:?} to {to:?}", view.id));
             (known.state, known.since) = (to, now);
         }
+        report
+            .must(to != S::Confirming || view.heard_ms == 0, "nothing is heard before the key", || format!("{view:?}"));
         report.must(view.heard_ms >= known.heard_ms, "what was heard stays heard", || format!("{view:?}"));
         known.heard_ms = view.heard_ms;
         if let Some(reason) = view.end_reason {
@@ -228,7 +236,10 @@ impl Told {
                 let fits = match event.name {
                     N::ListeningEnded => view.state == ListeningState::Ended && once(&mut known.ended_events),
                     N::ListeningLive => view.state == ListeningState::Live && known.ended_events == 0,
-                    N::ListeningRinging => view.state == ListeningState::Ringing && known.ended_events == 0,
+                    N::ListeningRinging => {
+                        let rings = matches!(view.state, ListeningState::Ringing | ListeningState::Confirming);
+                        rings && known.ended_events == 0
+                    }
                     _ => known.ended_events == 0,
                 };
                 report.must(fits, "an event fits what it tells of", || format!("{:?} of {view:?}", event.name));
@@ -291,11 +302,21 @@ impl Told {
             let Some(known) = self.listenings.get(id) else { continue };
             let rings = known.state == ListeningState::Ringing && !known.answered;
             let most = world.ring_timeout_most + LISTENER_RINGS_BEYOND;
+            // a page that answered may take its time to connect
+            let is_page = world.model.listenings.get(id).is_some_and(|l| l.listener.kind == ListenerKind::Page);
+            let most = if is_page { most + PLAYER_CONNECTS } else { most };
             report.must(
                 !rings || since(world.now, known.since) <= most,
                 "a listener rings no longer than it may",
                 || format!("{id} since {:?}", since(world.now, known.since)),
             );
+        }
+        for id in &self.open_listenings {
+            let confirms = self.listenings.get(id).filter(|known| known.state == ListeningState::Confirming);
+            let Some(known) = confirms else { continue };
+            report.must(since(world.now, known.since) <= CONFIRMS_AT_MOST, "a listener confirms in time", || {
+                format!("{id} since {:?}", since(world.now, known.since))
+            });
         }
         for id in &self.live_calls {
             let Some(known) = self.calls.get(id).filter(|known| known.state == CallState::Ringing) else { continue };
