@@ -17,7 +17,7 @@ use clap::{Parser, Subcommand};
 
 use peer::Name;
 use setting::Setting;
-use subject::{forks, impact, levels, memory, search};
+use subject::{ears, forks, impact, levels, memory, search};
 
 #[derive(Parser)]
 #[command(about, long_about = None)]
@@ -45,6 +45,8 @@ enum Subject {
     Forks { calls: usize, listeners: usize },
     /// What the parties of a call notice of listeners
     Impact,
+    /// How soon so many listeners, called one after the other beside so many calls, hear, and how late
+    Ears { calls: usize, listeners: usize },
     /// Relays, bare: what the peer of that name runs
     #[command(hide = true, name = peer::bare::COMMAND)]
     BareRelay { way: peer::bare::Way, calls: usize },
@@ -80,6 +82,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         Subject::Memory { calls } => memory::run(setting, peers, *calls),
         Subject::Forks { calls, listeners } => forks::run(setting, peers, *calls, *listeners),
         Subject::Impact => impact::run(setting, peers),
+        Subject::Ears { calls, listeners } => ears::run(setting, peers, *calls, *listeners),
         Subject::BareRelay { .. } => Ok(()),
     }
 }

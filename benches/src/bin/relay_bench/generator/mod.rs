@@ -3,12 +3,14 @@
 //! Many legs share a socket, for the relay tells them apart by its own ports; so thousands of calls cost the generator few
 //! system calls, and it is the relay that is measured.
 
+mod ear;
 pub(crate) mod histogram;
 pub(crate) mod packet;
 mod receiver;
 mod secure;
 mod sender;
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::{AsRawFd as _, RawFd};
@@ -22,6 +24,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::device::{self, Usage};
 use crate::setting::Setting;
+pub(crate) use ear::Ear;
 use histogram::Histogram;
 use secure::Secure;
 pub(crate) use secure::{KEY, LegKeys, Suite};
@@ -84,6 +87,10 @@ pub(crate) struct Measured {
     pub(crate) late: Histogram,
     /// Packets at the sockets of listeners, by the relay's port.
     pub(crate) heard: Vec<(u16, u64)>,
+    /// What listeners heard, by the relay's port.
+    pub(crate) ears: HashMap<u16, Ear>,
+    /// Words as they reached the far side.
+    pub(crate) words: Vec<Word>,
     pub(crate) device: Usage,
     pub(crate) generator: Usage,
 }
@@ -98,6 +105,14 @@ impl Measured {
     pub(crate) fn cpu_per_packet(&self) -> f64 {
         self.device.cpu.as_secs_f64() * 1e6 / self.received.max(1) as f64
     }
+}
+
+/// A word, see [`packet::is_word`]. Nanoseconds of the wall clock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Word {
+    pub(crate) call: usize,
+    pub(crate) sent: u64,
+    pub(crate) relayed: u64,
 }
 
 /// From when to when packets count.
@@ -221,7 +236,7 @@ fn nanoseconds(time: Duration) -> u64 {
 }
 
 /// Nanoseconds of the clock that the kernel stamps packets with.
-fn wall_clock() -> u64 {
+pub(crate) fn wall_clock() -> u64 {
     let now = rustix::time::clock_gettime(ClockId::Realtime);
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }

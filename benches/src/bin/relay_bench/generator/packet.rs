@@ -11,6 +11,10 @@ const MAGIC: [u8; 4] = *b"mlyt";
 const VERSION: u8 = 0x80;
 const PCMA: u8 = 8;
 const SILENCE: u8 = 0xD5;
+/// A square wave of 2 kHz and 6,000, both A-law.
+const WORD: [u8; 4] = [0x8A, 0x8A, 0x0A, 0x0A];
+/// The first side of a call says a word of one packet so often; apart from words everybody is silent.
+const WORD_EVERY: u32 = 50;
 
 /// What a packet says about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +37,19 @@ pub(crate) fn write(packet: &mut [u8; LENGTH], stamp: Stamp) {
     packet[20..24].copy_from_slice(&stamp.round.to_be_bytes());
     packet[24..32].copy_from_slice(&stamp.sent.to_be_bytes());
     packet[32..].fill(SILENCE);
+    if is_word(stamp) {
+        packet[32..].iter_mut().zip(WORD.iter().cycle()).for_each(|(byte, word)| *byte = *word);
+    }
+}
+
+/// Whether it is one of those that a listener can tell by ear.
+pub(crate) fn is_word(stamp: Stamp) -> bool {
+    stamp.leg.is_multiple_of(2) && stamp.round.is_multiple_of(WORD_EVERY)
+}
+
+/// Whether a sample in A-law is as loud as those of a word.
+pub(crate) fn is_loud(sample: u8) -> bool {
+    (sample ^ 0x55) & 0x70 >= 0x40
 }
 
 /// What a packet says, if it is one of ours.

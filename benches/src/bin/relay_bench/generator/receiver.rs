@@ -14,7 +14,7 @@ use rustix::event::{Timespec, epoll};
 
 use super::packet::{self, LONGEST, Stamp};
 use super::secure::{Secure, Unprotector};
-use super::{Bound, Leg, Measured, Window, sleep_until, wall_clock};
+use super::{Bound, Leg, Measured, Window, Word, sleep_until, wall_clock};
 
 /// Packets of one system call.
 const BATCH: usize = 64;
@@ -107,6 +107,7 @@ impl<'a> Receiver<'a> {
     fn take(&mut self, socket: usize, packet: &mut [u8], at: u64, from: u16) {
         if socket >= 2 * super::SOCKETS_OF_A_SIDE {
             self.heard[usize::from(from)] += u64::from(self.window.has(at));
+            self.measured.ears.entry(from).or_default().take(packet, at);
             return;
         }
         let Some(stamp) = self.stamp(packet) else {
@@ -130,6 +131,9 @@ impl<'a> Receiver<'a> {
             self.measured.spacing.add(gap);
         }
         far.received += 1;
+        if packet::is_word(stamp) {
+            self.measured.words.push(Word { call: stamp.leg as usize / 2, sent: stamp.sent, relayed: at });
+        }
         self.measured.received += 1;
         self.measured.delay.add(at.saturating_sub(stamp.sent));
     }

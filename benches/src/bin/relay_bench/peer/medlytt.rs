@@ -128,7 +128,8 @@ impl Peer for Medlytt {
             self.order(first + n, *call)?;
         }
         self.until_hearing(first + calls.len())?;
-        Ok(Heard { streams: calls.len(), relay: self.phones.relay_of_listeners() })
+        let (relay, answered) = self.phones.relay_of_listeners().into_iter().unzip();
+        Ok(Heard { streams: calls.len(), relay, answered })
     }
 
     fn leave(&mut self) -> Result<(), String> {

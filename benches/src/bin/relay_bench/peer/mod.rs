@@ -62,8 +62,10 @@ pub(crate) struct Calls {
 pub(crate) struct Heard {
     /// Streams that the relay sends to listeners.
     pub(crate) streams: usize,
-    /// The relay's addresses for them.
+    /// The relay's addresses for them, the last one first.
     pub(crate) relay: Vec<SocketAddr>,
+    /// When each of these was answered, where that is known: nanoseconds of the wall clock.
+    pub(crate) answered: Vec<u64>,
 }
 
 /// Starts a peer, its process not yet burdened.

@@ -12,7 +12,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 use super::rtpengine::key;
 use super::sdp::{self, Crypto};
-use crate::generator::Suite;
+use crate::generator::{Suite, wall_clock};
 
 /// Calls that are set up at once.
 const WINDOW: usize = 24;
@@ -61,8 +61,8 @@ struct Book {
     answered: HashMap<String, String>,
     /// Listeners' calls that are up.
     hearing: usize,
-    /// The relay's addresses for them, the last ones.
-    relay_of_listeners: VecDeque<SocketAddr>,
+    /// The relay's addresses for them and when they answered, the last one first.
+    relay_of_listeners: VecDeque<(SocketAddr, u64)>,
 }
 
 impl Phones {
@@ -116,8 +116,8 @@ impl Phones {
         self.book().hearing
     }
 
-    /// The relay's addresses for the listeners that hear now.
-    pub(super) fn relay_of_listeners(&self) -> Vec<SocketAddr> {
+    /// The relay's addresses for the listeners that hear now, the last one first, and when each answered.
+    pub(super) fn relay_of_listeners(&self) -> Vec<(SocketAddr, u64)> {
         let book = self.book();
         book.relay_of_listeners.iter().take(book.hearing).copied().collect()
     }
@@ -256,7 +256,9 @@ impl Book {
         let number: usize = called.get(1..)?.parse().ok()?;
         let body = if called.starts_with(LISTENER) {
             self.hearing += 1;
-            sdp::addresses(body(message)).into_iter().for_each(|at| self.relay_of_listeners.push_front(at));
+            sdp::addresses(body(message))
+                .into_iter()
+                .for_each(|at| self.relay_of_listeners.push_front((at, wall_clock())));
             sdp::describe(self.listener?, "recvonly", taken(message, usize::MAX / 2 - number))
         } else {
             *self.told.get_mut(2 * number + 1)? = Some(body(message).to_owned());

@@ -131,7 +131,7 @@ impl Peer for Rtpengine {
             self.subscribed.push((id(*n), tag));
             relay.extend(theirs);
         }
-        Ok(Heard { streams: relay.len(), relay })
+        Ok(Heard { streams: relay.len(), relay, answered: Vec::new() })
     }
 
     fn leave(&mut self) -> Result<(), String> {

@@ -1,5 +1,6 @@
 //! What is asked of the peers.
 
+pub(crate) mod ears;
 pub(crate) mod forks;
 pub(crate) mod impact;
 pub(crate) mod levels;
