@@ -117,6 +117,9 @@ impl Policy {
     }
 }
 
+/// A figure by its name.
+type Figure<T> = (&'static str, T);
+
 /// All webhooks.
 pub(crate) struct Webhooks {
     policy: ArcSwap<Policy>,
@@ -315,7 +318,7 @@ impl Webhooks {
     }
 
     /// Counters and gauges for `/metrics`.
-    pub(crate) fn figures(&self) -> ([(&'static str, u64); 8], [(&'static str, usize); 4]) {
+    pub(crate) fn figures(&self) -> ([Figure<u64>; 8], [Figure<usize>; 4]) {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let counts = &self.counts;
         let (hooks, active, pending) = self.table().figures();

@@ -169,7 +169,7 @@ fn document() -> Value {
 }
 
 /// API.md's table of paths.
-const PATHS: [(&str, &str); 27] = [
+const PATHS: [(&str, &str); 33] = [
     ("/v1/requests", "get post"),
     ("/v1/requests/{id}", "delete get patch"),
     ("/v1/requests/{id}/resume", "post"),
