@@ -52,9 +52,9 @@ struct Ring {
 }
 
 #[derive(Debug)]
-struct Entry {
-    sequence: u64,
-    event: Event,
+pub(crate) struct Entry {
+    pub(crate) sequence: u64,
+    pub(crate) event: Event,
     /// As those see it who see all; most do.
     full: OnceLock<String>,
 }
@@ -67,7 +67,7 @@ pub(crate) struct EventData<'a> {
     /// When it happened.
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
-    /// The resource, under the key `agent`, `call`, `request` or `listening`.
+    /// The resource, under the key `agent`, `call`, `request`, `listening` or `webhook`.
     #[serde(flatten)]
     body: &'a EventBody,
 }
@@ -85,7 +85,7 @@ pub(crate) struct ResyncData<'a> {
 }
 
 /// What follows a place in the ring.
-enum Next {
+pub(crate) enum Next {
     Events(Vec<Arc<Entry>>),
     Lost,
 }
@@ -131,7 +131,7 @@ impl Events {
         (SUBSCRIBERS_MAX.saturating_sub(self.subscribers.available_permits()), *self.latest.borrow())
     }
 
-    fn after(&self, place: u64) -> Next {
+    pub(crate) fn after(&self, place: u64) -> Next {
         let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
         let oldest = ring.entries.front().map_or(ring.latest + 1, |entry| entry.sequence);
         if place + 1 < oldest || place > ring.latest {
@@ -141,8 +141,24 @@ impl Events {
         Next::Events(ring.entries.iter().skip(skip).take(BATCH).cloned().collect())
     }
 
-    fn id(&self, sequence: u64) -> String {
+    pub(crate) fn id(&self, sequence: u64) -> String {
         format!("{}-{sequence}", self.epoch)
+    }
+
+    /// Changes with every event.
+    pub(crate) fn follow(&self) -> watch::Receiver<u64> {
+        self.latest.subscribe()
+    }
+
+    /// The place of the newest event.
+    pub(crate) fn latest(&self) -> u64 {
+        *self.latest.borrow()
+    }
+
+    /// Waits until the server stops.
+    pub(crate) async fn closed(&self) {
+        let mut wake = self.follow();
+        while !self.is_closed() && wake.changed().await.is_ok() {}
     }
 
     /// The place that a `Last-Event-ID` means; `None`: none of this start.
@@ -257,6 +273,12 @@ impl Subscription {
 
 /// An event as this caller may see it.
 fn render(api: &Api, caller: &Caller, entry: &Entry) -> Option<Sse> {
+    let data = told(api, caller, entry)?;
+    Some(Sse::default().id(api.inner.events.id(entry.sequence)).event(name(entry.event.name)).data(data))
+}
+
+/// The `data` of an event as this caller may see it; webhooks tell the same.
+pub(crate) fn told(api: &Api, caller: &Caller, entry: &Entry) -> Option<String> {
     let id = api.inner.events.id(entry.sequence);
     let print =
         |body: &EventBody| serde_json::to_string(&EventData { id: &id, at: entry.event.at, body }).unwrap_or_default();
@@ -266,19 +288,20 @@ fn render(api: &Api, caller: &Caller, entry: &Entry) -> Option<Sse> {
         EventBody::Call(call) => model.sees_call(caller, call),
         EventBody::Request(request) => sees_order(caller, &request.ordered_by),
         EventBody::Listening(listening) => sees_order(caller, &listening.ordered_by),
+        EventBody::Webhook(webhook) => caller.is_admin() || caller.user.id == webhook.owner,
     };
     if !visible {
         return None;
     }
-    let data = match &entry.event.body {
+    Some(match &entry.event.body {
         // Whose listenings hang on a call is not everybody's business.
         EventBody::Call(call) if !caller.is_admin() => print(&EventBody::Call(shown(api, caller, call))),
         body => entry.full.get_or_init(|| print(body)).clone(),
-    };
-    Some(Sse::default().id(id).event(name(entry.event.name)).data(data))
+    })
 }
 
-fn name(name: EventName) -> String {
+/// As it stands in `event:`.
+pub(crate) fn name(name: EventName) -> String {
     match serde_json::to_value(name) {
         Ok(serde_json::Value::String(name)) => name,
         _ => String::new(),

@@ -66,6 +66,22 @@ impl Fields {
         self.take(name).map(|value| text(value, &path)).transpose()
     }
 
+    /// A text that may be longer than others, in characters.
+    pub(crate) fn long_text(&mut self, name: &str, most: usize) -> Result<Option<String>, Refusal> {
+        let path = self.path_to(name);
+        match self.take(name) {
+            Some(Value::String(text)) if text.chars().any(char::is_control) => {
+                Err(Refusal::invalid(path, "Control characters are not allowed."))
+            }
+            Some(Value::String(text)) if text.chars().count() > most => {
+                Err(Refusal::invalid(path, format!("At most {most} characters.")))
+            }
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(Refusal::invalid(path, "Must be a string.")),
+            None => Ok(None),
+        }
+    }
+
     pub(crate) fn required_text(&mut self, name: &str) -> Result<String, Refusal> {
         self.text(name)?.ok_or_else(|| Refusal::invalid(self.path_to(name), "This field is required."))
     }

@@ -31,6 +31,7 @@ mod params;
 mod problem;
 mod routes;
 mod server;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -48,6 +49,10 @@ use metrics::Counts;
 use model::Model;
 use notes::Notes;
 pub use server::CONNECTIONS_MAX;
+use webhooks::Webhooks;
+pub use webhooks::{
+    Network, Resolve, Resolved, Settings as WebhookSettings, check_certificates as check_webhook_certificates,
+};
 
 /// A command on its way to the engine task, with where its answer goes.
 #[derive(Debug)]
@@ -91,6 +96,7 @@ struct Inner {
     figures: ArcSwap<Figures>,
     status: ArcSwap<Status>,
     counts: Counts,
+    webhooks: Arc<Webhooks>,
     /// Of this start: event and request ids of another one are told apart by it.
     epoch: String,
     requests: AtomicU64,
@@ -178,7 +184,9 @@ impl Api {
         credentials: Vec<Credential>,
     ) -> Self {
         let epoch = format!("{:x}", jiff::Timestamp::now().as_microsecond());
+        let webhooks = Arc::new(Webhooks::load(&*store));
         let inner = Inner {
+            webhooks,
             commands,
             store,
             reads: Arc::new(Semaphore::new(command::READS_MAX)),
@@ -255,6 +263,15 @@ impl Api {
     #[must_use]
     pub fn openapi() -> String {
         openapi::document()
+    }
+
+    /// Other webhooks, before anybody has this API.
+    #[cfg(test)]
+    pub(crate) fn webhooks(mut self, webhooks: Webhooks) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.webhooks = Arc::new(webhooks);
+        }
+        self
     }
 
     fn next_request_id(&self) -> String {

@@ -72,6 +72,9 @@ pub(crate) fn render(api: &Api) -> Result<String, fmt::Error> {
     own.gauges.insert("events_subscribers".to_owned(), gauge(subscribers));
     own.gauges.insert("levels_readers".to_owned(), gauge(inner.levels.readers()));
     own.gauges.insert("idempotency_keys".to_owned(), gauge(keys));
+    let (counters, gauges) = inner.webhooks.figures();
+    own.counters.extend(counters.map(|(name, count)| (name.to_owned(), count)));
+    own.gauges.extend(gauges.map(|(name, count)| (name.to_owned(), gauge(count))));
     registry.register_collector(Box::new(Collected(Arc::new(own))));
     registry.register_collector(Box::new(Collected(inner.figures.load_full())));
     let mut text = String::new();

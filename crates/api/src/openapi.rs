@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 
-use crate::routes::{agents, audit, calls, listenings, operations, page, people, player, requests};
+use crate::routes::{agents, audit, calls, listenings, operations, page, people, player, requests, webhooks};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -15,6 +15,8 @@ use crate::routes::{agents, audit, calls, listenings, operations, page, people, 
         listenings::list, listenings::one, listenings::hang_up, listenings::change, listenings::watch_levels,
         player::start, player::restart, player::stop,
         operations::events, people::list, people::one, people::me, operations::status, audit::list,
+        webhooks::list, webhooks::create, webhooks::one, webhooks::change, webhooks::delete, webhooks::test, webhooks::rotate,
+        webhooks::deliveries, webhooks::retry,
         operations::healthz, operations::readyz, operations::metrics, operations::openapi, page::page, page::script, page::style,
     ),
     components(schemas(

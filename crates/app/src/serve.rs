@@ -111,6 +111,7 @@ impl Orders {
             tracing::warn!(key, "changed, but takes effect after a restart only");
         }
         self.api.credentials(config.credentials.clone());
+        self.api.webhook_settings(config.webhooks.clone());
         let order = Control::Reload(config.directory.clone(), Box::new(config.engine()));
         self.running = config;
         tracing::info!("the configuration was reloaded");

@@ -108,6 +108,7 @@ impl Shell {
         let (end, ended) = oneshot::channel();
 
         let api = Api::new(commands, Arc::clone(&store), config.credentials.clone());
+        api.webhook_settings(config.webhooks.clone());
         let clock = Clock::new();
         let media = MediaPlane::start(config, &bound.media_addresses, &bound.capacity, &clock, &media_events)
             .map_err(|error| cannot("start", "the media threads", &error))?;
@@ -270,6 +271,8 @@ fn serve_http(
         tokio::net::TcpListener::from_std(listener)?
     };
     let (stop, stopped) = oneshot::channel();
+    let sender = api.clone();
+    runtime.spawn(async move { sender.send_webhooks().await });
     let api = api.clone();
     runtime.spawn(async move {
         let stopped = async {

@@ -483,6 +483,8 @@ pub enum EventName {
     ListeningEnded,
     #[serde(rename = "audio.one-way")]
     AudioOneWay,
+    #[serde(rename = "webhook.paused")]
+    WebhookPaused,
 }
 
 /// The resource in an event, under its own key.
@@ -494,4 +496,16 @@ pub enum EventBody {
     Call(CallView),
     Request(RequestView),
     Listening(ListeningView),
+    Webhook(WebhookPaused),
+}
+
+/// A webhook that was paused. Told by the API, never by the engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WebhookPaused {
+    /// `whk_…`.
+    pub id: String,
+    /// User id.
+    pub owner: String,
+    /// `gone` (410), `failing` (a delivery failed for 24 h), `too-many-pending`, `owner-gone`.
+    pub reason: String,
 }

@@ -58,5 +58,6 @@ fn body_id(body: &EventBody) -> &str {
         EventBody::Call(c) => &c.id,
         EventBody::Request(r) => &r.id,
         EventBody::Listening(l) => &l.id,
+        EventBody::Webhook(w) => &w.id,
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod page;
 pub(crate) mod people;
 pub(crate) mod player;
 pub(crate) mod requests;
+pub(crate) mod webhooks;
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path};
@@ -68,6 +69,12 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/v1/me", get(people::me)),
         ("/v1/status", get(operations::status)),
         ("/v1/audit", get(audit::list)),
+        ("/v1/webhooks", get(webhooks::list).post(webhooks::create)),
+        ("/v1/webhooks/{id}", get(webhooks::one).patch(webhooks::change).delete(webhooks::delete)),
+        ("/v1/webhooks/{id}/test", post(webhooks::test)),
+        ("/v1/webhooks/{id}/rotate-secret", post(webhooks::rotate)),
+        ("/v1/webhooks/{id}/deliveries", get(webhooks::deliveries)),
+        ("/v1/webhooks/{id}/deliveries/{delivery}/retry", post(webhooks::retry)),
         ("/healthz", get(operations::healthz)),
         ("/readyz", get(operations::readyz)),
         ("/metrics", get(operations::metrics)),

@@ -14,3 +14,6 @@ mod player;
 mod rights;
 mod server;
 mod stage;
+mod webhook_endpoint;
+mod webhooks;
+mod webhooks_delivered;

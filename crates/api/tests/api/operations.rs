@@ -169,7 +169,7 @@ fn document() -> Value {
 }
 
 /// API.md's table of paths.
-const PATHS: [(&str, &str); 27] = [
+const PATHS: [(&str, &str); 33] = [
     ("/v1/requests", "get post"),
     ("/v1/requests/{id}", "delete get patch"),
     ("/v1/requests/{id}/resume", "post"),
@@ -190,6 +190,12 @@ const PATHS: [(&str, &str); 27] = [
     ("/v1/me", "get"),
     ("/v1/status", "get"),
     ("/v1/audit", "get"),
+    ("/v1/webhooks", "get post"),
+    ("/v1/webhooks/{id}", "delete get patch"),
+    ("/v1/webhooks/{id}/test", "post"),
+    ("/v1/webhooks/{id}/rotate-secret", "post"),
+    ("/v1/webhooks/{id}/deliveries", "get"),
+    ("/v1/webhooks/{id}/deliveries/{delivery}/retry", "post"),
     ("/healthz", "get"),
     ("/readyz", "get"),
     ("/metrics", "get"),

@@ -11,6 +11,7 @@ mod server;
 mod settings;
 mod tree;
 mod values;
+mod webhooks;
 
 #[cfg(test)]
 mod tests;
@@ -46,6 +47,8 @@ pub(crate) struct Config {
     /// How long call records are kept; 0: for ever.
     pub(crate) call_records: Duration,
     pub(crate) monitoring: Monitoring,
+    /// Where events may be sent.
+    pub(crate) webhooks: api::WebhookSettings,
     pub(crate) log: Log,
     /// After SIGTERM, how long calls may go on.
     pub(crate) drain_timeout: Duration,
@@ -242,13 +245,14 @@ fn walk(tree: &tree::Node, listing: &listing::Listing, resolver: &dyn Resolver) 
         store_url,
         call_records,
         monitoring: monitoring::monitoring(&root),
+        webhooks: webhooks::webhooks(&root),
         log: server::log(&root),
         drain_timeout: root.duration("drain_timeout", values::ANY_DURATION).unwrap_or(DRAIN_TIMEOUT),
         directory: Seed::default(),
         credentials: Vec::new(),
         sip,
     };
-    for later in ["page", "tls", "srtp", "webhook", "oidc", "cluster"] {
+    for later in ["page", "tls", "srtp", "oidc", "cluster"] {
         root.not_in_this_version(later);
     }
     let reach = values::Reach {

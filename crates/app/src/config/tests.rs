@@ -335,3 +335,20 @@ fn a_password_is_never_repeated() {
         .to_string();
     assert!(!report.contains("secret"), "{report}");
 }
+
+#[test]
+fn webhooks_go_where_the_operator_says() {
+    let text =
+        "[webhooks]\nallow_http = true\nallow = [\"10.1.0.0/16\", \"fd00::/8\"]\ntimeout = \"2s\"\nmax_pending = 5\n";
+    let webhooks = good(text).webhooks;
+    assert!(webhooks.allow_http && webhooks.allow[0].contains("10.1.2.3".parse().unwrap()));
+    assert!(webhooks.allow[1].contains("fd12::1".parse().unwrap()) && webhooks.allow.len() == 2);
+    assert_eq!((webhooks.timeout, webhooks.max_pending), (Duration::from_secs(2), 5));
+    assert_eq!(
+        lines("[webhooks]\nallow = [\"10.0.0.0/33\"]\ncertificates = \"/nowhere/ca.pem\"\ntimeout = \"1h\"\n")
+            .iter()
+            .map(|line| line.split(": ").nth(1).unwrap().to_owned())
+            .collect::<Vec<_>>(),
+        ["webhooks.allow", "webhooks.certificates", "webhooks.timeout"]
+    );
+}

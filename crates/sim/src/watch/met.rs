@@ -64,6 +64,7 @@ pub(super) fn output(output: &Output, report: &mut Report<'_>) {
 pub(super) fn event_line(event: &Event) -> String {
     match &event.body {
         EventBody::Agent(a) => format!("event {:?} {} {:?}", event.name, a.id, a.status),
+        EventBody::Webhook(w) => format!("event {:?} {} {}", event.name, w.id, w.reason),
         EventBody::Call(c) => {
             format!("event {:?} {} {:?} agent {:?} held {} {:?}", event.name, c.id, c.state, c.agent, c.held, c.end)
         }
