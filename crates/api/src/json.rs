@@ -16,10 +16,12 @@ use crate::problem::Refusal;
 
 /// A body at most.
 pub(crate) const BODY_MAX: usize = 64 * 1024;
+/// A body of `/v1/agents/bulk` at most.
+pub(crate) const BULK_MAX: usize = 2 * 1024 * 1024;
 /// A string in a body at most, in characters.
 const TEXT_MAX: usize = 256;
 /// Entries of an array at most.
-const ENTRIES_MAX: usize = 64;
+const ENTRIES_MAX: usize = 100;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -121,6 +123,27 @@ impl Fields {
         }
     }
 
+    /// An array of objects.
+    pub(crate) fn objects(&mut self, name: &str, most: usize) -> Result<Option<Vec<Self>>, Refusal> {
+        let path = self.path_to(name);
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Array(entries)) if entries.len() > most => {
+                Err(Refusal::invalid(path, format!("At most {most} entries.")))
+            }
+            Some(Value::Array(entries)) => entries
+                .into_iter()
+                .enumerate()
+                .map(|(n, entry)| match entry {
+                    Value::Object(map) => Ok(Self { map, path: format!("{path}.{n}") }),
+                    _ => Err(Refusal::invalid(format!("{path}.{n}"), "Must be an object.")),
+                })
+                .collect::<Result<_, _>>()
+                .map(Some),
+            Some(_) => Err(Refusal::invalid(path, "Must be an array of objects.")),
+        }
+    }
+
     /// Nothing may be left.
     pub(crate) fn finish(self) -> Result<(), Refusal> {
         match self.map.keys().next() {
@@ -209,7 +232,7 @@ pub(crate) async fn read_body<S: Send + Sync>(request: Request, state: &S) -> Re
             Err(Refusal::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "body-too-large",
-                format!("A body may have {BODY_MAX} bytes."),
+                format!("A body may have {BODY_MAX} bytes; one of `/v1/agents/bulk` {BULK_MAX}."),
             ))
         }
         Ok(Err(_)) => Err(Refusal::new(StatusCode::BAD_REQUEST, "malformed-body", "The body broke off.")),

@@ -168,7 +168,7 @@ async fn fields_of_an_order_are_named_when_wrong() {
         (json!({"agent": "anna", "listener": {"user": "sue"}, "directions": []}), "directions"),
         (json!({"agent": "anna", "listener": {"user": "sue"}, "directions": ["inbound", "sideways"]}), "directions.1"),
         (json!({"agent": "anna", "listener": {"user": "sue"}, "directions": [1]}), "directions.0"),
-        (json!({"agent": "anna", "listener": {"user": "sue"}, "directions": vec!["inbound"; 65]}), "directions"),
+        (json!({"agent": "anna", "listener": {"user": "sue"}, "directions": vec!["inbound"; 101]}), "directions"),
         (json!({"agent": "anna", "listener": {"user": "sue"}, "layout": 1}), "layout"),
         (json!({"agent": "anna", "listener": {"user": "sue"}, "confirm": "yes"}), "confirm"),
         (json!({"agent": "anna", "listener": {"user": "sue"}, "max_calls": 2}), "max_calls"),
@@ -238,7 +238,7 @@ async fn query_parameters_are_named_when_wrong() {
         ("/v1/users?cursor=00", "cursor"),
         ("/v1/me?x=1", "x"),
         ("/v1/status?x=1", "x"),
-        ("/v1/events?types=call.started", "types"),
+        ("/v1/events?types=call.begun", "types"),
         ("/v1/requests/req_1?x=1", "x"),
     ] {
         let problem = stage.get("ada", path).await.problem(422, "invalid-request");
