@@ -22,6 +22,17 @@ const PARAMETERS: [(&str, &str); 9] = [
     ("Last-Event-ID", "Go on after this event"),
 ];
 
+/// How the values of parameters are written.
+const PATTERNS: [(&str, &str); 2] =
+    [("Idempotency-Key", "^[!-~]([ -~]{0,253}[!-~])?$"), ("cursor", "^([0-9a-f][0-9a-f])*$")];
+
+/// Of any other text in a query.
+const TEXT: &str = r"^[^\x00-\x1f\x7f-\x9f]*$";
+
+/// How the texts of an agent are written.
+const AGENT_TEXTS: [(&str, &str); 2] =
+    [("/properties/id", "^[A-Za-z0-9_.~+*-]+$"), ("/properties/contact", "^sip:.+$")];
+
 /// Headers of answers.
 const HEADERS: [(&str, &str); 6] = [
     ("ETag", "Entity tag of the resource as it is shown"),
@@ -133,6 +144,14 @@ pub(crate) fn schema(name: &str, schema: &mut Value) {
     if is_read(name) {
         // Bodies are read strictly.
         schema["additionalProperties"] = json!(false);
+        if let Some(skill) = schema.pointer_mut("/properties/skills/items") {
+            (skill["minLength"], skill["maxLength"]) = (json!(1), json!(128));
+        }
+        for (field, pattern) in AGENT_TEXTS {
+            if let Some(text) = schema.pointer_mut(field) {
+                text["pattern"] = json!(pattern);
+            }
+        }
         return;
     }
     let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else { return };
@@ -145,7 +164,9 @@ pub(crate) fn schema(name: &str, schema: &mut Value) {
         }
     }
     for (_, field, values) in CLOSED.iter().filter(|(of, ..)| *of == name) {
-        properties[*field]["enum"] = json!(values);
+        if let Some(property) = properties.get_mut(*field) {
+            property["enum"] = json!(values);
+        }
     }
     schema["required"] = Value::Array(required);
 }
@@ -170,6 +191,22 @@ pub(crate) fn event(description: &str, with_type: bool) -> Value {
     json!({"type": "object", "description": description, "required": required, "properties": properties})
 }
 
+/// Names of a closed list with commas between them, as a pattern.
+pub(crate) fn names(values: &Value) -> String {
+    let names: Vec<&str> = values.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let one = format!("({})", names.join("|").replace('.', "[.]"));
+    format!("^{one}(,{one})*$")
+}
+
+/// Gives such parameters their pattern.
+pub(crate) fn lists(operation: &mut Value, lists: &[(&str, String)]) {
+    for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some((_, pattern)) = lists.iter().find(|(name, _)| parameter["name"] == *name) {
+            parameter["schema"]["pattern"] = json!(pattern);
+        }
+    }
+}
+
 fn is_read(name: &str) -> bool {
     name.ends_with("Body") && name != "EventBody" || name == "RequestChange" || name == "ListeningChange"
 }
@@ -184,6 +221,16 @@ fn describe(parameter: &mut Value) {
     let known = PARAMETERS.iter().find(|(name, _)| parameter["name"] == *name);
     if let (None, Some((_, description))) = (parameter["description"].as_str(), known) {
         parameter["description"] = json!(description);
+    }
+    if parameter["in"] == "query" {
+        // An empty value is no value.
+        parameter["allowEmptyValue"] = json!(true);
+    }
+    if let Some((_, pattern)) = PATTERNS.iter().find(|(name, _)| parameter["name"] == *name) {
+        parameter["schema"]["pattern"] = json!(pattern);
+    }
+    if parameter["in"] == "query" && parameter["schema"] == json!({"type": "string"}) {
+        parameter["schema"]["pattern"] = json!(TEXT);
     }
     if parameter["name"] == "action" {
         parameter["schema"]["enum"] = json!(engine::AUDIT_ACTIONS);

@@ -79,6 +79,12 @@ impl Fields {
             Some(Value::Number(number)) if number.is_i64() || number.is_u64() => {
                 Ok(Some(number.as_i64().unwrap_or(i64::MAX)))
             }
+            // 2.0 is an integer, too (JSON Schema, validation, 6.1.1)
+            Some(Value::Number(number)) => number
+                .as_f64()
+                .and_then(whole)
+                .map(Some)
+                .ok_or_else(|| Refusal::invalid(self.path_to(name), "Must be an integer.")),
             Some(_) => Err(Refusal::invalid(self.path_to(name), "Must be an integer.")),
         }
     }
@@ -238,6 +244,13 @@ pub(crate) async fn read_body<S: Send + Sync>(request: Request, state: &S) -> Re
         Ok(Err(_)) => Err(Refusal::new(StatusCode::BAD_REQUEST, "malformed-body", "The body broke off.")),
         Err(_) => Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "request-timeout", "The body did not arrive in time.")),
     }
+}
+
+/// Those beyond what a double can tell apart are no integers of anybody's.
+fn whole(number: f64) -> Option<i64> {
+    const MOST: f64 = 9_007_199_254_740_992.0;
+    #[allow(clippy::cast_possible_truncation, reason = "within 2^53")]
+    (number.fract() == 0.0 && number.abs() <= MOST).then_some(number as i64)
 }
 
 fn text(value: Value, path: &str) -> Result<String, Refusal> {

@@ -51,9 +51,12 @@ pub(crate) fn document() -> String {
         TAGS.iter().map(|(name, description)| json!({"name": name, "description": description})).collect();
     document["security"] = json!([{"token": []}]);
     document["components"]["securitySchemes"] = json!({"token": {"type": "http", "scheme": "bearer", "description": "An API token: `Authorization: Bearer TOKEN`"}});
+    let lists = [("types", "EventName"), ("status", "AgentStatus")]
+        .map(|(parameter, of)| (parameter, contract::names(&document["components"]["schemas"][of]["enum"])));
     for (path, item) in document["paths"].as_object_mut().into_iter().flatten() {
         for (method, operation) in item.as_object_mut().into_iter().flatten() {
             if operation.is_object() {
+                contract::lists(operation, &lists);
                 complete(path, method, operation);
             }
         }

@@ -28,7 +28,7 @@ use crate::routes::Id;
 /// An order: monitor this agent, for this listener, for N calls and/or until a time.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "the document's shape; the body is read field by field so that errors can name them")]
-#[schema(example = json!({"agent": "kushen", "listener": {"user": "paal"}, "calls": 2, "until": "2026-11-22T16:00:00Z"}))]
+#[schema(example = json!({"agent": "kushen", "listener": {"user": "paal"}, "calls": 2}))]
 pub(crate) struct OrderBody {
     /// Agent id.
     agent: String,
@@ -79,7 +79,7 @@ pub(crate) struct RequestChange {
 /// Order a monitoring request.
 #[utoipa::path(post, path = "/v1/requests", tag = "requests", request_body = OrderBody,
     params(("dry_run" = Option<bool>, Query, description = "Only check: nothing is kept, the answer is 200"),
-        ("Idempotency-Key" = Option<String>, Header, description = "The same key and body get the first answer again, for 24 h")),
+        ("Idempotency-Key" = Option<String>, Header)),
     responses((status = 201, body = RequestView, description = "Ordered; `warnings` included", headers(("Location" = String), ("ETag" = String))),
         (status = 200, body = RequestView, description = "`dry_run`: would be accepted")))]
 pub(crate) async fn order(
