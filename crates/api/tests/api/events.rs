@@ -399,7 +399,7 @@ async fn whoever_reconnects_at_any_moment_gets_each_event_once_and_in_order() {
                 n += 1;
             }
             for (who, client, _, last, got) in &mut readers {
-                if random(&mut state) % 3 == 0 {
+                if random(&mut state).is_multiple_of(3) {
                     // the connection dies with something in it that nobody read
                     *client = Client::open(&stage, who, Some(last.as_str())).await;
                 }
