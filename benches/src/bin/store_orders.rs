@@ -137,6 +137,7 @@ fn order(n: usize) -> Vec<Change> {
         layout: engine::view::Layout::Mono,
         confirm: false,
         state: RequestState::Waiting,
+        reason: None,
         created_at: at,
         ended_at: None,
         warnings: Vec::new(),

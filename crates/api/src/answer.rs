@@ -15,7 +15,14 @@ const TAGS_MAX: usize = 64;
 /// A finished answer that can be given again.
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {
-    Resource { status: StatusCode, body: Bytes, etag: String, location: Option<String> },
+    Resource {
+        status: StatusCode,
+        body: Bytes,
+        etag: String,
+        location: Option<String>,
+    },
+    /// Nothing that has a state of its own.
+    Plain(Bytes),
     Nothing,
     Refused(Refusal),
 }
@@ -24,6 +31,14 @@ impl Answer {
     pub(crate) fn resource(status: StatusCode, value: &impl Serialize) -> Self {
         match serde_json::to_vec(value) {
             Ok(body) => Self::Resource { status, etag: etag_of(&body), body: body.into(), location: None },
+            Err(error) => Self::Refused(Refusal::internal(&error.to_string())),
+        }
+    }
+
+    /// JSON without a tag.
+    pub(crate) fn plain(value: &impl Serialize) -> Self {
+        match serde_json::to_vec(value) {
+            Ok(body) => Self::Plain(body.into()),
             Err(error) => Self::Refused(Refusal::internal(&error.to_string())),
         }
     }
@@ -58,6 +73,10 @@ impl IntoResponse for Answer {
         match self {
             Self::Nothing => StatusCode::NO_CONTENT.into_response(),
             Self::Refused(refusal) => refusal.into_response(),
+            Self::Plain(body) => {
+                ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], Body::from(body))
+                    .into_response()
+            }
             Self::Resource { status, body, etag, location } => {
                 let mut response = (status, Body::from(body)).into_response();
                 let headers = response.headers_mut();

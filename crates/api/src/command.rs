@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use crate::answer::Answer;
 use crate::auth::Caller;
 use crate::problem::Refusal;
+use crate::routes::bulk;
 use crate::routes::calls::shown;
 use crate::{Api, CommandCall};
 
@@ -89,6 +90,7 @@ impl Api {
             Reply::Listening(listening) => Answer::resource(StatusCode::OK, &listening),
             Reply::Request(request) => Answer::request(StatusCode::OK, &request),
             Reply::Agent(agent, is_new) => Answer::agent(&agent, is_new),
+            Reply::Agents(results) => bulk::answer(results),
             Reply::Call(call) => Answer::resource(StatusCode::OK, &shown(self, caller, &call)),
         }
     }

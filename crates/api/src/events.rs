@@ -4,6 +4,7 @@
 //! overwritten, and it is told to read everything again (`resync`). Ids are `EPOCH-SEQUENCE`; the epoch changes with
 //! every start.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,17 +13,19 @@ use std::time::Duration;
 
 use axum::response::sse::Event as Sse;
 use engine::Event;
-use engine::view::{EventBody, EventName};
+use engine::view::{AgentView, EventBody, EventName};
 use futures_util::{Stream, stream};
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use crate::Api;
 use crate::auth::Caller;
-use crate::model::sees_order;
+use crate::model::{Model, sees_order};
+use crate::params::Params;
 use crate::problem::Refusal;
 use crate::routes::calls::shown;
 
@@ -30,6 +33,10 @@ use crate::routes::calls::shown;
 pub(crate) const RING_MAX: usize = 10_000;
 /// Subscribers at one time.
 pub(crate) const SUBSCRIBERS_MAX: usize = 1000;
+/// Events of a page at most.
+pub(crate) const PAGE_MAX: usize = 1000;
+/// `after` that means: from now on.
+const NOW: &str = "now";
 /// A line at least this often, so that proxies and clients know the stream lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Events that a subscriber takes from the ring at one time.
@@ -55,8 +62,38 @@ struct Ring {
 pub(crate) struct Entry {
     pub(crate) sequence: u64,
     pub(crate) event: Event,
+    /// Of an agent that was removed: as it is now, where it only went to another group.
+    moved: Option<Arc<AgentView>>,
     /// As those see it who see all; most do.
     full: OnceLock<String>,
+}
+
+/// Which events somebody asks for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wanted {
+    /// `None`: all.
+    pub(crate) types: Option<Vec<EventName>>,
+    /// Agent id; `None`: of all.
+    pub(crate) agent: Option<String>,
+}
+
+impl Wanted {
+    /// `types` and `agent`.
+    pub(crate) fn parse(params: &mut Params) -> Result<Self, Refusal> {
+        Ok(Self { types: params.names("types")?, agent: params.text("agent") })
+    }
+
+    fn takes(&self, event: &Event) -> bool {
+        let agent = match &event.body {
+            EventBody::Agent(agent) => Some(&agent.id),
+            EventBody::Call(call) => call.agent.as_ref(),
+            EventBody::Request(request) => Some(&request.agent.id),
+            EventBody::Listening(listening) => Some(&listening.agent.id),
+            EventBody::Webhook(_) => None,
+        };
+        self.types.as_ref().is_none_or(|types| types.contains(&event.name))
+            && self.agent.as_ref().is_none_or(|wanted| agent == Some(wanted))
+    }
 }
 
 /// The `data:` of an event.
@@ -80,8 +117,51 @@ pub(crate) struct ResyncData<'a> {
     /// When.
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
-    /// `unknown-id` (another start of the engine, or none of ours), `too-old` or `too-slow`.
-    reason: &'a str,
+    /// Why.
+    reason: ResyncReason,
+}
+
+/// Events as a page, for those who poll.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct EventPage {
+    /// Oldest first.
+    #[schema(value_type = Vec<LoggedEvent<'_>>)]
+    items: Vec<Value>,
+    /// For `after`, the next time.
+    next_after: String,
+    /// There are more already: ask again at once.
+    more: bool,
+    /// Events were missed, and why; read the lists again. `null`: none were.
+    resync: Option<ResyncReason>,
+}
+
+/// One event of a page.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct LoggedEvent<'a> {
+    /// As in the stream.
+    id: &'a str,
+    /// Its name.
+    #[serde(rename = "type")]
+    #[schema(value_type = EventName)]
+    kind: EventName,
+    /// When it happened.
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
+    /// The resource, under the key `agent`, `call`, `request` or `listening`.
+    #[serde(flatten)]
+    body: &'a EventBody,
+}
+
+/// Why events were missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ResyncReason {
+    /// The id is of another start of the engine, or none of ours.
+    UnknownId,
+    /// What followed is not kept any more.
+    TooOld,
+    /// The subscriber read too slowly.
+    TooSlow,
 }
 
 /// What follows a place in the ring.
@@ -102,10 +182,14 @@ impl Events {
     }
 
     /// Called by the engine's task: never waits for a subscriber's socket.
-    pub(crate) fn publish(&self, event: Event) {
+    pub(crate) fn publish(&self, event: Event, model: &Model) {
+        let moved = match (&event.name, &event.body) {
+            (EventName::AgentRemoved, EventBody::Agent(agent)) => model.agent(&agent.id),
+            _ => None,
+        };
         let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
         ring.latest += 1;
-        let entry = Entry { sequence: ring.latest, event, full: OnceLock::new() };
+        let entry = Entry { sequence: ring.latest, event, moved, full: OnceLock::new() };
         if ring.entries.len() >= RING_MAX {
             ring.entries.pop_front();
         }
@@ -141,6 +225,12 @@ impl Events {
         Next::Events(ring.entries.iter().skip(skip).take(BATCH).cloned().collect())
     }
 
+    /// The place before the oldest event that is kept.
+    fn before_oldest(&self) -> u64 {
+        let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
+        ring.entries.front().map_or(ring.latest, |entry| entry.sequence.saturating_sub(1))
+    }
+
     pub(crate) fn id(&self, sequence: u64) -> String {
         format!("{}-{sequence}", self.epoch)
     }
@@ -173,6 +263,7 @@ impl Events {
 struct Subscription {
     api: Api,
     caller: Caller,
+    wanted: Wanted,
     place: u64,
     wake: watch::Receiver<u64>,
     ready: VecDeque<Sse>,
@@ -187,6 +278,7 @@ struct Subscription {
 pub(crate) fn subscribe(
     api: &Api,
     caller: Caller,
+    wanted: Wanted,
     last_id: Option<&str>,
 ) -> Result<impl Stream<Item = Result<Sse, Infallible>> + use<>, Refusal> {
     let events = &api.inner.events;
@@ -202,6 +294,7 @@ pub(crate) fn subscribe(
     let mut subscription = Subscription {
         api: api.clone(),
         caller,
+        wanted,
         place: latest,
         wake,
         ready: VecDeque::new(),
@@ -212,10 +305,10 @@ pub(crate) fn subscribe(
         // Says where the stream begins before anything happens, for a client that has to come back.
         None => subscription.ready.push_back(Sse::default().id(events.id(latest)).comment("medlytt events")),
         Some(Some(place)) => subscription.place = place,
-        Some(None) => subscription.resync("unknown-id"),
+        Some(None) => subscription.resync(ResyncReason::UnknownId),
     }
     if matches!(events.after(subscription.place), Next::Lost) {
-        subscription.resync("too-old");
+        subscription.resync(ResyncReason::TooOld);
     }
     Ok(stream::unfold(subscription, |mut subscription| async {
         subscription.next().await.map(|event| (Ok(event), subscription))
@@ -237,12 +330,12 @@ impl Subscription {
             }
             self.wake.borrow_and_update();
             match api.inner.events.after(self.place) {
-                Next::Lost => self.resync("too-slow"),
+                Next::Lost => self.resync(ResyncReason::TooSlow),
                 Next::Events(entries) if entries.is_empty() => self.sleep().await?,
                 Next::Events(entries) => {
                     for entry in entries {
                         self.place = entry.sequence;
-                        self.ready.extend(render(&api, &self.caller, &entry));
+                        self.ready.extend(render(&api, &self.caller, &self.wanted, &entry));
                     }
                 }
             }
@@ -261,7 +354,7 @@ impl Subscription {
         }
     }
 
-    fn resync(&mut self, reason: &str) {
+    fn resync(&mut self, reason: ResyncReason) {
         self.api.inner.counts.resyncs.inc();
         self.place = *self.wake.borrow_and_update();
         let id = self.api.inner.events.id(self.place);
@@ -271,39 +364,99 @@ impl Subscription {
     }
 }
 
+/// Events after an id, oldest first; without one, from the oldest that is kept.
+pub(crate) fn log(api: &Api, caller: &Caller, wanted: &Wanted, after: Option<&str>, limit: usize) -> EventPage {
+    let events = &api.inner.events;
+    let (mut place, mut resync) = match after {
+        None => (events.before_oldest(), None),
+        Some(NOW) => (*events.latest.borrow(), None),
+        Some(id) => match events.place(id) {
+            Some(place) => (place, None),
+            None => (*events.latest.borrow(), Some(ResyncReason::UnknownId)),
+        },
+    };
+    let mut items = Vec::new();
+    let more = loop {
+        let entries = match events.after(place) {
+            Next::Events(entries) if entries.is_empty() => break false,
+            Next::Events(entries) => entries,
+            // the window goes on while it is read: what was found of it is given, the rest is told next time
+            Next::Lost if !items.is_empty() => break true,
+            Next::Lost => {
+                (place, resync) = (*events.latest.borrow(), Some(ResyncReason::TooOld));
+                continue;
+            }
+        };
+        let full = entries.into_iter().find_map(|entry| {
+            if items.len() >= limit {
+                return Some(true);
+            }
+            place = entry.sequence;
+            items.extend(logged(api, caller, wanted, &entry));
+            None
+        });
+        if full.is_some() {
+            break true;
+        }
+    };
+    if resync.is_some() {
+        api.inner.counts.resyncs.inc();
+    }
+    EventPage { items, next_after: events.id(place), more, resync }
+}
+
 /// An event as this caller may see it.
-fn render(api: &Api, caller: &Caller, entry: &Entry) -> Option<Sse> {
-    let data = told(api, caller, entry)?;
+fn render(api: &Api, caller: &Caller, wanted: &Wanted, entry: &Entry) -> Option<Sse> {
+    let data = told(api, caller, wanted, entry)?;
     Some(Sse::default().id(api.inner.events.id(entry.sequence)).event(name(entry.event.name)).data(data))
 }
 
 /// The `data` of an event as this caller may see it; webhooks tell the same.
-pub(crate) fn told(api: &Api, caller: &Caller, entry: &Entry) -> Option<String> {
+pub(crate) fn told(api: &Api, caller: &Caller, wanted: &Wanted, entry: &Entry) -> Option<String> {
     let id = api.inner.events.id(entry.sequence);
     let print =
         |body: &EventBody| serde_json::to_string(&EventData { id: &id, at: entry.event.at, body }).unwrap_or_default();
-    let model = &api.inner.model;
-    let visible = match &entry.event.body {
-        EventBody::Agent(agent) => model.sees_agent(caller, agent),
-        EventBody::Call(call) => model.sees_call(caller, call),
-        EventBody::Request(request) => sees_order(caller, &request.ordered_by),
-        EventBody::Listening(listening) => sees_order(caller, &listening.ordered_by),
-        EventBody::Webhook(webhook) => caller.is_admin() || caller.user.id == webhook.owner,
-    };
-    if !visible {
-        return None;
-    }
-    Some(match &entry.event.body {
-        // Whose listenings hang on a call is not everybody's business.
-        EventBody::Call(call) if !caller.is_admin() => print(&EventBody::Call(shown(api, caller, call))),
-        body => entry.full.get_or_init(|| print(body)).clone(),
+    Some(match seen(api, caller, wanted, entry)? {
+        Cow::Borrowed(body) => entry.full.get_or_init(|| print(body)).clone(),
+        Cow::Owned(body) => print(&body),
     })
+}
+
+/// The same for a page.
+fn logged(api: &Api, caller: &Caller, wanted: &Wanted, entry: &Entry) -> Option<Value> {
+    let body = seen(api, caller, wanted, entry)?;
+    let id = api.inner.events.id(entry.sequence);
+    serde_json::to_value(LoggedEvent { id: &id, kind: entry.event.name, at: entry.event.at, body: &body }).ok()
+}
+
+/// What somebody gets of an event, if it is wanted and may be seen.
+fn seen<'a>(api: &Api, caller: &Caller, wanted: &Wanted, entry: &'a Entry) -> Option<Cow<'a, EventBody>> {
+    let model = &api.inner.model;
+    let body = &entry.event.body;
+    let visible = wanted.takes(&entry.event)
+        && match body {
+            // only for those who lose sight of it
+            EventBody::Agent(agent) => {
+                let kept = entry.moved.as_ref().is_some_and(|now| model.sees_agent(caller, now));
+                model.sees_agent(caller, agent) && !kept
+            }
+            EventBody::Call(call) => model.sees_call(caller, call),
+            EventBody::Request(request) => sees_order(caller, &request.ordered_by),
+            EventBody::Listening(listening) => sees_order(caller, &listening.ordered_by),
+            EventBody::Webhook(webhook) => caller.is_admin() || caller.user.id == webhook.owner,
+        };
+    match body {
+        _ if !visible => None,
+        // Whose listenings hang on a call is not everybody's business.
+        EventBody::Call(call) if !caller.is_admin() => Some(Cow::Owned(EventBody::Call(shown(api, caller, call)))),
+        body => Some(Cow::Borrowed(body)),
+    }
 }
 
 /// As it stands in `event:`.
 pub(crate) fn name(name: EventName) -> String {
     match serde_json::to_value(name) {
-        Ok(serde_json::Value::String(name)) => name,
+        Ok(Value::String(name)) => name,
         _ => String::new(),
     }
 }

@@ -16,10 +16,12 @@ use crate::problem::Refusal;
 
 /// A body at most.
 pub(crate) const BODY_MAX: usize = 64 * 1024;
+/// A body of `/v1/agents/bulk` at most.
+pub(crate) const BULK_MAX: usize = 2 * 1024 * 1024;
 /// A string in a body at most, in characters.
 const TEXT_MAX: usize = 256;
 /// Entries of an array at most.
-const ENTRIES_MAX: usize = 64;
+const ENTRIES_MAX: usize = 100;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -93,6 +95,12 @@ impl Fields {
             Some(Value::Number(number)) if number.is_i64() || number.is_u64() => {
                 Ok(Some(number.as_i64().unwrap_or(i64::MAX)))
             }
+            // 2.0 is an integer, too (JSON Schema, validation, 6.1.1)
+            Some(Value::Number(number)) => number
+                .as_f64()
+                .and_then(whole)
+                .map(Some)
+                .ok_or_else(|| Refusal::invalid(self.path_to(name), "Must be an integer.")),
             Some(_) => Err(Refusal::invalid(self.path_to(name), "Must be an integer.")),
         }
     }
@@ -134,6 +142,27 @@ impl Fields {
             None => Ok(None),
             Some(Value::Object(map)) => Ok(Some(Self { map, path })),
             Some(_) => Err(Refusal::invalid(path, "Must be an object.")),
+        }
+    }
+
+    /// An array of objects.
+    pub(crate) fn objects(&mut self, name: &str, most: usize) -> Result<Option<Vec<Self>>, Refusal> {
+        let path = self.path_to(name);
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Array(entries)) if entries.len() > most => {
+                Err(Refusal::invalid(path, format!("At most {most} entries.")))
+            }
+            Some(Value::Array(entries)) => entries
+                .into_iter()
+                .enumerate()
+                .map(|(n, entry)| match entry {
+                    Value::Object(map) => Ok(Self { map, path: format!("{path}.{n}") }),
+                    _ => Err(Refusal::invalid(format!("{path}.{n}"), "Must be an object.")),
+                })
+                .collect::<Result<_, _>>()
+                .map(Some),
+            Some(_) => Err(Refusal::invalid(path, "Must be an array of objects.")),
         }
     }
 
@@ -225,12 +254,19 @@ pub(crate) async fn read_body<S: Send + Sync>(request: Request, state: &S) -> Re
             Err(Refusal::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "body-too-large",
-                format!("A body may have {BODY_MAX} bytes."),
+                format!("A body may have {BODY_MAX} bytes; one of `/v1/agents/bulk` {BULK_MAX}."),
             ))
         }
         Ok(Err(_)) => Err(Refusal::new(StatusCode::BAD_REQUEST, "malformed-body", "The body broke off.")),
         Err(_) => Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "request-timeout", "The body did not arrive in time.")),
     }
+}
+
+/// Those beyond what a double can tell apart are no integers of anybody's.
+fn whole(number: f64) -> Option<i64> {
+    const MOST: f64 = 9_007_199_254_740_992.0;
+    #[allow(clippy::cast_possible_truncation, reason = "within 2^53")]
+    (number.fract() == 0.0 && number.abs() <= MOST).then_some(number as i64)
 }
 
 fn text(value: Value, path: &str) -> Result<String, Refusal> {

@@ -17,8 +17,10 @@
 mod answer;
 mod auth;
 mod command;
+mod contract;
 mod door;
 mod events;
+mod examples;
 mod idempotency;
 mod json;
 mod levels;
@@ -212,7 +214,7 @@ impl Api {
 
     /// Publishes one event to every subscriber that may see it. Never waits for one.
     pub fn event(&self, event: Event) {
-        self.inner.events.publish(event);
+        self.inner.events.publish(event, &self.inner.model);
     }
 
     /// Tells whoever looks how loud a listening is.

@@ -40,27 +40,31 @@ macro_rules! named {
 named!(AgentView, UserView);
 
 /// A page by name, then id.
-pub(crate) fn by_name<T: Named>(
+pub(crate) fn by_name<T: Named>(kind: &str, items: Vec<Arc<T>>, page: &PageParams) -> Result<List<Arc<T>>, StoreError> {
+    by_key(kind, items, page, false, |item| item.key().0)
+}
+
+/// A page in the order of a key, then id; or the other way round. What comes and goes meanwhile moves nothing else.
+pub(crate) fn by_key<T: Named>(
     kind: &str,
-    mut items: Vec<Arc<T>>,
+    items: Vec<Arc<T>>,
     page: &PageParams,
+    descending: bool,
+    key: impl Fn(&T) -> String,
 ) -> Result<List<Arc<T>>, StoreError> {
     let after = page.cursor.as_deref().map(|cursor| decode_cursor(kind, cursor)).transpose()?;
-    if let Some(after) = &after {
-        let after = after.rsplit_once('\n').ok_or(StoreError::Cursor)?;
-        items.retain(|item| {
-            let (name, id) = item.key();
-            (name.as_str(), id) > after
-        });
+    let after = after.as_deref().map(|after| after.rsplit_once('\n').ok_or(StoreError::Cursor)).transpose()?;
+    let order = |a: (&str, &str), b: (&str, &str)| if descending { b.cmp(&a) } else { a.cmp(&b) };
+    let mut keyed: Vec<(String, Arc<T>)> = items.into_iter().map(|item| (key(&item), item)).collect();
+    if let Some(after) = after {
+        keyed.retain(|(key, item)| order((key, item.key().1), after).is_gt());
     }
-    items.sort_by(|a, b| a.key().cmp(&b.key()));
-    let more = items.len() > page.limit;
-    items.truncate(page.limit);
-    let last = items.last().filter(|_| more).map(|item| {
-        let (name, id) = item.key();
-        encode_cursor(kind, &format!("{name}\n{id}"))
-    });
-    Ok(List { items, next_cursor: last })
+    keyed.sort_by(|(a_key, a), (b_key, b)| order((a_key, a.key().1), (b_key, b.key().1)));
+    let more = keyed.len() > page.limit;
+    keyed.truncate(page.limit);
+    let last = keyed.last().filter(|_| more);
+    let next_cursor = last.map(|(key, item)| encode_cursor(kind, &format!("{key}\n{}", item.key().1)));
+    Ok(List { items: keyed.into_iter().map(|(_, item)| item).collect(), next_cursor })
 }
 
 /// A page of live resources, newest first.

@@ -3,6 +3,7 @@
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 
 use crate::json::parse_rfc3339;
 use crate::problem::Refusal;
@@ -11,6 +12,8 @@ use crate::problem::Refusal;
 pub(crate) const LIMIT_DEFAULT: usize = 50;
 /// Items of a list at most.
 pub(crate) const LIMIT_MAX: usize = 200;
+/// Of a value that is wrong, so many characters are said again.
+const NAME_MAX: usize = 64;
 /// Parameters at most.
 const PARAMETERS_MAX: usize = 32;
 
@@ -81,15 +84,28 @@ impl Params {
 
     /// `limit` and `cursor`.
     pub(crate) fn page(&mut self) -> Result<PageParams, Refusal> {
-        let limit = match self.text("limit") {
-            None => LIMIT_DEFAULT,
-            Some(value) => value
-                .parse()
-                .ok()
-                .filter(|limit| (1..=LIMIT_MAX).contains(limit))
-                .ok_or_else(|| Refusal::invalid("limit", format!("Must be a number from 1 to {LIMIT_MAX}.")))?,
+        Ok(PageParams { limit: self.limit(LIMIT_DEFAULT, LIMIT_MAX)?, cursor: self.text("cursor") })
+    }
+
+    /// `limit`, from 1 to `most`.
+    pub(crate) fn limit(&mut self, default: usize, most: usize) -> Result<usize, Refusal> {
+        let Some(value) = self.text("limit") else { return Ok(default) };
+        let limit = value.parse().ok().filter(|limit| (1..=most).contains(limit));
+        limit.ok_or_else(|| Refusal::invalid("limit", format!("Must be a number from 1 to {most}.")))
+    }
+
+    /// Names of a closed list, with commas between them.
+    pub(crate) fn names<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<Vec<T>>, Refusal> {
+        let Some(value) = self.text(name) else { return Ok(None) };
+        let wrong = |part: &str| {
+            let part: String = part.chars().take(NAME_MAX).collect();
+            Refusal::invalid(name, format!("`{part}` is not one of the values that this parameter may have."))
         };
-        Ok(PageParams { limit, cursor: self.text("cursor") })
+        let each = value.split(',').map(|part| {
+            let part = part.trim();
+            serde_json::from_value(serde_json::Value::from(part)).map_err(|_| wrong(part))
+        });
+        each.collect::<Result<_, _>>().map(Some)
     }
 
     /// Nothing may be left.

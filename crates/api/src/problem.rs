@@ -170,7 +170,7 @@ impl IntoResponse for Refusal {
 }
 
 /// `agent-not-found` → `Agent not found`.
-fn title(code: &str) -> String {
+pub(crate) fn title(code: &str) -> String {
     let words = code.replace('-', " ");
     let mut letters = words.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())

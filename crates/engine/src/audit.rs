@@ -139,6 +139,7 @@ impl Core {
                     .with("layout", Some(request.layout).filter(|layout| *layout != Layout::Mono))
                     .with("confirm", Some(true).filter(|_| request.confirm))
             }
+            Action::RequestSuspended => entry.with("reason", request.reason),
             Action::RequestEnded => entry.with("state", request.state).with("used", request.calls.used),
             _ => entry,
         }

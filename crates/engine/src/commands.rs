@@ -2,18 +2,15 @@
 
 use crate::audit::{Action, ENGINE};
 use crate::call::CallKey;
-use crate::directory::{MAX_AGENTS, Srtp, contact_addr};
 use crate::engine::Core;
-use crate::interface::{AgentChange, Command, Problem, Reply, ReplyId};
-use crate::persist::{AgentRecord, Change};
+use crate::interface::{Command, Problem, Reply, ReplyId};
+use crate::persist::Change;
 use crate::store::{After, unwritten};
 use crate::terms::Terms;
-use crate::view::{AgentStatus, CallState, EndReason, Role};
+use crate::view::{AgentView, CallState, EndReason, Role};
 
 /// Longest id, name, number or group that the API may put.
-const TEXT_MAX: usize = 128;
-/// Skills of one agent at most.
-const SKILLS_MAX: usize = 100;
+pub(crate) const TEXT_MAX: usize = 128;
 
 impl Core {
     pub(crate) fn command(&mut self, reply: ReplyId, actor: &str, command: Command) {
@@ -25,7 +22,7 @@ impl Core {
         let result = match command {
             // a shield closes whatever happens; a status is not in the trail
             Command::Shield { call, on: true } => self.shield_on(reply, actor, &call),
-            Command::PutStatus { id, status } => self.put_status(actor, &id, status).map(Some),
+            Command::PutStatus { id, status } => self.put_status(actor, &id, status, &terms).map(Some),
             Command::WatchLevels { listening, on } => self.watch_levels(actor, &listening, on),
             _ if self.books.are_full() => Err(unwritten("audit-unavailable", "too much waits for it already")),
             Command::Order { order, dry_run } => self.order(reply, actor, &order, dry_run, terms),
@@ -35,6 +32,7 @@ impl Core {
             Command::ResumeRequest { id } => self.resume_request(reply, actor, &id, terms),
             Command::DeleteRequest { id } => self.delete_request(reply, actor, &id, &terms.expect),
             Command::PutAgent { id, agent } => self.put_agent(reply, actor, &id, agent, &terms),
+            Command::PutAgents { agents, dry_run } => self.put_agents(reply, actor, agents, dry_run),
             Command::DeleteAgent { id } => self.delete_agent(reply, actor, &id, &terms),
             Command::Shield { call, on: false } => self.shield_off(reply, actor, &call),
             Command::HangUp { listening } => self.hang_up(reply, actor, &listening),
@@ -69,135 +67,11 @@ impl Core {
         self.directory.users.get(actor).map(|user| user.seed.role)
     }
 
-    fn may_keep_directory(&self, actor: &str) -> Result<(), Problem> {
+    pub(crate) fn may_keep_directory(&self, actor: &str) -> Result<(), Problem> {
         match self.role(actor) {
             Some(Role::Admin | Role::Integrator) => Ok(()),
             Some(Role::Supervisor) | None => Err(Problem::forbidden("only integrators and admins may do this")),
         }
-    }
-
-    fn put_agent(
-        &mut self,
-        reply: ReplyId,
-        actor: &str,
-        id: &str,
-        change: AgentChange,
-        terms: &Terms,
-    ) -> Result<Option<Reply>, Problem> {
-        self.may_keep_directory(actor)?;
-        let record = self.judge_agent(id, change)?;
-        terms.expect.judge(self.agent_view(id).map(|agent| agent.etag()))?;
-        let new = self.directory.put_agent(record.clone(), self.now.wall);
-        self.peers_changed = true;
-        self.out.agents.insert(id.to_owned());
-        self.dirty_desks.insert(id.to_owned());
-        self.judge_rights();
-        self.mark_consulted(id);
-        let view = self.agent_view(id).ok_or_else(Problem::agent_not_found)?;
-        let entry = self
-            .entry(actor, Action::AgentPut)
-            .about(id, Some(id))
-            .with("new", new)
-            .with("name", &record.name)
-            .with("number", &record.number)
-            .with("group", record.group.as_ref())
-            .with("skills", &record.skills)
-            .with("monitorable", record.monitorable)
-            .with("contact", record.contact.as_ref())
-            .with("srtp", record.srtp.as_ref());
-        self.persist_all(
-            vec![Change::Agent(record), Change::Audit(entry)],
-            vec![After::Reply(reply, Reply::Agent(view, new), "store-unavailable")],
-        );
-        Ok(None)
-    }
-
-    /// The agent as it will be, or what is wrong with it.
-    fn judge_agent(&self, id: &str, change: AgentChange) -> Result<AgentRecord, Problem> {
-        let old = self.directory.agents.get(id).map(|agent| &agent.seed);
-        let fits = |text: &str| !text.is_empty() && text.len() <= TEXT_MAX && !text.chars().any(char::is_control);
-        if !fits(id) || id.chars().any(|c| !(c.is_ascii_alphanumeric() || "-_.~+*".contains(c))) {
-            return Err(Problem::invalid("id", "an id has letters, digits and -_.~+* only, 128 at most"));
-        }
-        if old.is_none() && self.directory.agents.len() >= MAX_AGENTS {
-            return Err(Problem::new(409, "limit-reached", format!("there are {MAX_AGENTS} agents already")));
-        }
-        let name = change
-            .name
-            .or_else(|| old.map(|agent| agent.name.clone()))
-            .ok_or_else(|| Problem::invalid("name", "a new agent needs a name"))?;
-        let number = change
-            .number
-            .or_else(|| old.map(|agent| agent.number.clone()))
-            .ok_or_else(|| Problem::invalid("number", "a new agent needs a number"))?;
-        let group = change.group.or_else(|| old.and_then(|agent| agent.group.clone()));
-        let skills = change.skills.or_else(|| old.map(|agent| agent.skills.clone())).unwrap_or_default();
-        for (field, text) in [("name", Some(&name)), ("number", Some(&number)), ("group", group.as_ref())] {
-            if text.is_some_and(|text| !fits(text)) {
-                return Err(Problem::invalid(field, "must have 1 to 128 characters"));
-            }
-        }
-        if skills.len() > SKILLS_MAX || skills.iter().any(|skill| !fits(skill)) {
-            return Err(Problem::invalid("skills", "at most 100 skills of 1 to 128 characters"));
-        }
-        if let Some(contact) = change.contact.as_deref().filter(|contact| contact_addr(contact).is_none()) {
-            return Err(Problem::invalid("contact", format!("{contact:?} is not sip:user@IP:port")));
-        }
-        let taken = self.directory.agents.values().any(|other| other.seed.id != id && other.seed.number == number);
-        if taken {
-            return Err(Problem::invalid("number", "another agent has this number"));
-        }
-        let contact =
-            change.contact.or_else(|| old.and_then(|agent| agent.phone.contact.as_ref().map(|(uri, _)| uri.clone())));
-        if change.srtp.as_deref().is_some_and(|srtp| Srtp::of_name(srtp).is_none()) {
-            return Err(Problem::invalid("srtp", "must be off, offer or require"));
-        }
-        let srtp = change.srtp.or_else(|| self.directory.record(id).and_then(|record| record.srtp));
-        let monitorable = change.monitorable.or(old.map(|agent| agent.monitorable)).unwrap_or(true);
-        Ok(AgentRecord { id: id.to_owned(), name, number, group, skills, monitorable, contact, srtp })
-    }
-
-    /// Everybody who talks to this agent now may hear or not hear it from now on.
-    fn mark_consulted(&mut self, id: &str) {
-        let calls: Vec<_> =
-            self.desks.get(id).map(|desk| desk.calls.iter().map(|entry| entry.call).collect()).unwrap_or_default();
-        for call in calls {
-            self.mark_desks(call);
-        }
-    }
-
-    fn delete_agent(&mut self, reply: ReplyId, actor: &str, id: &str, terms: &Terms) -> Result<Option<Reply>, Problem> {
-        self.may_keep_directory(actor)?;
-        let current = self.agent_view(id).ok_or_else(Problem::agent_not_found)?.etag();
-        terms.expect.judge(Some(current))?;
-        if !self.directory.remove_agent(id) {
-            return Err(Problem::agent_not_found());
-        }
-        self.peers_changed = true;
-        self.out.agents.insert(id.to_owned());
-        self.judge_rights();
-        self.mark_consulted(id);
-        let entry = self.entry(actor, Action::AgentDeleted).about(id, Some(id));
-        self.persist_all(
-            vec![Change::AgentRemoved(id.to_owned()), Change::Audit(entry)],
-            vec![After::Reply(reply, Reply::Nothing, "store-unavailable")],
-        );
-        Ok(None)
-    }
-
-    fn put_status(&mut self, actor: &str, id: &str, status: AgentStatus) -> Result<Reply, Problem> {
-        self.may_keep_directory(actor)?;
-        if matches!(status, AgentStatus::Connecting | AgentStatus::Connected | AgentStatus::Unknown) {
-            return Err(Problem::invalid(
-                "status",
-                "the platform may set ready, pause, wrap-up, busy, no-answer and logged-off",
-            ));
-        }
-        let agent = self.directory.agents.get_mut(id).ok_or_else(Problem::agent_not_found)?;
-        agent.platform = Some(status);
-        self.judge_status(id);
-        let view = self.agent_view(id).ok_or_else(Problem::agent_not_found)?;
-        Ok(Reply::Agent(view, false))
     }
 
     fn shieldable(&self, actor: &str, call: &str) -> Result<CallKey, Problem> {
@@ -265,9 +139,11 @@ impl Core {
 
     /// The configuration was read again.
     pub(crate) fn reload(&mut self, seed: crate::directory::Seed) {
+        let before: Vec<AgentView> = self.directory.agents.keys().filter_map(|id| self.agent_view(id)).collect();
         self.out.agents.extend(self.directory.agents.keys().cloned());
         self.out.users.extend(self.directory.users.keys().cloned());
         self.directory.load(seed, self.now.wall);
+        self.tell_reload(before);
         self.out.agents.extend(self.directory.agents.keys().cloned());
         self.out.users.extend(self.directory.users.keys().cloned());
         self.dirty_desks.extend(self.desks.keys().cloned());
@@ -298,9 +174,11 @@ fn told(command: &Command) -> Option<(&'static str, &'static str, String)> {
         Command::Shield { call, on: false } => ("shield off", "call", call),
         Command::DeleteAgent { id } => ("agent deleted", "agent", id),
         Command::PutAgent { id, .. } => ("agent put", "agent", id),
-        Command::Order { .. } | Command::PutStatus { .. } | Command::WatchLevels { .. } | Command::Under { .. } => {
-            return None;
-        }
+        Command::Order { .. }
+        | Command::PutAgents { .. }
+        | Command::PutStatus { .. }
+        | Command::WatchLevels { .. }
+        | Command::Under { .. } => return None,
     };
     Some((what, key, id.clone()))
 }

@@ -219,26 +219,42 @@ impl Directory {
         self.index();
     }
 
-    /// Puts one agent (the API's upsert). True if it is new.
-    pub(crate) fn put_agent(&mut self, record: AgentRecord, now: Timestamp) -> bool {
+    /// Puts agents (the API's upsert).
+    pub(crate) fn put_agents(&mut self, records: Vec<AgentRecord>, now: Timestamp) {
+        for record in records {
+            self.put_agent(record, now);
+        }
+        self.index();
+    }
+
+    fn put_agent(&mut self, record: AgentRecord, now: Timestamp) {
         let id = record.id.clone();
         self.removed.remove(&id);
         let phone = self.agents.get(&id).map(|agent| agent.seed.phone.clone()).unwrap_or_default();
         let seed = overlay(&record, phone);
         let peer = self.peer(Owner::Agent(id.clone()));
         self.put.insert(id.clone(), record);
-        let new = match self.agents.get_mut(&id) {
-            Some(agent) => {
-                agent.seed = seed;
-                false
-            }
+        match self.agents.get_mut(&id) {
+            Some(agent) => agent.seed = seed,
             None => {
                 self.agents.insert(id, Agent { seed, peer, platform: None, shown: AgentStatus::Unknown, since: now });
-                true
             }
-        };
-        self.index();
-        new
+        }
+    }
+
+    /// An agent as it is now, as the API would have put it.
+    pub(crate) fn as_record(&self, id: &str) -> Option<AgentRecord> {
+        let seed = &self.agents.get(id)?.seed;
+        Some(AgentRecord {
+            id: seed.id.clone(),
+            name: seed.name.clone(),
+            number: seed.number.clone(),
+            group: seed.group.clone(),
+            skills: seed.skills.clone(),
+            monitorable: seed.monitorable,
+            contact: seed.phone.contact.as_ref().map(|(uri, _)| uri.clone()),
+            srtp: self.put.get(id).and_then(|record| record.srtp.clone()),
+        })
     }
 
     /// What the API put of an agent.

@@ -179,6 +179,8 @@ impl Core {
         core.restore_registrations(restored.registrations);
         core.restore(restored.requests, restored.listenings);
         core.restore_dialogs(restored.dialogs, &on_calls);
+        // the configuration may be another one
+        core.judge_rights();
         core.log_now();
         core.settle();
         core.flush(outputs);

@@ -312,6 +312,13 @@ pub enum Command {
         /// The fields.
         agent: AgentChange,
     },
+    /// `POST /v1/agents/bulk`: upserts, judged in their order, each as if those before it were done; [`Reply::Agents`].
+    PutAgents {
+        /// Ids and fields.
+        agents: Vec<(String, AgentChange)>,
+        /// Only check.
+        dry_run: bool,
+    },
     /// `DELETE /v1/agents/{id}`.
     DeleteAgent {
         /// Which.
@@ -447,6 +454,8 @@ pub enum Reply {
     Request(RequestView),
     /// The agent as it is now, and whether it is new.
     Agent(AgentView, bool),
+    /// What became of each of many, in their order: id, and whether it is new.
+    Agents(Vec<(String, Result<bool, Problem>)>),
     /// The call as it is now.
     Call(CallView),
     /// The listening as it is now.

@@ -28,6 +28,7 @@ pub mod directory;
 pub mod persist;
 pub mod view;
 
+mod agents;
 mod audit;
 mod call;
 mod codecs;

@@ -180,6 +180,9 @@ impl Core {
     fn show_registered(&mut self, peer: PeerId, bindings: usize) {
         if self.directory.bound(peer, bindings) {
             let (agents, users) = self.directory.behind(peer);
+            for agent in &agents {
+                self.tell_updated(agent);
+            }
             self.out.agents.extend(agents);
             self.out.users.extend(users);
         }

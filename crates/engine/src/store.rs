@@ -224,7 +224,8 @@ impl Core {
                     self.books.agents.insert(id.clone());
                     subject = Subject::Agent(id);
                 }
-                Change::Audit(entry) => entries.push(entry),
+                // of many agents in one write each has its own
+                Change::Audit(entry) => entries.push((subject.clone(), entry)),
                 // its next state, or its end, is written as it comes
                 Change::Listening(_) | Change::Call(_) => {}
                 // whoever asked was told that it is not kept
@@ -237,12 +238,13 @@ impl Core {
             self.books.requests.entry(id.clone()).or_default().calls += uncounted;
         }
         let kept = subject != Subject::Nobody || !entries.is_empty();
-        for entry in entries {
+        for (of, entry) in entries {
             if self.books.are_full() {
                 self.books.entries.pop_front();
                 self.counters.count("audit_entries_lost");
             }
-            self.books.entries.push_back((subject.clone(), entry));
+            let of = if of == Subject::Nobody { subject.clone() } else { of };
+            self.books.entries.push_back((of, entry));
         }
         kept
     }

@@ -144,6 +144,9 @@ pub struct RequestView {
     pub confirm: bool,
     /// State.
     pub state: RequestState,
+    /// Why it is (or was last) `suspended`, or was ended by the engine before its time; `null`: neither.
+    #[serde(default)]
+    pub reason: Option<RequestReason>,
     /// When it was ordered.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
@@ -183,6 +186,32 @@ impl RequestState {
     #[must_use]
     pub fn is_active(self) -> bool {
         matches!(self, Self::Waiting | Self::Calling | Self::Listening | Self::Suspended)
+    }
+}
+
+/// Why a request is suspended, or was ended by the engine (SEMANTICS, closed list).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RequestReason {
+    /// Three interactions in a row did not reach the listener.
+    ListenerNotReached,
+    /// Who ordered it may not listen to the agent any more, or is gone.
+    AgentNotMonitorable,
+    /// Who ordered it may not have this listener called any more, or it is gone.
+    ListenerNotAllowed,
+    /// The agent was deleted.
+    AgentDeleted,
+}
+
+impl RequestReason {
+    /// For the log.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::ListenerNotReached => "its listener could not be reached",
+            Self::AgentNotMonitorable => "who ordered it may not listen to the agent any more",
+            Self::ListenerNotAllowed => "who ordered it may not have this listener called any more",
+            Self::AgentDeleted => "its agent was deleted",
+        }
     }
 }
 
@@ -449,6 +478,13 @@ pub struct LegView {
 pub enum EventName {
     #[serde(rename = "agent.status")]
     AgentStatus,
+    /// An agent is new in the directory, or its entry or reachability changed.
+    #[serde(rename = "agent.updated")]
+    AgentUpdated,
+    /// An agent, as it was, is gone from the directory, or from the group that it was in: with another group
+    /// `agent.updated` follows.
+    #[serde(rename = "agent.removed")]
+    AgentRemoved,
     #[serde(rename = "call.started")]
     CallStarted,
     #[serde(rename = "call.answered")]

@@ -163,7 +163,12 @@ impl Life {
                     monitorable: bytes.arbitrary()?,
                     ..AgentChange::default()
                 };
-                Command::PutAgent { id, agent }
+                match bytes.ratio(1, 4)? {
+                    true => {
+                        Command::PutAgents { agents: vec![(id.clone(), agent.clone()), (id, agent)], dry_run: false }
+                    }
+                    false => Command::PutAgent { id, agent },
+                }
             }
         };
         self.command("robot", command);

@@ -53,8 +53,8 @@ impl From<AuditRow> for AuditEntryView {
         ("agent" = Option<String>, Query, description = "Agent id"),
         ("action" = Option<String>, Query, description = "One action, such as `request.created`"),
         ("target" = Option<String>, Query, description = "Id of a request, a listening, a call or an agent"),
-        ("from" = Option<String>, Query, description = "At or after, RFC 3339"),
-        ("to" = Option<String>, Query, description = "Before, RFC 3339"),
+        ("from" = Option<String>, Query, format = DateTime, description = "At or after, RFC 3339"),
+        ("to" = Option<String>, Query, format = DateTime, description = "Before, RFC 3339"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Items of a page; default 50"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before")),
     responses((status = 200, body = List<AuditEntryView>)))]

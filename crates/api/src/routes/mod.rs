@@ -2,7 +2,9 @@
 
 pub(crate) mod agents;
 pub(crate) mod audit;
+pub(crate) mod bulk;
 pub(crate) mod calls;
+pub(crate) mod groups;
 pub(crate) mod listenings;
 pub(crate) mod operations;
 pub(crate) mod page;
@@ -53,8 +55,11 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/v1/requests/{id}", get(requests::one).patch(requests::change).delete(requests::delete)),
         ("/v1/requests/{id}/resume", post(requests::resume)),
         ("/v1/agents", get(agents::list)),
+        ("/v1/agents/bulk", bulk::route()),
         ("/v1/agents/{id}", get(agents::one).put(agents::upsert).delete(agents::delete)),
         ("/v1/agents/{id}/status", put(agents::status)),
+        ("/v1/groups", get(groups::groups)),
+        ("/v1/skills", get(groups::skills)),
         ("/v1/calls", get(calls::list)),
         ("/v1/calls/{id}", get(calls::one)),
         ("/v1/calls/{id}/shield", put(calls::shield)),
@@ -64,6 +69,7 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/v1/listenings/{id}/whep", post(player::start)),
         ("/v1/listenings/{id}/whep/{session}", patch(player::restart).delete(player::stop)),
         ("/v1/events", get(operations::events)),
+        ("/v1/events/log", get(operations::event_log)),
         ("/v1/users", get(people::list)),
         ("/v1/users/{id}", get(people::one)),
         ("/v1/me", get(people::me)),

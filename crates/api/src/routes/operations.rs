@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 
 use crate::Api;
 use crate::auth::Caller;
+use crate::events::{EventPage, Wanted};
 use crate::params::Params;
 use crate::problem::Refusal;
 use crate::{events, metrics, openapi};
@@ -83,19 +84,42 @@ pub(crate) struct ShardView {
 
 /// Server-sent events, filtered to what the caller may see.
 #[utoipa::path(get, path = "/v1/events", tag = "events",
-    params(("Last-Event-ID" = Option<String>, Header, description = "Go on after this event; where that is not possible, the first event is `resync`")),
+    params(("types" = Option<String>, Query, description = "Names of EventName with commas between them; others are left out", example = "call.started,call.ended"),
+        ("agent" = Option<String>, Query, description = "Agent id: of this agent, its calls, requests and listenings alone"),
+        ("after" = Option<String>, Query, description = "As `Last-Event-ID`, which wins; for clients that can set no headers"),
+        ("Last-Event-ID" = Option<String>, Header, description = "Go on after this event; where that is not possible, the first event is `resync`")),
     responses((status = 200, content_type = "text/event-stream", body = String,
-        description = "`event:` a name of EventName or `resync`; `data:` EventData or ResyncData as JSON; a comment every 15 s")))]
+        description = "`event:` a name of EventName or `resync`; `data:` EventData or ResyncData as JSON; `id:` for `Last-Event-ID`; a comment every 15 s")))]
 pub(crate) async fn events(
     State(api): State<Api>,
     caller: Caller,
-    params: Params,
+    mut params: Params,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
+    let wanted = Wanted::parse(&mut params)?;
+    let after = params.text("after");
     params.finish()?;
     // What is not text is none of our ids.
     let last_id = headers.get("last-event-id").map(|id| id.to_str().unwrap_or("?"));
-    Ok(stream(events::subscribe(&api, caller, last_id)?))
+    Ok(stream(events::subscribe(&api, caller, wanted, last_id.or(after.as_deref()))?))
+}
+
+/// The same events as pages, oldest first, for those who poll.
+#[utoipa::path(get, path = "/v1/events/log", tag = "events",
+    params(("after" = Option<String>, Query, description = "An event's id or `next_after` of the page before; `now`: nothing that has happened yet; left out: from the oldest that is kept"),
+        ("types" = Option<String>, Query, description = "Names of EventName with commas between them; others are left out", example = "call.started,call.ended"),
+        ("agent" = Option<String>, Query, description = "Agent id: of this agent, its calls, requests and listenings alone"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Events of a page; default 200")),
+    responses((status = 200, body = EventPage)))]
+pub(crate) async fn event_log(
+    State(api): State<Api>,
+    caller: Caller,
+    mut params: Params,
+) -> Result<Json<EventPage>, Refusal> {
+    let wanted = Wanted::parse(&mut params)?;
+    let (after, limit) = (params.text("after"), params.limit(200, events::PAGE_MAX)?);
+    params.finish()?;
+    Ok(Json(events::log(&api, &caller, &wanted, after.as_deref(), limit)))
 }
 
 /// Server-sent events that nobody keeps.
@@ -143,19 +167,26 @@ fn shard(figures: &crate::ShardFigures) -> ShardView {
     ShardView { io, lag_seconds, streams, listeners, sockets }
 }
 
+/// It is well.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct HealthView {
+    /// `ok` or `ready`.
+    status: &'static str,
+}
+
 /// The process lives.
-#[utoipa::path(get, path = "/healthz", tag = "operations", responses((status = 200, description = "`{\"status\": \"ok\"}`")))]
-pub(crate) async fn healthz() -> Json<serde_json::Value> {
-    Json(serde_json::json!({"status": "ok"}))
+#[utoipa::path(get, path = "/healthz", tag = "operations", responses((status = 200, body = HealthView, description = "`ok`")))]
+pub(crate) async fn healthz() -> Json<HealthView> {
+    Json(HealthView { status: "ok" })
 }
 
 /// SIP is bound, media ports are ready, the store can be written, and no drain is under way.
 #[utoipa::path(get, path = "/readyz", tag = "operations",
-    responses((status = 200, description = "`{\"status\": \"ready\"}`"), (status = 503, description = "`not-ready`, with `reasons`")))]
-pub(crate) async fn readyz(State(api): State<Api>) -> Result<Json<serde_json::Value>, Refusal> {
+    responses((status = 200, body = HealthView, description = "`ready`"), (status = 503, description = "`not-ready`, with `reasons`")))]
+pub(crate) async fn readyz(State(api): State<Api>) -> Result<Json<HealthView>, Refusal> {
     let reasons = not_ready(&api.inner.status.load());
     if reasons.is_empty() {
-        return Ok(Json(serde_json::json!({"status": "ready"})));
+        return Ok(Json(HealthView { status: "ready" }));
     }
     Err(Refusal { reasons: reasons.clone().into(), ..Refusal::unavailable("not-ready", reasons.join("; ")) })
 }
@@ -168,7 +199,7 @@ pub(crate) async fn metrics(State(api): State<Api>) -> Result<Response, Refusal>
 }
 
 /// This document.
-#[utoipa::path(get, path = "/openapi.json", tag = "operations", responses((status = 200, description = "OpenAPI 3.1")))]
+#[utoipa::path(get, path = "/openapi.json", tag = "operations", responses((status = 200, body = Object, description = "OpenAPI 3.1")))]
 pub(crate) async fn openapi() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], DOCUMENT.as_str()).into_response()
 }

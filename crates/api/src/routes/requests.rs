@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
-use engine::view::{CallDirection, RequestState, RequestView, Role};
+use engine::view::{CallDirection, Layout, RequestState, RequestView, Role};
 use engine::{Command, ListenerOrder, Order, Precondition, Reply};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -28,7 +28,7 @@ use crate::routes::Id;
 /// An order: monitor this agent, for this listener, for N calls and/or until a time.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "the document's shape; the body is read field by field so that errors can name them")]
-#[schema(example = json!({"agent": "kushen", "listener": {"user": "paal"}, "calls": 2, "until": "2026-11-22T16:00:00Z"}))]
+#[schema(example = json!({"agent": "kushen", "listener": {"user": "paal"}, "calls": 2}))]
 pub(crate) struct OrderBody {
     /// Agent id.
     agent: String,
@@ -43,7 +43,7 @@ pub(crate) struct OrderBody {
     /// Which calls trigger; default `inbound`.
     directions: Option<Vec<CallDirection>>,
     /// `mono` (the default), `stereo` (agent left, caller right), `agent` or `caller`.
-    layout: Option<String>,
+    layout: Option<Layout>,
     /// The listener hears nothing before it has pressed 1.
     confirm: Option<bool>,
 }
@@ -79,7 +79,7 @@ pub(crate) struct RequestChange {
 /// Order a monitoring request.
 #[utoipa::path(post, path = "/v1/requests", tag = "requests", request_body = OrderBody,
     params(("dry_run" = Option<bool>, Query, description = "Only check: nothing is kept, the answer is 200"),
-        ("Idempotency-Key" = Option<String>, Header, description = "The same key and body get the first answer again, for 24 h")),
+        ("Idempotency-Key" = Option<String>, Header)),
     responses((status = 201, body = RequestView, description = "Ordered; `warnings` included", headers(("Location" = String), ("ETag" = String))),
         (status = 200, body = RequestView, description = "`dry_run`: would be accepted")))]
 pub(crate) async fn order(
@@ -108,9 +108,25 @@ pub(crate) async fn order(
     there.once(&user, &headers, &what, work).await
 }
 
+/// Which requests of a list.
+#[derive(ToSchema)]
+#[schema(rename_all = "kebab-case")]
+#[allow(dead_code, reason = "the document's shape")]
+pub(crate) enum StateFilter {
+    Active,
+    Ended,
+    Waiting,
+    Calling,
+    Listening,
+    Suspended,
+    Fulfilled,
+    Expired,
+    Deleted,
+}
+
 /// Own requests, newest first; admins see all.
 #[utoipa::path(get, path = "/v1/requests", tag = "requests",
-    params(("state" = Option<String>, Query, description = "`active`, `ended`, or one state"),
+    params(("state" = Option<StateFilter>, Query, description = "`active`, `ended`, or one state"),
         ("agent" = Option<String>, Query, description = "Agent id"),
         ("ordered_by" = Option<String>, Query, description = "User id"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Items of a page; default 50"),

@@ -12,7 +12,7 @@ use super::hook::{Hook, PauseReason};
 use super::{PENDING_MAX, acting, add};
 use crate::Api;
 use crate::auth::Caller;
-use crate::events::{Entry, Next, name, told};
+use crate::events::{Entry, Next, Wanted, name, told};
 
 /// Deliveries that are kept in one go; the batch of events that reaches it is the last.
 const GATHERED: usize = 1000;
@@ -111,7 +111,10 @@ impl<'a> Audience<'a> {
                 EventName::WebhookPaused => None,
                 _ => bodies.get(&listener.owner.is_admin()).cloned(),
             };
-            let rendered = || told(self.api, &listener.owner, entry).map(|data| self::body(&kind, event.at, &data));
+            let rendered = || {
+                told(self.api, &listener.owner, &Wanted::default(), entry)
+                    .map(|data| self::body(&kind, event.at, &data))
+            };
             let body = body.unwrap_or_else(rendered);
             bodies.insert(listener.owner.is_admin(), body.clone());
             let Some(body) = body else { continue };

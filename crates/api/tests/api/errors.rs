@@ -158,7 +158,6 @@ async fn fields_of_an_order_are_named_when_wrong() {
         (json!({"agent": "anna", "listener": {"user": "sue", "uri": "sip:x"}}), "listener.uri"),
         (json!({"agent": "anna", "listener": {"user": "sue"}, "calls": "2"}), "calls"),
         (json!({"agent": "anna", "listener": {"user": "sue"}, "calls": 2.5}), "calls"),
-        (json!({"agent": "anna", "listener": {"user": "sue"}, "calls": 2.0}), "calls"),
         (json!({"agent": "anna", "listener": {"user": "sue"}, "calls": true}), "calls"),
         (json!({"agent": "anna", "listener": {"user": "sue"}, "until": 1_800_000_000}), "until"),
         (json!({"agent": "anna", "listener": {"user": "sue"}, "until": "tomorrow"}), "until"),
@@ -168,7 +167,7 @@ async fn fields_of_an_order_are_named_when_wrong() {
         (json!({"agent": "anna", "listener": {"user": "sue"}, "directions": []}), "directions"),
         (json!({"agent": "anna", "listener": {"user": "sue"}, "directions": ["inbound", "sideways"]}), "directions.1"),
         (json!({"agent": "anna", "listener": {"user": "sue"}, "directions": [1]}), "directions.0"),
-        (json!({"agent": "anna", "listener": {"user": "sue"}, "directions": vec!["inbound"; 65]}), "directions"),
+        (json!({"agent": "anna", "listener": {"user": "sue"}, "directions": vec!["inbound"; 101]}), "directions"),
         (json!({"agent": "anna", "listener": {"user": "sue"}, "layout": 1}), "layout"),
         (json!({"agent": "anna", "listener": {"user": "sue"}, "confirm": "yes"}), "confirm"),
         (json!({"agent": "anna", "listener": {"user": "sue"}, "max_calls": 2}), "max_calls"),
@@ -238,7 +237,7 @@ async fn query_parameters_are_named_when_wrong() {
         ("/v1/users?cursor=00", "cursor"),
         ("/v1/me?x=1", "x"),
         ("/v1/status?x=1", "x"),
-        ("/v1/events?types=call.started", "types"),
+        ("/v1/events?types=call.begun", "types"),
         ("/v1/requests/req_1?x=1", "x"),
     ] {
         let problem = stage.get("ada", path).await.problem(422, "invalid-request");

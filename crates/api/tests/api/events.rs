@@ -284,3 +284,156 @@ async fn streams_end_when_the_server_stops() {
     let (ended, ()) = tokio::join!(client.next(), async { stage.api.close_events() });
     assert_eq!(ended, None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_of_some_types_or_of_one_agent() {
+    let stage = Stage::new();
+    let open = async |query: &str| {
+        let request = raw("ada", "GET", &format!("/v1/events?{query}"), None, &[]);
+        let response = stage.router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "{query}");
+        Client { stream: response.into_body().into_data_stream(), text: String::new() }
+    };
+    let mut calls = open("types=call.started,%20call.ended").await;
+    let mut anna = open("agent=anna&types=").await;
+    let start = anna.next().await.unwrap().id.unwrap();
+    for (name, body) in [
+        (EventName::AgentStatus, EventBody::Agent(agent("anna", "A", "1", Some("Support")))),
+        (EventName::CallStarted, EventBody::Call(call("call_1", Some("bo"), CallState::Ringing))),
+        (EventName::CallAnswered, EventBody::Call(call("call_2", Some("anna"), CallState::Up))),
+        (EventName::ListeningLive, EventBody::Listening(listening("lst_2", "sam", ListeningState::Live))),
+        (EventName::CallEnded, EventBody::Call(call("call_3", None, CallState::Ended))),
+        (EventName::RequestCreated, EventBody::Request(monitoring("req_1", "sue", RequestState::Waiting))),
+    ] {
+        stage.api.event(event(name, body));
+    }
+    assert_eq!((calls.name().await, calls.name().await), ("call.started".to_owned(), "call.ended".to_owned()));
+    for wanted in ["agent.status", "call.answered", "listening.live", "request.created"] {
+        assert_eq!(anna.name().await, wanted);
+    }
+    let mut after = open(&format!("after={start}&types=request.created")).await;
+    assert_eq!(after.name().await, "request.created", "`after` is as good as the header");
+    for (query, field) in [("types=call.begun", "types"), ("types=call.started,,", "types"), ("type=x", "type")] {
+        for path in ["/v1/events", "/v1/events/log"] {
+            let problem = stage.get("ada", &format!("{path}?{query}")).await.problem(422, "invalid-request");
+            assert_eq!(problem["field"], field);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_who_polls_gets_the_same_events_as_pages() {
+    let stage = Stage::new();
+    let now = stage.get("ada", "/v1/events/log?after=now").await.json();
+    assert_eq!(
+        (&now["items"], &now["more"], &now["resync"]),
+        (&Value::from(Vec::<Value>::new()), &false.into(), &Value::Null)
+    );
+    for n in 0..130 {
+        stage.api.event(agent_event(n));
+    }
+    let (mut after, mut seen) = (now["next_after"].as_str().unwrap().to_owned(), 0);
+    for wanted in [100, 30, 0] {
+        let page = stage.get("ada", &format!("/v1/events/log?limit=100&after={after}")).await.json();
+        let items = page["items"].as_array().unwrap();
+        assert_eq!((items.len(), &page["more"]), (wanted, &Value::from(wanted == 100)));
+        for item in items {
+            assert_eq!(item["type"], "agent.status");
+            assert_eq!(item["agent"]["name"], format!("Anna {seen}"));
+            seen += 1;
+        }
+        after = page["next_after"].as_str().unwrap().to_owned();
+    }
+    assert_eq!(stage.get("ada", "/v1/events/log?limit=1").await.json()["items"][0]["agent"]["name"], "Anna 0");
+    let unknown = stage.get("ada", "/v1/events/log?after=abc-1").await.json();
+    assert_eq!((&unknown["resync"], &unknown["next_after"]), (&"unknown-id".into(), &after.as_str().into()));
+    for n in 0..10_001 {
+        stage.api.event(agent_event(n));
+    }
+    let old = stage.get("ada", &format!("/v1/events/log?after={after}")).await.json();
+    assert_eq!(old["resync"], "too-old");
+    for (query, field) in [("limit=0", "limit"), ("limit=1001", "limit"), ("cursor=x", "cursor")] {
+        let problem = stage.get("ada", &format!("/v1/events/log?{query}")).await.problem(422, "invalid-request");
+        assert_eq!(problem["field"], field);
+    }
+}
+
+/// Numbers without a clock: each life of the next test has its own.
+fn random(state: &mut u64) -> usize {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    usize::try_from(*state >> 33).unwrap()
+}
+
+/// One of what happens in a centre, told apart by its serial number.
+fn happening(n: usize, pick: usize) -> Event {
+    let (whose, group, by) = [("anna", "Support", "sue"), ("cia", "Sales", "sam")][pick % 2];
+    match pick / 2 % 4 {
+        0 => event(EventName::AgentStatus, EventBody::Agent(agent(whose, &n.to_string(), "1", Some(group)))),
+        1 => event(EventName::CallStarted, EventBody::Call(call(&format!("call_{n}"), Some(whose), CallState::Up))),
+        2 => event(
+            EventName::RequestUpdated,
+            EventBody::Request(monitoring(&format!("req_{n}"), by, RequestState::Waiting)),
+        ),
+        _ => event(
+            EventName::ListeningLive,
+            EventBody::Listening(listening(&format!("lst_{n}"), by, ListeningState::Live)),
+        ),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_reconnects_at_any_moment_gets_each_event_once_and_in_order() {
+    for seed in 1..=6 {
+        let mut state = seed;
+        let stage = Stage::new();
+        let mut readers = Vec::new();
+        for who in ["ada", "sue", "sam", "all", "platform"] {
+            let mut client = Client::open(&stage, who, None).await;
+            let start = client.next().await.unwrap().id.unwrap();
+            readers.push((who, client, start.clone(), start, Vec::new()));
+        }
+        let mut n = 0;
+        for _ in 0..40 {
+            for _ in 0..random(&mut state) % 50 {
+                stage.api.event(happening(n, random(&mut state)));
+                n += 1;
+            }
+            for (who, client, _, last, got) in &mut readers {
+                if random(&mut state).is_multiple_of(3) {
+                    // the connection dies with something in it that nobody read
+                    *client = Client::open(&stage, who, Some(last.as_str())).await;
+                }
+                for _ in 0..random(&mut state) % 20 {
+                    let Ok(block) = tokio::time::timeout(std::time::Duration::from_secs(1), client.next()).await else {
+                        break;
+                    };
+                    let block = block.expect("the stream goes on");
+                    last.clone_from(&block.id.expect("an id"));
+                    assert_ne!(block.event.as_deref(), Some("resync"), "{who}");
+                    got.extend(block.event.is_some().then(|| last.clone()));
+                }
+            }
+        }
+        for (who, _, start, last, mut got) in readers {
+            let mut client = Client::open(&stage, who, Some(&last)).await;
+            while let Ok(block) = tokio::time::timeout(std::time::Duration::from_secs(1), client.next()).await {
+                let block = block.expect("the stream goes on");
+                got.extend(block.event.and(block.id));
+            }
+            let mut all = Vec::new();
+            let mut after = start;
+            loop {
+                let page = stage.get(who, &format!("/v1/events/log?limit=77&after={after}")).await.json();
+                all.extend(
+                    page["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()),
+                );
+                after = page["next_after"].as_str().unwrap().to_owned();
+                if page["more"] == false {
+                    break;
+                }
+            }
+            assert_eq!(got, all, "{who}, seed {seed}");
+            assert!(who == "all" || !all.is_empty() && all.len() <= n, "{who}");
+        }
+    }
+}

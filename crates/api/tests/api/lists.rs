@@ -52,6 +52,52 @@ async fn the_directory_pages_by_name_whatever_comes_and_goes() {
 }
 
 #[tokio::test]
+async fn agents_are_sorted_and_filtered_by_status_and_skill() {
+    let stage = Stage::new();
+    let cases: [(&str, &[&str]); 11] = [
+        ("?sort=name", &["anna", "bo", "cia", "dag"]),
+        ("?sort=-name", &["dag", "cia", "bo", "anna"]),
+        ("?sort=number", &["dag", "anna", "bo", "cia"]),
+        ("?sort=-number", &["cia", "bo", "anna", "dag"]),
+        ("?sort=status", &["bo", "anna", "cia", "dag"]),
+        ("?sort=-status", &["dag", "cia", "anna", "bo"]),
+        ("?status=connected", &["bo"]),
+        ("?status=ready,logged-off", &["anna", "cia"]),
+        ("?skill=Skill-cia", &["cia"]),
+        ("?skill=skill-cia", &[]),
+        ("?status=ready&sort=status_since", &["anna"]),
+    ];
+    for (query, wanted) in cases {
+        assert_eq!(stage.get("ada", &format!("/v1/agents{query}")).await.ids(), wanted, "{query}");
+    }
+    for (query, field) in [("?sort=age", "sort"), ("?status=busy,x", "status"), ("?status=,", "status")] {
+        let problem = stage.get("ada", &format!("/v1/agents{query}")).await.problem(422, "invalid-request");
+        assert_eq!(problem["field"], field);
+    }
+}
+
+#[tokio::test]
+async fn sorted_pages_go_on_where_they_ended_whatever_comes_and_goes() {
+    let stage = Stage::new();
+    for sort in ["name", "-name", "number", "-number", "status", "-status", "status_since", "-status_since"] {
+        let whole = stage.get("ada", &format!("/v1/agents?sort={sort}")).await.ids();
+        let first = stage.get("ada", &format!("/v1/agents?sort={sort}&limit=2")).await;
+        let cursor = first.json()["next_cursor"].as_str().unwrap().to_owned();
+        // the last one of the page goes; it is still known where the page ended
+        let gone = first.ids()[1].clone();
+        let view = stage.get("ada", &format!("/v1/agents/{gone}")).await.json();
+        stage.api.view(View::AgentRemoved(gone));
+        let second = stage.get("ada", &format!("/v1/agents?sort={sort}&limit=2&cursor={cursor}")).await;
+        assert_eq!([first.ids(), second.ids()].concat(), whole, "{sort}");
+        assert!(second.json()["next_cursor"].is_null());
+        stage.api.view(View::Agent(serde_json::from_value(view).unwrap()));
+        let other = if sort == "name" { "-name" } else { "name" };
+        let problem = stage.get("ada", &format!("/v1/agents?sort={other}&cursor={cursor}")).await;
+        assert_eq!(problem.problem(422, "invalid-request")["field"], "cursor", "a cursor belongs to its order");
+    }
+}
+
+#[tokio::test]
 async fn users_page_too() {
     let stage = Stage::new();
     let first = stage.get("sue", "/v1/users?limit=4").await;

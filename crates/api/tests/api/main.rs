@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "all of it is tests; clippy.toml's exception ends at their helpers")]
 
 mod audit;
+mod bulk;
 mod commands;
 mod errors;
 mod events;
 mod idempotency;
 mod lists;
+mod matrix;
 mod operations;
 mod paging;
 mod player;

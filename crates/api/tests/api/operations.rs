@@ -169,13 +169,16 @@ fn document() -> Value {
 }
 
 /// API.md's table of paths.
-const PATHS: [(&str, &str); 33] = [
+const PATHS: [(&str, &str); 37] = [
     ("/v1/requests", "get post"),
     ("/v1/requests/{id}", "delete get patch"),
     ("/v1/requests/{id}/resume", "post"),
     ("/v1/agents", "get"),
+    ("/v1/agents/bulk", "post"),
     ("/v1/agents/{id}", "delete get put"),
     ("/v1/agents/{id}/status", "put"),
+    ("/v1/groups", "get"),
+    ("/v1/skills", "get"),
     ("/v1/calls", "get"),
     ("/v1/calls/{id}", "get"),
     ("/v1/calls/{id}/shield", "put"),
@@ -185,6 +188,7 @@ const PATHS: [(&str, &str); 33] = [
     ("/v1/listenings/{id}/whep", "post"),
     ("/v1/listenings/{id}/whep/{session}", "delete patch"),
     ("/v1/events", "get"),
+    ("/v1/events/log", "get"),
     ("/v1/users", "get"),
     ("/v1/users/{id}", "get"),
     ("/v1/me", "get"),
@@ -296,7 +300,16 @@ async fn the_document_is_whole() {
 #[tokio::test]
 async fn strict_bodies_are_documented_as_strict() {
     let schemas = &document()["components"]["schemas"];
-    for name in ["OrderBody", "ListenerBody", "RequestChange", "AgentBody", "StatusBody", "ShieldBody"] {
+    for name in [
+        "OrderBody",
+        "ListenerBody",
+        "RequestChange",
+        "AgentBody",
+        "StatusBody",
+        "ShieldBody",
+        "BulkBody",
+        "BulkAgentBody",
+    ] {
         assert_eq!(schemas[name]["additionalProperties"], false, "{name}");
     }
     assert_eq!(schemas["OrderBody"]["required"], serde_json::json!(["agent", "listener"]));

@@ -263,6 +263,7 @@ pub(crate) fn monitoring(id: &str, ordered_by: &str, state: RequestState) -> Req
         layout: Default::default(),
         confirm: false,
         state,
+        reason: None,
         created_at: Timestamp::UNIX_EPOCH,
         ended_at: None,
         warnings: Vec::new(),

@@ -11,9 +11,7 @@ use crate::monitoring::{EarState, Listening, ListeningPhase, Target};
 use crate::persist::Change;
 use crate::store::After;
 use crate::timers::Timer;
-use crate::view::{
-    EndReason, EventBody, EventName, Focus, Gains, ListenerRef, ListeningQuality, ListeningState, ListeningView,
-};
+use crate::view::{EndReason, EventBody, EventName, Focus, Gains, ListeningQuality, ListeningState, ListeningView};
 
 impl Core {
     /// An interaction matches a request: its listening begins with its record, or ends at once with a reason.
@@ -87,36 +85,6 @@ impl Core {
         }
         let leg = self.leg_of(&interaction.agent, interaction.primary).and_then(|leg| self.legs.get(&leg));
         leg.and_then(|leg| leg.session).filter(|session| session.opaque).map(|_| EndReason::CodecUnsupported)
-    }
-
-    /// Why this listening may not be (any more): who ordered it may not listen to the agent, or not have this listener
-    /// called. Judged when it begins and whenever a fork is attached.
-    pub(crate) fn rights_lost(&self, listening: &ListeningView) -> Option<EndReason> {
-        if !self.directory.may_monitor(&listening.ordered_by, &listening.agent.id) {
-            return Some(EndReason::AgentNotMonitorable);
-        }
-        let party = match &listening.listener {
-            ListenerRef { user: Some(id), .. } => Some(Party::User(id.clone())),
-            ListenerRef { agent: Some(id), .. } => Some(Party::Agent(id.clone())),
-            ListenerRef { number, .. } => number.as_ref().and_then(|number| self.directory.look_up(number)),
-        };
-        let there = match &party {
-            Some(Party::User(id)) => self.directory.users.contains_key(id),
-            Some(Party::Agent(id)) => self.directory.agents.contains_key(id),
-            Some(Party::Outside { .. }) | None => true,
-        };
-        let allowed = there && self.judge_allowed(&listening.ordered_by, &listening.listener, party.as_ref()).is_ok();
-        (!allowed).then_some(EndReason::PolicyDenied)
-    }
-
-    /// Ends it if it may not be any more. True: it did.
-    pub(crate) fn ended_for_rights(&mut self, id: &str) -> bool {
-        let Some(reason) = self.listenings.get(id).and_then(|listening| self.rights_lost(&listening.view)) else {
-            return false;
-        };
-        self.counters.count("listenings_ended_for_rights");
-        self.end_listening(id, reason);
-        true
     }
 
     /// The store has the listening's record: now the listener may be called. Without a record nobody listens.
@@ -429,6 +397,9 @@ impl Core {
         request.record.failures_in_a_row = request.record.failures_in_a_row.saturating_add(1);
         let suspend = request.record.failures_in_a_row >= self.settings.suspend_after && !request.suspended;
         request.suspended |= suspend;
+        if suspend {
+            request.record.view.reason = Some(crate::view::RequestReason::ListenerNotReached);
+        }
         let mut record = request.record.clone();
         if suspend {
             record.view.state = crate::view::RequestState::Suspended;
@@ -442,13 +413,6 @@ impl Core {
         let entry = suspend.then(|| self.request_entry(ENGINE, Action::RequestSuspended, &record.view));
         let changes = std::iter::once(Change::Request(record)).chain(entry.map(Change::Audit)).collect();
         self.persist_all(changes, Vec::new());
-    }
-
-    /// Rights or monitorability changed: whoever may no longer listen is hung up.
-    pub(crate) fn judge_rights(&mut self) {
-        for id in self.listenings.keys().cloned().collect::<Vec<_>>() {
-            self.ended_for_rights(&id);
-        }
     }
 
     pub(crate) fn listening_event(&mut self, name: EventName, id: &str) {

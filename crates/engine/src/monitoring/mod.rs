@@ -13,6 +13,7 @@ mod order;
 mod page;
 mod quality;
 mod request;
+mod rights;
 
 use std::time::Instant;
 

@@ -124,7 +124,7 @@ impl Core {
             ));
         }
         self.judge_limits(actor, role)?;
-        let warnings = self.judge_assigned(&order.agent, &target)?;
+        let warnings = self.judge_assigned(actor, &order.agent, &target)?;
         let view = RequestView {
             id: self.ids.ulid("req", self.now.wall),
             ordered_by: actor.to_owned(),
@@ -136,6 +136,7 @@ impl Core {
             layout,
             confirm: order.confirm.unwrap_or(self.settings.confirm_numbers && matches!(target, Target::Number(_))),
             state: RequestState::Waiting,
+            reason: None,
             created_at: self.now.wall,
             ended_at: None,
             warnings: Vec::new(),
@@ -316,16 +317,21 @@ impl Core {
     }
 
     /// The same listener on a second agent: a warning, or a refusal where so configured.
-    fn judge_assigned(&self, agent: &str, target: &Target) -> Result<Vec<Warning>, Problem> {
+    fn judge_assigned(&self, actor: &str, agent: &str, target: &Target) -> Result<Vec<Warning>, Problem> {
         let mut others =
             self.requests.values().filter(|request| !request.ending && request.record.view.agent.id != agent);
         let Some(other) = others.find(|request| self.target(&request.record.view.listener).as_ref() == Some(target))
         else {
             return Ok(Vec::new());
         };
-        let message = format!("this listener already listens to {}", other.record.view.agent.name);
+        // whom others have listened to is not everybody's business
+        let other =
+            Some(&other.record.view).filter(|other| other.ordered_by == actor || self.role(actor) == Some(Role::Admin));
+        let whom = other.map_or("another agent", |other| &other.agent.name);
+        let message = format!("this listener already listens to {whom}");
         if self.settings.strict_listener {
-            return Err(Problem::new(409, "listener-already-assigned", message).related(&other.record.view.id));
+            let problem = Problem::new(409, "listener-already-assigned", message);
+            return Err(other.map_or(problem.clone(), |other| problem.related(&other.id)));
         }
         Ok(vec![Warning { code: "listener-already-assigned".to_owned(), message }])
     }

@@ -70,6 +70,7 @@ impl Core {
         self.counters.count("orders_taken");
         self.out.replies.push((reply, Ok(Reply::Request(answer))));
         self.request_event(EventName::RequestCreated, id);
+        self.judge_rights_of(id);
         self.match_request(id);
     }
 
@@ -126,9 +127,12 @@ impl Core {
         id: &str,
         terms: Terms,
     ) -> Result<Option<Reply>, Problem> {
-        terms.expect.judge(Some(self.own_request(actor, id)?.view().etag()))?;
+        let view = self.own_request(actor, id)?.view();
+        terms.expect.judge(Some(view.etag()))?;
+        self.judge_resumption(&view)?;
         if let Some(request) = self.requests.get_mut(id) {
             request.suspended = false;
+            request.record.view.reason = None;
             request.record.failures_in_a_row = 0;
             if request.record.view.state == RequestState::Suspended {
                 request.record.view.state = RequestState::Waiting;

@@ -388,7 +388,7 @@ fn withdrawn_rights_end_the_listening() {
     b.command("platform", Command::PutAgent { id: "anna".into(), agent: hidden }).unwrap();
     assert_eq!(b.reasons(), vec![EndReason::AgentNotMonitorable]);
     assert!(b.ended_by_us(ear).is_some());
-    assert_eq!(b.request(&id).state, RequestState::Waiting);
+    assert_eq!(b.request(&id).state, RequestState::Suspended);
 
     let mut b = Bench::new();
     b.order_as("sue", order("anna", user("sue"), Some(5))).unwrap();
@@ -400,7 +400,7 @@ fn withdrawn_rights_end_the_listening() {
     assert_eq!(b.reasons(), vec![EndReason::AgentNotMonitorable]);
     b.bye(call.caller);
     b.call("1001");
-    assert_eq!(b.reasons(), vec![EndReason::AgentNotMonitorable; 2], "the request is armed but may not listen");
+    assert_eq!(b.reasons(), vec![EndReason::AgentNotMonitorable], "the request is suspended");
     assert_eq!(b.listeners().len(), 1);
 }
 

@@ -7,6 +7,7 @@ mod directory;
 mod listener;
 mod listening;
 mod load;
+mod matrix;
 mod mix;
 mod monkey;
 mod ordering;

@@ -355,3 +355,20 @@ fn n_lowered_while_listenings_are_recorded_is_not_overrun() {
     b.bye(one.caller);
     b.bye(other.caller);
 }
+
+#[test]
+fn whom_a_listener_has_already_is_told_only_to_who_may_see_that_request() {
+    for strict_listener in [false, true] {
+        let mut b = Bench::with(Settings { strict_listener, ..settings() }, seed(), Restored::default());
+        let theirs = b.order("cia", user("sue"), 1);
+        let mut words = |actor: &str| match b.order_as(actor, order("anna", user("sue"), Some(1))) {
+            Ok(view) => (view.warnings[0].message.clone(), None),
+            Err(problem) => (problem.detail, problem.related),
+        };
+        let (message, related) = words("sue");
+        assert_eq!((message.as_str(), related), ("this listener already listens to another agent", None));
+        let (message, related) = words("admin");
+        assert!(message.contains("Cia"), "{message}");
+        assert_eq!(related, strict_listener.then_some(theirs));
+    }
+}

@@ -42,16 +42,143 @@ fn reload(b: &mut Bench, change: fn(&mut Seed)) {
     b.drive(Input::Reload(seeds));
 }
 
+/// What the request says then.
+fn suspended_for(reason: EndReason) -> (RequestState, Option<RequestReason>) {
+    let reason = match reason {
+        EndReason::PolicyDenied => RequestReason::ListenerNotAllowed,
+        _ => RequestReason::AgentNotMonitorable,
+    };
+    (RequestState::Suspended, Some(reason))
+}
+
+fn state(b: &Bench) -> (RequestState, Option<RequestReason>) {
+    let request = b.requests.values().next().expect("the request");
+    (request.state, request.reason)
+}
+
 #[test]
-fn before_the_call() {
+fn before_the_call_the_request_is_suspended_and_says_why() {
     for (why, lose, reason) in losses() {
         let mut b = ordered();
         reload(&mut b, lose);
+        assert_eq!(state(&b), suspended_for(reason), "{why}");
         b.call("1001");
-        assert_eq!((b.listeners().len(), b.reasons()), (0, vec![reason]), "{why}");
-        assert_eq!(b.entries("listening.started").len(), 0, "{why}");
-        assert_eq!(b.entries("listening.ended").len(), 1, "{why}");
+        assert_eq!((b.listeners().len(), b.reasons()), (0, vec![]), "nobody is called: {why}");
+        let entries = b.entries("request.suspended");
+        assert_eq!((entries.len(), entries[0].actor.as_str()), (1, "engine"), "{why}");
+        assert!(entries[0].details.contains_key("reason"), "{why}");
+        let kept = b.persisted.iter().rev().find_map(|c| if let Change::Request(r) = c { Some(r) } else { None });
+        assert_eq!(kept.expect("a record").view.state, RequestState::Suspended, "{why}");
     }
+}
+
+#[test]
+fn a_suspended_request_is_armed_again_only_by_who_has_the_right_again() {
+    for (why, lose, reason) in losses() {
+        let mut b = ordered();
+        let id = b.requests.keys().next().unwrap().clone();
+        reload(&mut b, lose);
+        let resume = || Command::ResumeRequest { id: id.clone() };
+        let code = if reason == EndReason::PolicyDenied { "listener-not-allowed" } else { "agent-not-monitorable" };
+        let problem = b.command("admin", resume()).unwrap_err();
+        assert_eq!((problem.status, problem.code), (403, code), "an admin arms nothing that may not be: {why}");
+        reload(&mut b, |_| {});
+        assert_eq!(state(&b).0, RequestState::Suspended, "a right that returns arms nothing by itself: {why}");
+        b.command("sam", resume()).unwrap();
+        assert_eq!(state(&b), (RequestState::Waiting, None), "{why}");
+        b.call("1001");
+        assert_eq!(b.listeners().len(), 1, "{why}");
+    }
+}
+
+#[test]
+fn rights_that_are_gone_when_the_engine_starts_suspend_too() {
+    let b = ordered();
+    let records: Vec<_> =
+        b.persisted.iter().filter_map(|c| if let Change::Request(r) = c { Some(r.clone()) } else { None }).collect();
+    for (why, lose, reason) in losses() {
+        let mut seeds = seed();
+        lose(&mut seeds);
+        let b = Bench::with(settings(), seeds, Restored { requests: records.clone(), ..Restored::default() });
+        assert_eq!(state(&b), suspended_for(reason), "{why}");
+    }
+}
+
+#[test]
+fn an_order_that_is_being_written_while_its_right_is_lost() {
+    let mut b = Bench::new();
+    b.hold_store = true;
+    let order = order("anna", number("+4799999999"), Some(5));
+    b.drive(Input::Command {
+        reply: ReplyId(99),
+        actor: "sam".into(),
+        command: Command::Order { order, dry_run: false },
+    });
+    reload(&mut b, |seed| seed.agents[0].monitorable = false);
+    b.hold_store = false;
+    for (persist, _) in std::mem::take(&mut b.held_back) {
+        b.drive(Input::Persisted { persist, result: Ok(()) });
+    }
+    assert_eq!(state(&b), suspended_for(EndReason::AgentNotMonitorable));
+}
+
+#[test]
+fn a_deleted_agent_ends_what_was_ordered_for_it() {
+    let mut b = ordered();
+    b.order("anna", user("sue"), 3);
+    b.call("1001");
+    let ear = b.listeners()[0].leg;
+    b.ring(ear);
+    b.command("platform", Command::DeleteAgent { id: "anna".into() }).unwrap();
+    assert_eq!(b.reasons(), vec![EndReason::AgentNotMonitorable; 2]);
+    assert_eq!(b.entries("request.ended").len(), 0);
+    let deleted = b.entries("request.deleted");
+    assert_eq!((deleted.len(), deleted[0].actor.as_str()), (2, "engine"));
+    let ended: Vec<_> = b.events.iter().filter(|event| event.name == EventName::RequestEnded).collect();
+    assert_eq!(ended.len(), 2);
+    for event in ended {
+        let EventBody::Request(request) = &event.body else { panic!() };
+        assert_eq!((request.state, request.reason), (RequestState::Deleted, Some(RequestReason::AgentDeleted)));
+    }
+}
+
+#[test]
+fn an_agent_that_the_platform_moves_or_hides_ends_it_too() {
+    for change in [
+        AgentChange { group: Some("Sales".into()), ..AgentChange::default() },
+        AgentChange { monitorable: Some(false), ..AgentChange::default() },
+    ] {
+        for many in [false, true] {
+            let mut b = Bench::new();
+            b.order_as("sue", order("anna", user("sue"), Some(5))).unwrap();
+            b.call("1001");
+            let ear = b.listens();
+            let command = match many {
+                false => Command::PutAgent { id: "anna".into(), agent: change.clone() },
+                true => Command::PutAgents { agents: vec![("anna".into(), change.clone())], dry_run: false },
+            };
+            b.command("platform", command).unwrap();
+            assert_eq!(b.reasons(), vec![EndReason::AgentNotMonitorable], "{change:?}");
+            assert_eq!(b.ended_by_us(ear).expect("a BYE").cause, 200);
+            assert_eq!(state(&b), suspended_for(EndReason::AgentNotMonitorable));
+        }
+    }
+}
+
+#[test]
+fn a_page_that_plays_ends_with_the_right_of_who_ordered() {
+    let mut b = Bench::new();
+    b.order_as("sue", order("anna", ListenerOrder::Page, Some(5))).unwrap();
+    b.call("1001");
+    let listening = b.last_listening().id.clone();
+    b.command("sue", Command::Whep { listening, offer: "offer".into() }).unwrap();
+    let listener = b.media_listener();
+    b.media_says(media::Event::Live { listener });
+    assert_eq!(b.last_listening().state, ListeningState::Live);
+    reload(&mut b, |seed| seed.users[1].groups = Some(vec!["Sales".into()]));
+    assert_eq!(b.reasons(), vec![EndReason::AgentNotMonitorable]);
+    assert!(b.listener_closed(listener), "the player gets nothing more");
+    assert_eq!(state(&b).0, RequestState::Suspended);
 }
 
 #[test]
@@ -183,7 +310,8 @@ fn of_two_on_one_ear_only_the_one_without_rights_ends() {
 fn a_listener_who_is_gone_is_nobody_any_more() {
     let mut b = Bench::new();
     b.order_as("admin", order("anna", user("sue"), Some(5))).unwrap();
-    reload(&mut b, |seed| seed.users.retain(|user| user.id != "sue"));
     b.call("1001");
-    assert_eq!((b.listeners().len(), b.reasons()), (0, vec![EndReason::PolicyDenied]));
+    reload(&mut b, |seed| seed.users.retain(|user| user.id != "sue"));
+    assert_eq!(b.reasons(), vec![EndReason::PolicyDenied]);
+    assert_eq!(state(&b), suspended_for(EndReason::PolicyDenied));
 }

@@ -166,6 +166,7 @@ pub(crate) fn request(id: &str, agent: &str) -> RequestRecord {
         layout: Default::default(),
         confirm: false,
         state: RequestState::Waiting,
+        reason: None,
         created_at: Timestamp::UNIX_EPOCH,
         ended_at: None,
         warnings: Vec::new(),
