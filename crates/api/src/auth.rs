@@ -153,7 +153,9 @@ pub(crate) fn host<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> 
 pub(crate) fn session(api: &Api, hash: &[u8; 32], now: Timestamp) -> Option<Arc<Session>> {
     let session = api.inner.sessions.used(hash, now)?;
     let stands = match &session.by {
-        Proof::Password(wanted) => api.password_proof(&session.user).is_some_and(|proof| proof == *wanted),
+        Proof::Password(wanted) => {
+            api.inner.credentials.load().password_proof(&session.user).is_some_and(|proof| proof == wanted)
+        }
         Proof::Token(token) => {
             let hash = secrets::unhex(token)?;
             api.token_user(&hash, now).is_some_and(|user| user == session.user)

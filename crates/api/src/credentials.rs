@@ -12,8 +12,17 @@ use crate::{Api, Credential, secrets};
 #[derive(Debug, Default)]
 pub(crate) struct Credentials {
     by_token: HashMap<[u8; 32], Configured>,
-    /// Argon2id, by user.
-    passwords: HashMap<String, String>,
+    /// By user.
+    passwords: HashMap<String, Password>,
+}
+
+/// A password of the configuration.
+#[derive(Debug)]
+struct Password {
+    /// Argon2id.
+    hash: String,
+    /// What a session remembers of it.
+    proof: String,
 }
 
 /// A token of the configuration.
@@ -34,7 +43,8 @@ impl Credentials {
                 own.by_token.insert(hash, Configured { user: user.clone(), used: AtomicI64::new(used) });
             }
             if let Some(hash) = password_hash {
-                own.passwords.insert(user, hash);
+                let proof = secrets::hex(&secrets::hash(hash.as_bytes()));
+                own.passwords.insert(user, Password { hash, proof });
             }
         }
         own
@@ -46,12 +56,17 @@ impl Credentials {
 
     /// A user's password hash.
     pub(crate) fn password(&self, user: &str) -> Option<&str> {
-        self.passwords.get(user).map(String::as_str)
+        self.passwords.get(user).map(|password| password.hash.as_str())
+    }
+
+    /// What a session remembers of a user's password: as long as it is the same, the session may go on.
+    pub(crate) fn password_proof(&self, user: &str) -> Option<&str> {
+        self.passwords.get(user).map(|password| password.proof.as_str())
     }
 
     /// Any password hash, of which one who does not know a user's name sees that it takes as long.
     pub(crate) fn any_password(&self) -> Option<&str> {
-        self.passwords.values().next().map(String::as_str)
+        self.passwords.values().next().map(|password| password.hash.as_str())
     }
 
     fn may_sign_in(&self, user: &str) -> bool {
@@ -85,12 +100,6 @@ impl Api {
         {
             self.keep_later(change, move |api| api.inner.tokens.has(&token.hash));
         }
-    }
-
-    /// What a session remembers of a password: as long as it is the same, the session may go on.
-    pub(crate) fn password_proof(&self, user: &str) -> Option<String> {
-        let credentials = self.inner.credentials.load();
-        credentials.password(user).map(|hash| secrets::hex(&secrets::hash(hash.as_bytes())))
     }
 
     /// Whether one of these users could sign in now.

@@ -36,13 +36,14 @@ mod secrets;
 mod server;
 mod sessions;
 mod settings;
+mod tls;
 mod tokens;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use engine::{Command, Event, Note, Problem, Reply, View};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -60,6 +61,7 @@ use notes::Notes;
 pub use server::CONNECTIONS_MAX;
 use sessions::Sessions;
 pub use settings::Settings;
+pub use tls::{HANDSHAKES_MAX, Identity, IdentityError};
 use tokens::Tokens;
 
 /// A command on its way to the engine task, with where its answer goes.
@@ -97,6 +99,7 @@ struct Inner {
     reads: Arc<Semaphore>,
     credentials: ArcSwap<Credentials>,
     settings: ArcSwap<Settings>,
+    identity: ArcSwapOption<Identity>,
     tokens: Tokens,
     sessions: Sessions,
     /// Held while tokens and sessions are written, so that the end of one comes after its last use.
@@ -207,6 +210,7 @@ impl Api {
             reads: Arc::new(Semaphore::new(command::READS_MAX)),
             credentials: ArcSwap::from_pointee(Credentials::new(credentials, &Credentials::default())),
             settings: ArcSwap::default(),
+            identity: ArcSwapOption::empty(),
             tokens: Tokens::default(),
             sessions: Sessions::default(),
             keeping: std::sync::Mutex::default(),
@@ -287,6 +291,11 @@ impl Api {
     /// Replaces what `[api]` says (reload).
     pub fn settings(&self, settings: Settings) {
         self.inner.settings.store(Arc::new(settings));
+    }
+
+    /// Replaces the certificate: connections from now on are HTTPS with it; without one, HTTP.
+    pub fn identity(&self, identity: Option<Identity>) {
+        self.inner.identity.store(identity.map(Arc::new));
     }
 
     /// Ends all streams of events, so that a server can stop; new ones end at once.

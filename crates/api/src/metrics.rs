@@ -21,6 +21,10 @@ pub(crate) struct Counts {
     pub(crate) unauthenticated: Counter,
     /// Requests above the rate.
     pub(crate) limited: Counter,
+    /// TLS handshakes that failed or took too long.
+    pub(crate) handshakes_failed: Counter,
+    /// Connections closed because too many shook hands.
+    pub(crate) handshakes_refused: Counter,
     /// Sign-ins refused after too many failures.
     pub(crate) sign_ins_limited: Counter,
     pub(crate) busy: Counter,
@@ -60,6 +64,10 @@ pub(crate) fn render(api: &Api) -> Result<String, fmt::Error> {
     registry.register("http_limited", "Requests above their user's or address's rate", inner.counts.limited.clone());
     let limited = inner.counts.sign_ins_limited.clone();
     registry.register("http_sign_ins_limited", "Sign-ins refused after too many failures", limited);
+    let failed = inner.counts.handshakes_failed.clone();
+    registry.register("http_handshakes_failed", "TLS handshakes that failed or took too long", failed);
+    let refused = inner.counts.handshakes_refused.clone();
+    registry.register("http_handshakes_refused", "Connections closed because too many shook hands", refused);
     registry.register("http_busy", "Orders refused because the engine's queue was full", inner.counts.busy.clone());
     registry.register("events_resyncs", "Subscribers told to read everything again", inner.counts.resyncs.clone());
     registry.register(

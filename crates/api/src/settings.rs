@@ -32,8 +32,8 @@ impl Default for Settings {
             allowed_hosts: Vec::new(),
             trusted_proxies: Vec::new(),
             frame_ancestors: Vec::new(),
-            rate: 100,
-            burst: 400,
+            rate: 200,
+            burst: 1000,
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod audit;
 mod commands;
+mod door;
 mod errors;
 mod events;
 mod idempotency;
@@ -15,4 +16,5 @@ mod rights;
 mod server;
 mod session;
 mod stage;
+mod tls;
 mod tokens;
