@@ -20,6 +20,8 @@ pub(crate) const BODY_MAX: usize = 64 * 1024;
 pub(crate) const BULK_MAX: usize = 2 * 1024 * 1024;
 /// A string in a body at most, in characters.
 const TEXT_MAX: usize = 256;
+/// A password or a token at most, in bytes.
+const SECRET_MAX: usize = 1024;
 /// Entries of an array at most.
 const ENTRIES_MAX: usize = 100;
 /// How long a body may take to arrive.
@@ -81,6 +83,17 @@ impl Fields {
             Some(Value::String(text)) => Ok(Some(text)),
             Some(_) => Err(Refusal::invalid(path, "Must be a string.")),
             None => Ok(None),
+        }
+    }
+
+    /// A password or a token: any characters, and more of them.
+    pub(crate) fn secret(&mut self, name: &str) -> Result<Option<String>, Refusal> {
+        let path = self.path_to(name);
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::String(secret)) if secret.len() <= SECRET_MAX => Ok(Some(secret)),
+            Some(Value::String(_)) => Err(Refusal::invalid(path, format!("At most {SECRET_MAX} bytes."))),
+            Some(_) => Err(Refusal::invalid(path, "Must be a string.")),
         }
     }
 

@@ -6,7 +6,8 @@ use utoipa::OpenApi;
 use crate::contract;
 use crate::examples::EXAMPLES;
 use crate::routes::{
-    agents, audit, bulk, calls, groups, listenings, operations, page, people, player, requests, webhooks,
+    agents, audit, bulk, calls, groups, listenings, operations, page, people, player, requests, session, tokens,
+    webhooks,
 };
 
 #[derive(OpenApi)]
@@ -21,7 +22,9 @@ use crate::routes::{
         operations::events, operations::event_log, people::list, people::one, people::me, operations::status, audit::list,
         webhooks::list, webhooks::create, webhooks::one, webhooks::change, webhooks::delete, webhooks::test, webhooks::rotate,
         webhooks::deliveries, webhooks::retry,
-        operations::healthz, operations::readyz, operations::metrics, operations::openapi, page::page, page::script, page::style,
+        operations::healthz, operations::readyz, operations::metrics, operations::openapi, page::page, page::asset, page::icon,
+        session::sign_in, session::shown, session::sign_out, session::sign_out_everywhere,
+        tokens::list, tokens::make, tokens::revoke,
     ),
     components(schemas(
         crate::problem::Problem, crate::events::EventData<'_>, crate::events::ResyncData<'_>, crate::events::LoggedEvent<'_>, agents::Sort, requests::StateFilter, crate::LevelsView,
@@ -31,7 +34,7 @@ use crate::routes::{
 struct Document;
 
 /// What can be read without a token.
-const OPEN: [&str; 7] = ["/healthz", "/readyz", "/metrics", "/openapi.json", "/", "/player.js", "/player.css"];
+const OPEN: [&str; 7] = ["/healthz", "/readyz", "/metrics", "/openapi.json", "/", "/assets/{file}", "/icon.svg"];
 
 /// What the paths are about.
 const TAGS: [(&str, &str); 8] = [
@@ -53,8 +56,14 @@ pub(crate) fn document() -> String {
     document["servers"] = json!([{"url": "/", "description": "Where this document comes from"}]);
     document["tags"] =
         TAGS.iter().map(|(name, description)| json!({"name": name, "description": description})).collect();
-    document["security"] = json!([{"token": []}]);
-    document["components"]["securitySchemes"] = json!({"token": {"type": "http", "scheme": "bearer", "description": "An API token: `Authorization: Bearer TOKEN`"}});
+    document["security"] = json!([{"token": []}, {"session": []}]);
+    document["components"]["securitySchemes"] = json!({
+        "token": {"type": "http", "scheme": "bearer", "description": "An API token: `Authorization: Bearer TOKEN`"},
+        "session": {
+            "type": "apiKey", "in": "cookie", "name": "medlytt_session",
+            "description": "The page's session; requests that change something also need its CSRF token in the header X-CSRF-Token",
+        },
+    });
     let lists = [("types", "EventName"), ("status", "AgentStatus")]
         .map(|(parameter, of)| (parameter, contract::names(&document["components"]["schemas"][of]["enum"])));
     for (path, item) in document["paths"].as_object_mut().into_iter().flatten() {

@@ -17,6 +17,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::Api;
 use crate::auth::Source;
+use crate::tls::{HANDSHAKES_MAX, Wire};
 
 /// Connections at one time; more wait in the kernel.
 pub const CONNECTIONS_MAX: usize = 4096;
@@ -35,7 +36,12 @@ impl Api {
         listener: TcpListener,
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
-        let limited = Limited { listener, permits: Arc::new(Semaphore::new(CONNECTIONS_MAX)) };
+        let limited = Limited {
+            api: self.clone(),
+            listener,
+            permits: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
+        };
         let (stopping, stopped) = tokio::sync::oneshot::channel();
         let api = self.clone();
         let stop = async move {
@@ -54,8 +60,10 @@ impl Api {
 }
 
 struct Limited {
+    api: Api,
     listener: TcpListener,
     permits: Arc<Semaphore>,
+    handshakes: Arc<Semaphore>,
 }
 
 struct Connection<S> {
@@ -65,20 +73,38 @@ struct Connection<S> {
 }
 
 impl Listener for Limited {
-    type Io = Connection<TcpStream>;
+    type Io = Connection<Wire>;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Connection<TcpStream>, SocketAddr) {
+    async fn accept(&mut self) -> (Connection<Wire>, SocketAddr) {
         // Never closed, so there is always a permit in the end.
         let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
-        let (stream, from) = Listener::accept(&mut self.listener).await;
-        // Events are small and should not wait for each other.
-        let _ = stream.set_nodelay(true);
-        (Connection { stream, idle: Box::pin(sleep(IDLE)), _permit: permit }, from)
+        loop {
+            let (stream, from) = Listener::accept(&mut self.listener).await;
+            // Events are small and should not wait for each other.
+            let _ = stream.set_nodelay(true);
+            if let Some(stream) = self.wire(stream) {
+                return (Connection { stream, idle: Box::pin(sleep(IDLE)), _permit: permit }, from);
+            }
+        }
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+}
+
+impl Limited {
+    /// A connection by the certificate of now; `None` where too many shake hands.
+    fn wire(&self, stream: TcpStream) -> Option<Wire> {
+        let Some(identity) = self.api.inner.identity.load_full() else { return Some(Wire::Plain(stream)) };
+        match Arc::clone(&self.handshakes).try_acquire_owned() {
+            Ok(permit) => Some(identity.wire(self.api.clone(), stream, permit)),
+            Err(_) => {
+                self.api.inner.counts.handshakes_refused.inc();
+                None
+            }
+        }
     }
 }
 
@@ -176,7 +202,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
         let permits = Arc::new(Semaphore::new(1));
-        let mut limited = Limited { listener, permits: Arc::clone(&permits) };
+        let (commands, _engine) = tokio::sync::mpsc::channel(1);
+        let api = Api::new(commands, Arc::new(store::MemoryStore::new()), Vec::new());
+        let handshakes = Arc::new(Semaphore::new(1));
+        let mut limited = Limited { api, listener, permits: Arc::clone(&permits), handshakes };
         let _clients = (TcpStream::connect(at).await.unwrap(), TcpStream::connect(at).await.unwrap());
         let (first, _) = limited.accept().await;
         assert!(permits.try_acquire().is_err());

@@ -13,6 +13,7 @@ mod config;
 mod demo;
 mod engine_task;
 mod figures;
+mod first_admin;
 mod limits;
 mod logging;
 mod media_addresses;

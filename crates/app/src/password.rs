@@ -35,7 +35,7 @@ pub(crate) fn run() -> ExitCode {
 }
 
 /// With OWASP's parameters (the crate's defaults: 19 MiB, 2 passes, 1 lane) and a salt of its own.
-fn hash(password: &str) -> Result<String, String> {
+pub(crate) fn hash(password: &str) -> Result<String, String> {
     if !(SHORTEST..=LONGEST).contains(&password.len()) {
         return Err(format!("a password has {SHORTEST} to {LONGEST} bytes"));
     }

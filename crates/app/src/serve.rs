@@ -10,15 +10,16 @@ use tokio::sync::mpsc;
 
 use crate::config::{self, Config, Loaded};
 use crate::engine_task::Control;
-use crate::shell::Shell;
-use crate::{limits, logging};
+use crate::shell::{Shell, apply};
+use crate::{first_admin, limits, logging};
 
 /// So long it may take until ports are ready and the store answers; then the start is announced all the same.
 const READY_WITHIN: Duration = Duration::from_secs(2);
 
 /// Runs until everything is over.
 pub(crate) fn run(path: PathBuf, loaded: Loaded) -> ExitCode {
-    let Loaded { config, warnings, .. } = loaded;
+    let Loaded { mut config, warnings, .. } = loaded;
+    first_admin::add(&mut config);
     logging::start(&config.log);
     warn_all(&path, &warnings);
     let mut shell = match Shell::start(&config) {
@@ -39,6 +40,7 @@ pub(crate) fn run(path: PathBuf, loaded: Loaded) -> ExitCode {
     if !shell.until_ready(READY_WITHIN) {
         tracing::warn!("started, but not ready: GET /readyz says why");
     }
+    first_admin::let_in(&shell.api, &config, shell.bound.http);
     println!("medlytt {} listens on {}", env!("CARGO_PKG_VERSION"), shell.bound);
     tracing::info!(sip = ?shell.bound.sip, http = %shell.bound.http, media = ?shell.bound.media, room = shell.bound.capacity.calls, "started");
     let orders = Orders { path, control: shell.control(), api: shell.api.clone(), running: config };
@@ -98,7 +100,7 @@ impl Orders {
     fn reload(&mut self) -> Option<Control> {
         // Hosts are resolved meanwhile; the engine goes on.
         let loaded = tokio::task::block_in_place(|| config::load(&self.path));
-        let Loaded { config, warnings, .. } = match loaded {
+        let Loaded { mut config, warnings, .. } = match loaded {
             Ok(loaded) => loaded,
             Err(report) => {
                 report.to_string().lines().for_each(|line| tracing::error!("{line}"));
@@ -106,12 +108,14 @@ impl Orders {
                 return None;
             }
         };
+        first_admin::add(&mut config);
         warn_all(&self.path, &warnings);
         for key in config.needing_restart(&self.running) {
             tracing::warn!(key, "changed, but takes effect after a restart only");
         }
         self.api.credentials(config.credentials.clone());
         self.api.webhook_settings(config.webhooks.clone());
+        apply(&self.api, &config.api);
         let order = Control::Reload(config.directory.clone(), Box::new(config.engine()));
         self.running = config;
         tracing::info!("the configuration was reloaded");

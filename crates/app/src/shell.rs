@@ -13,7 +13,7 @@ use signalling::transport::Transport;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, ControlApi};
 use crate::engine_task::{self, Beginning, Control, Inbox, Outside};
 use crate::limits::Capacity;
 use crate::media_addresses::MediaAddresses;
@@ -40,6 +40,8 @@ const HTTP_GRACE: Duration = Duration::from_millis(500);
 pub(crate) struct Bound {
     pub(crate) sip: Vec<(Transport, SocketAddr)>,
     pub(crate) http: SocketAddr,
+    /// HTTPS on it.
+    pub(crate) tls: bool,
     /// First and last media port, and the addresses that descriptions show.
     pub(crate) media: (u16, u16),
     pub(crate) media_addresses: MediaAddresses,
@@ -54,8 +56,9 @@ impl fmt::Display for Bound {
         for (transport, addr) in &self.sip {
             write!(f, "{}:{addr} ", transport.name())?;
         }
-        let Self { http, media_addresses, media: (first, last), browser_ports, .. } = self;
-        write!(f, "http://{http} media:{media_addresses}:{first}-{last} browsers:udp:{}", joined(browser_ports))
+        let Self { http, tls, media_addresses, media: (first, last), browser_ports, .. } = self;
+        let scheme = if *tls { "https" } else { "http" };
+        write!(f, "{scheme}://{http} media:{media_addresses}:{first}-{last} browsers:udp:{}", joined(browser_ports))
     }
 }
 
@@ -92,9 +95,9 @@ impl Shell {
             .map_err(|(addr, error)| cannot("bind", &format!("udp:{addr}"), &error))?;
         let streams = sip_streams::bind(&config.sip.addrs(Transport::Tcp))
             .map_err(|(addr, error)| cannot("bind", &format!("tcp:{addr}"), &error))?;
-        let http = std::net::TcpListener::bind(config.api_listen)
+        let http = std::net::TcpListener::bind(config.api.listen)
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-            .map_err(|error| cannot("bind", &format!("http://{}", config.api_listen), &error))?;
+            .map_err(|error| cannot("bind", &format!("http://{}", config.api.listen), &error))?;
         let mut bound = bound(config, &sip, &streams, &http)?;
         media_plane::try_address(config.media.address)
             .map_err(|error| cannot("bind", &format!("media {}", config.media.address), &error))?;
@@ -109,6 +112,7 @@ impl Shell {
 
         let api = Api::new(commands, Arc::clone(&store), config.credentials.clone());
         api.webhook_settings(config.webhooks.clone());
+        apply(&api, &config.api);
         let clock = Clock::new();
         let media = MediaPlane::start(config, &bound.media_addresses, &bound.capacity, &clock, &media_events)
             .map_err(|error| cannot("start", "the media threads", &error))?;
@@ -226,6 +230,7 @@ fn bound(
     Ok(Bound {
         sip: sip.map_err(unnamed)?,
         http: http.local_addr().map_err(unnamed)?,
+        tls: config.api.identity.is_some(),
         media: config.media.ports,
         media_addresses: MediaAddresses::of(config),
         browser_ports: Vec::new(),
@@ -255,6 +260,16 @@ fn capacity(capacity: &Capacity) -> api::Capacity {
         open_files: capacity.open_files,
         media_sockets: capacity.media_sockets,
     }
+}
+
+/// What a start and a reload set in the same way.
+pub(crate) fn apply(api: &Api, config: &ControlApi) {
+    let mut settings = config.settings.clone();
+    // `http://SERVER:8080` in an office: the machine's own name is nobody else's
+    let own = rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase();
+    settings.allowed_hosts.push(own);
+    api.settings(settings);
+    api.identity(config.identity.clone());
 }
 
 fn serve_http(

@@ -5,6 +5,7 @@
 mod audit;
 mod bulk;
 mod commands;
+mod door;
 mod errors;
 mod events;
 mod idempotency;
@@ -15,7 +16,10 @@ mod paging;
 mod player;
 mod rights;
 mod server;
+mod session;
 mod stage;
+mod tls;
+mod tokens;
 mod webhook_endpoint;
 mod webhooks;
 mod webhooks_delivered;

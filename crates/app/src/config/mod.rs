@@ -1,5 +1,6 @@
 //! The configuration: a TOML file with environment overrides, read into typed settings. Every error is found at once.
 
+mod api;
 mod directory;
 mod environment;
 mod listing;
@@ -25,6 +26,7 @@ use engine::view::CallDirection;
 use signalling::digest::Algorithm;
 use signalling::transport::Transport;
 
+pub(crate) use api::ControlApi;
 pub(crate) use media::pairs;
 pub(crate) use report::{Problem, Report};
 pub(crate) use values::Listen;
@@ -40,22 +42,21 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) struct Config {
     pub(crate) sip: Sip,
     pub(crate) media: Media,
-    /// Where the control API listens.
-    pub(crate) api_listen: SocketAddr,
+    pub(crate) api: ControlApi,
     /// `sqlite:PATH`.
     pub(crate) store_url: String,
     /// How long call records are kept; 0: for ever.
     pub(crate) call_records: Duration,
     pub(crate) monitoring: Monitoring,
     /// Where events may be sent.
-    pub(crate) webhooks: api::WebhookSettings,
+    pub(crate) webhooks: ::api::WebhookSettings,
     pub(crate) log: Log,
     /// After SIGTERM, how long calls may go on.
     pub(crate) drain_timeout: Duration,
     /// Agents, users and trunks.
     pub(crate) directory: Seed,
     /// The users' API secrets.
-    pub(crate) credentials: Vec<api::Credential>,
+    pub(crate) credentials: Vec<::api::Credential>,
 }
 
 /// `[sip]`.
@@ -241,7 +242,7 @@ fn walk(tree: &tree::Node, listing: &listing::Listing, resolver: &dyn Resolver) 
     let (store_url, call_records) = server::store(&root);
     let config = Config {
         media: media::media(&root),
-        api_listen: server::api_listen(&root),
+        api: api::api(&root),
         store_url,
         call_records,
         monitoring: monitoring::monitoring(&root),

@@ -1,4 +1,4 @@
-//! `[sip]`, `[api]`, `[store]` and `[log]`.
+//! `[sip]`, `[store]` and `[log]`.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -56,17 +56,6 @@ pub(super) fn sip(root: &Section<'_>) -> Sip {
     };
     section.finish();
     sip
-}
-
-pub(super) fn api_listen(root: &Section<'_>) -> SocketAddr {
-    let section = root.section("api");
-    let addr = |text: &String| text.parse::<SocketAddr>().map_err(|_| format!("must be ADDRESS:PORT, not \"{text}\""));
-    let listen = section.string("listen").and_then(|given| given.parse(addr));
-    for later in ["certificate", "key"] {
-        section.not_in_this_version(later);
-    }
-    section.finish();
-    listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)))
 }
 
 /// Where the store is, and how long it keeps call records.

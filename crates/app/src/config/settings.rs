@@ -67,7 +67,7 @@ impl Config {
         let sections = [
             ("sip", format!("{:?}", self.sip) != format!("{:?}", running.sip)),
             ("media", format!("{:?}", self.media) != format!("{:?}", running.media)),
-            ("api.listen", self.api_listen != running.api_listen),
+            ("api.listen", self.api.listen != running.api.listen),
             ("store.url", self.store_url != running.store_url),
             ("store.call_records", self.call_records != running.call_records),
             ("log", format!("{:?}", self.log) != format!("{:?}", running.log)),

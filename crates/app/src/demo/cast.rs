@@ -87,6 +87,8 @@ impl Cast {
 pub(crate) struct Stage {
     /// API token of the user who orders.
     pub(crate) token: String,
+    /// The same user's password for the page.
+    pub(crate) password: String,
     directory: PathBuf,
 }
 
@@ -96,17 +98,21 @@ impl Stage {
         let hex: String = seed.iter().map(|b| format!("{b:02x}")).collect();
         let directory = std::env::temp_dir().join(format!("medlytt-demo-{}", &hex[..12]));
         std::fs::create_dir(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
-        Ok(Self { token: format!("demo-{}", &hex[32..]), directory })
+        Ok(Self { token: format!("demo-{}", &hex[32..]), password: format!("demo-{}", &hex[12..20]), directory })
     }
 
     /// The engine's configuration for these phones, with the control API on `api`.
-    pub(crate) fn configuration(&self, api: SocketAddr, sockets: &Sockets) -> String {
+    ///
+    /// # Errors
+    /// The password cannot be hashed.
+    pub(crate) fn configuration(&self, api: SocketAddr, sockets: &Sockets) -> Result<String, String> {
+        let password_hash = crate::password::hash(&self.password)?;
         let hash: String = Sha256::digest(self.token.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
         let store = self.directory.join("demo.db").display().to_string();
         // A socket that is bound has an address.
         let addr = |socket: &UdpSocket| socket.local_addr().map(|addr| addr.to_string()).unwrap_or_default();
         let (kari, anna, bo, lisa) = (addr(&sockets.kari), addr(&sockets.anna), addr(&sockets.bo), addr(&sockets.lisa));
-        format!(
+        Ok(format!(
             r#"
 [sip]
 listen = ["udp:127.0.0.1:0"]
@@ -155,10 +161,11 @@ id = "lisa"
 name = "Lisa Listener"
 role = "admin"
 token_hash = "sha256:{hash}"
+password_hash = "{password_hash}"
 softphone = "lisa"
 contact = "sip:lisa@{lisa}"
 "#
-        )
+        ))
     }
 }
 

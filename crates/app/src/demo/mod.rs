@@ -54,7 +54,7 @@ fn show(args: &DemoArgs) -> Result<bool, String> {
     let runtime = runtime.map_err(|error| error.to_string())?;
     let told = runtime.block_on(async {
         let cast = Cast::gather(sockets, sip).map_err(|error| format!("no phones: {error}"))?;
-        tell(args, &cast, &client, sip).await
+        tell(args, &cast, &client, &stage, sip).await
     });
     // An engine that has ended takes no orders.
     let _ = shell.control().blocking_send(Control::Stop);
@@ -66,19 +66,20 @@ fn show(args: &DemoArgs) -> Result<bool, String> {
 fn start(listen: SocketAddr, sockets: &Sockets, stage: &Stage) -> Result<Shell, String> {
     let taken = std::net::TcpListener::bind(listen).is_err();
     let listen = if taken { SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) } else { listen };
-    let text = stage.configuration(listen, sockets);
+    let text = stage.configuration(listen, sockets)?;
     let loaded =
         config::read("demo".into(), &text, std::iter::empty(), &SystemResolver).map_err(|report| report.to_string())?;
     Shell::start(&loaded.config).map_err(|error| error.to_string())
 }
 
-async fn tell(args: &DemoArgs, cast: &Cast, client: &Client, sip: SocketAddr) -> Result<bool, String> {
+async fn tell(args: &DemoArgs, cast: &Cast, client: &Client, stage: &Stage, sip: SocketAddr) -> Result<bool, String> {
     let screen = Screen::new();
     screen.say("Kari calls. Anna and Bo are agents. Lisa, a supervisor, listens. All of them have real phones on real sockets.");
     screen.say(&format!("The engine takes SIP on {sip} and orders on {}", client.base()));
     if !args.once {
         screen.say("Listen yourself: open this page and click on Listen. Anna is left, Kari right; no microphone is asked for.");
         screen.say(&format!("  {}", client.page()));
+        screen.say(&format!("Without what follows the #, the page asks who you are: lisa, {}", stage.password));
         screen.say("Or order a listening while somebody talks, and Lisa's phone rings:");
         screen.say(&format!("  {}", client.curl("anna")));
         screen.say("Ctrl-C ends the demo.");
