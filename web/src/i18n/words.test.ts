@@ -38,6 +38,13 @@ test('no key stands in two areas', () => {
   expect(all.filter((key, index) => all.indexOf(key) !== index)).toEqual([]);
 });
 
+test('a spoken label begins with the word that is seen (WCAG 2.5.3)', () => {
+  const pairs = [['listen', 'listenTo'], ['del', 'delOf'], ['ordered', 'orderedShow'], ['arm', 'armOf'], ['edit', 'editOf']] as const;
+  for (const words of areas.filter(([path]) => path === './core.ts').flatMap(([, area]) => Object.values(area))) {
+    for (const [seen, said] of pairs) expect(words[said], said).toMatch(new RegExp(`^${String(words[seen])}`));
+  }
+});
+
 test('Danish has the words of the trade', () => {
   const text = JSON.stringify(areas.map(([, area]) => area.da));
   expect(text).toContain('Medlyt');
