@@ -9,7 +9,7 @@ const areas = Object.entries(modules)
 
 const FIRST = import.meta.glob<string>(
   ['../App.svelte', '../ui/*.svelte', '../views/*.svelte', '../views/agents/*.svelte', '../views/requests/*.svelte',
-    '!../ui/FieldError.svelte', '!../ui/Stepper.svelte', '!../views/SignIn.svelte', '!../views/requests/Edit.svelte', '!../views/{AllRequests,Archive,Audit,Directory,Access}.svelte'],
+    '!../ui/FieldError.svelte', '!../ui/Stepper.svelte', '!../views/SignIn.svelte', '!../views/NoRight.svelte', '!../views/agents/FirstRun.svelte', '!../views/requests/Edit.svelte', '!../views/{AllRequests,Archive,Audit,Directory,Access}.svelte'],
   { eager: true, query: '?raw', import: 'default' },
 );
 
