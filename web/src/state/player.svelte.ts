@@ -12,6 +12,7 @@ import { between, counters, grade, type Counters, type Grade, type Sound as Qual
 import { Sound, mayPlay } from '../listen/sound';
 import { live } from './live.svelte';
 import { session } from './session.svelte';
+import { hear, tell } from './tabs';
 
 /** When a call is answered without a click. */
 export type AnswerBy = 'click' | 'order' | 'always';
@@ -45,8 +46,6 @@ class Player {
 
   readonly #sound = new Sound();
   readonly #bell = new Bell();
-  readonly #channel = 'BroadcastChannel' in window ? new BroadcastChannel('medlytt-player') : null;
-  readonly #tab = Math.random().toString(36).slice(2);
   readonly #ordered = new Map<string, number>();
   #peer: Peer | null = null;
   #next: Peer | null = null;
@@ -103,7 +102,14 @@ class Player {
       $effect(() => {
         const me = session.user?.id ?? null;
         const mine = [...live.listenings.values()].filter((listening) => listening.listener.kind === 'page' && listening.ordered_by === me);
-        untrack(() => (session.state === 'out' ? this.#in({ type: 'reset' }) : mine.forEach((listening) => this.#see(listening))));
+        const known = live.state === 'live' && !mine.some((listening) => listening.id === this.current?.id);
+        untrack(() => {
+          if (session.state === 'out') this.#in({ type: 'reset' });
+          else mine.forEach((listening) => this.#see(listening));
+          // it ended while there was no line to tell it
+          const id = idOf(this.#state);
+          if (known && id && this.phase !== 'ended') void this.#look(id);
+        });
       });
       $effect(() => {
         void [this.volume, this.balance, this.spread, this.muted];
@@ -118,8 +124,8 @@ class Player {
     document.addEventListener('visibilitychange', () => {
       if (document.visibilityState === 'visible' && navigator.onLine) this.#in({ type: 'online' });
     });
-    this.#channel?.addEventListener('message', (event: MessageEvent<{ took: string; tab: string }>) => {
-      if (event.data.tab !== this.#tab && event.data.took === idOf(this.#state)) this.#in({ type: 'taken' });
+    hear<string>('player', (took) => {
+      if (took === idOf(this.#state)) this.#in({ type: 'taken' });
     });
   }
 
@@ -210,7 +216,7 @@ class Player {
       this.#peer?.close();
       [this.#peer, this.#next] = [peer, null];
       sessionStorage.setItem(PLAYED, id);
-      this.#channel?.postMessage({ took: id, tab: this.#tab });
+      tell('player', id);
       this.#beat();
       this.#in({ type: 'answered' });
     } catch (error) {
@@ -252,7 +258,7 @@ class Player {
   async #look(id: string, lost = false): Promise<void> {
     const listening = await json<Listening>('GET', `/v1/listenings/${id}`).catch(() => null);
     if (!listening) return;
-    live.listenings.set(id, listening);
+    live.put({ listening });
     if (idOf(this.#state) !== id) return;
     if (lost && listening.state !== 'ended') this.#in({ type: 'taken' });
     else this.#see(listening);

@@ -89,18 +89,20 @@ class Watch {
   /** What a phone hears, and how loud; gathered for a moment, so that a slider sends a few. */
   change(listening: Listening, change: MixChange): void {
     Object.assign(this.#change, change);
-    live.listenings.set(listening.id, {
-      ...listening,
-      layout: change.layout ?? listening.layout,
-      level_matching: change.level_matching ?? listening.level_matching,
-      gains: { agent_db: change.agent_gain_db ?? listening.gains.agent_db, caller_db: change.caller_gain_db ?? listening.gains.caller_db },
+    live.put({
+      listening: {
+        ...listening,
+        layout: change.layout ?? listening.layout,
+        level_matching: change.level_matching ?? listening.level_matching,
+        gains: { agent_db: change.agent_gain_db ?? listening.gains.agent_db, caller_db: change.caller_gain_db ?? listening.gains.caller_db },
+      },
     });
     clearTimeout(this.#timer);
     this.#timer = window.setTimeout(() => {
       const body = this.#change;
       this.#change = {};
       void this.#try(async () => {
-        live.listenings.set(listening.id, await json<Listening>('PATCH', `/v1/listenings/${listening.id}`, { body }));
+        live.put({ listening: await json<Listening>('PATCH', `/v1/listenings/${listening.id}`, { body }) });
       }).then((done) => { if (!done) void this.#look(listening.id); });
     }, GATHER_MS);
   }
@@ -128,7 +130,7 @@ class Watch {
   async #look(id: string): Promise<void> {
     const listening = await json<Listening>('GET', `/v1/listenings/${id}`).catch(() => null);
     // a slider that has not sent yet knows better
-    if (listening && Object.keys(this.#change).length === 0) live.listenings.set(id, listening);
+    if (listening && Object.keys(this.#change).length === 0) live.put({ listening });
   }
 
   async #read(call: string): Promise<void> {
