@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { GIVE_UP_MS, IDLE, TRY_MS, step, type Act, type Input, type State } from './machine';
+import { GIVE_UP_MS, IDLE, OFFER_MS, TRY_MS, step, type Act, type Input, type State } from './machine';
 
 const seen = (id: string, state: 'waiting' | 'ringing' | 'live' | 'ended', here = false): Input => ({ type: 'seen', id, state, here });
 
@@ -60,7 +60,7 @@ describe('a network that changes', () => {
   const lost: Input[] = [...live, { type: 'dropped', at: 0 }];
   it('restarts ICE, then makes a new offer', () => {
     expect(life(lost).acts).toEqual([{ do: 'restart', id: 'a' }, { do: 'wait', ms: TRY_MS }]);
-    expect(life([...lost, { type: 'answered' }, { type: 'timeout', at: TRY_MS }]).acts).toEqual([{ do: 'offer', id: 'a' }, { do: 'wait', ms: TRY_MS }]);
+    expect(life([...lost, { type: 'answered' }, { type: 'timeout', at: TRY_MS }]).acts).toEqual([{ do: 'offer', id: 'a' }, { do: 'wait', ms: OFFER_MS }]);
     expect(life([...lost, { type: 'connected' }]).state.phase).toBe('live');
   });
   it('tries at once when the browser is online again', () => {

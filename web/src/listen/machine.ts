@@ -48,8 +48,9 @@ export type Act =
 
 /** A player that was answered has so long to connect (SEMANTICS: the engine gives it 10 s). */
 export const CONNECT_MS = 10_000;
-/** One try to come back. */
+/** One try to come back with the connection that there is, and one with a new one, which has more to agree on. */
 export const TRY_MS = 4_000;
+export const OFFER_MS = 8_000;
 /** The engine hangs up 30 s after the last check it could answer (RFC 7675); then there is nothing to come back to. */
 export const GIVE_UP_MS = 40_000;
 
@@ -70,7 +71,7 @@ export function step(state: State, input: Input): [State, Act[]] {
     case 'dropped': return dropped(state, input.at);
     case 'timeout': return timeout(state, input.at);
     case 'online':
-      return state.phase === 'reconnecting' ? [state, [again(state.id, state.tries), { do: 'wait', ms: TRY_MS }]] : [state, []];
+      return state.phase === 'reconnecting' ? [state, again(state.id, state.tries)] : [state, []];
     case 'answered':
       return state.phase === 'reconnecting' ? [{ ...state, reached: true }, []] : [state, []];
     case 'refused': return refused(state, input.trouble);
@@ -110,7 +111,7 @@ function start(state: State, id: string): [State, Act[]] {
 function dropped(state: State, at: number): [State, Act[]] {
   if (state.phase === 'connecting') return [{ ...state, phase: 'ringing', trouble: 'no-media' }, [{ do: 'close' }, { do: 'look', id: state.id }]];
   if (state.phase !== 'live') return [state, []];
-  return [{ phase: 'reconnecting', id: state.id, since: at, tries: 0, reached: false }, [{ do: 'restart', id: state.id }, { do: 'wait', ms: TRY_MS }]];
+  return [{ phase: 'reconnecting', id: state.id, since: at, tries: 0, reached: false }, again(state.id, 0)];
 }
 
 function timeout(state: State, at: number): [State, Act[]] {
@@ -119,11 +120,12 @@ function timeout(state: State, at: number): [State, Act[]] {
   if (at - state.since >= GIVE_UP_MS) return [{ phase: 'ended', id: state.id, by: 'lost' }, [{ do: 'close' }, { do: 'look', id: state.id }]];
   // until the engine has answered, another tab may have taken the place of this one: asking does not take it back
   const tries = state.reached ? state.tries + 1 : 0;
-  return [{ ...state, tries }, [again(state.id, tries), { do: 'wait', ms: TRY_MS }]];
+  return [{ ...state, tries }, again(state.id, tries)];
 }
 
 /** First new credentials for the connection that there is, then a new one that takes its place. */
-const again = (id: string, tries: number): Act => (tries === 0 ? { do: 'restart', id } : { do: 'offer', id });
+const again = (id: string, tries: number): Act[] =>
+  tries === 0 ? [{ do: 'restart', id }, { do: 'wait', ms: TRY_MS }] : [{ do: 'offer', id }, { do: 'wait', ms: OFFER_MS }];
 
 function refused(state: State, trouble: Trouble): [State, Act[]] {
   if (state.phase === 'connecting') return [{ ...state, phase: 'ringing', trouble }, [{ do: 'close' }, { do: 'look', id: state.id }]];

@@ -299,7 +299,7 @@ class Player {
       every(STATS_MS, () => void this.#measure()),
       every(FIGURES_MS, () => {
         const id = idOf(this.#state);
-        if (id && document.visibilityState === 'visible') void this.#look(id);
+        if (id && document.visibilityState === 'visible' && navigator.onLine) void this.#look(id);
       }),
     ];
   }
