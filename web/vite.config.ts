@@ -1,6 +1,6 @@
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vite';
-import { words } from './words';
+import { words } from './words.ts';
 
 // Names without hashes: the built files are checked in, and the server revalidates them by ETag.
 export default defineConfig({
@@ -10,7 +10,7 @@ export default defineConfig({
     outDir: '../crates/api/page',
     emptyOutDir: true,
     target: 'es2022',
-    modulePreload: { polyfill: false },
+    modulePreload: false,
     assetsInlineLimit: 0,
     rollupOptions: {
       output: {
