@@ -203,7 +203,7 @@ export const listen: Words<keyof typeof en> = {
     'lis.resume': 'Du lyssnade på {n}. Samtalet pågår fortfarande.',
     'lis.elsewhere': '{n} hörs i en annan av dina flikar eller webbläsare.',
     'lis.start': 'Börja lyssna', 'lis.goOn': 'Fortsätt lyssna', 'lis.here': 'Lyssna här i stället', 'lis.skip': 'Hoppa över samtalet',
-    'lis.stop': 'Sluta lyssna', 'lis.hangUp': 'Lägg på för lyssnaren', 'lis.close': 'Stäng', 'lis.mute': 'Stäng av ljudet', 'lis.unmute': 'Slå på ljudet',
+    'lis.stop': 'Sluta lyssna', 'lis.hangUp': 'Lägg på för lyssnaren', 'lis.close': 'Stäng', 'lis.mute': 'Tysta', 'lis.unmute': 'Slå på ljudet',
     'lis.agent': 'Agent', 'lis.caller': 'Uppringare', 'lis.colleague': 'Kollega', 'lis.access': 'Åtkomstnummer', 'lis.queue': 'Kö', 'lis.listener': 'Lyssnare',
     'lis.callTime': 'Samtalstid', 'lis.heard': 'Hört', 'lis.what': 'Nu', 'lis.withheld': 'Dolt', 'lis.unknown': 'Inte känt', 'lis.counts': 'Räknat',
     'lis.counted': 'Ja, som ett samtal', 'lis.notCounted': 'Inte än', 'lis.wasNotCounted': 'Nej',
