@@ -228,7 +228,9 @@ impl Core {
 
     /// The browser closed its player and no other one came: it was hung up.
     pub(crate) fn page_not_back(&mut self, key: EarKey) {
-        let Some(page) = self.ears.get(&key).filter(|ear| ear.state == EarState::Live).and_then(Ear::page) else { return };
+        let Some(page) = self.ears.get(&key).filter(|ear| ear.state == EarState::Live).and_then(Ear::page) else {
+            return;
+        };
         // an offer under way says how it ends
         if page.player.is_none() && page.coming.is_none() {
             self.end_ear_with(key, EndReason::ListenerHungUp);
