@@ -1,10 +1,11 @@
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vite';
+import { words } from './words';
 
 // Names without hashes: the built files are checked in, and the server revalidates them by ETag.
 export default defineConfig({
   base: '/',
-  plugins: [svelte()],
+  plugins: [svelte(), words()],
   build: {
     outDir: '../crates/api/page',
     emptyOutDir: true,
@@ -14,7 +15,7 @@ export default defineConfig({
     rollupOptions: {
       output: {
         entryFileNames: 'assets/[name].js',
-        chunkFileNames: 'assets/[name].js',
+        chunkFileNames: ({ name }) => `assets/${name.replace(/^.*words\//, 'words-')}.js`,
         assetFileNames: 'assets/[name][extname]',
       },
     },

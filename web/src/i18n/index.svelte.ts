@@ -1,8 +1,9 @@
 // Words in four languages. Each area of the page has a file of its own with all four; a key that one of them lacks is a type error,
-// and so fails the build. Plurals by Intl.PluralRules, times in the viewer's zone by Intl.DateTimeFormat, 24 hours.
-import { core } from './core';
-import { listen } from './listen';
-import { admin } from './admin';
+// and so fails the build (which gives a browser one language only: words.ts). Plurals by Intl.PluralRules, times in the viewer's
+// zone by Intl.DateTimeFormat, 24 hours.
+import type { admin } from './admin';
+import type { core } from './core';
+import type { listen } from './listen';
 
 export const LANGUAGES = ['en', 'nb', 'da', 'sv'] as const;
 export type Language = (typeof LANGUAGES)[number];
@@ -10,14 +11,15 @@ export type Language = (typeof LANGUAGES)[number];
 export type Text = string | { one: string; other: string };
 /** What an area file exports: the English keys are the keys. */
 export type Words<K extends string> = Record<Language, Record<K, Text>>;
+export type Key = keyof typeof core.en | keyof typeof listen.en | keyof typeof admin.en;
 
-const words = {
-  en: { ...core.en, ...listen.en, ...admin.en },
-  nb: { ...core.nb, ...listen.nb, ...admin.nb },
-  da: { ...core.da, ...listen.da, ...admin.da },
-  sv: { ...core.sv, ...listen.sv, ...admin.sv },
+type Load = () => Promise<{ default: Record<string, Text> }>;
+const load: Record<Language, Load> = {
+  en: () => import('virtual:words/en'),
+  nb: () => import('virtual:words/nb'),
+  da: () => import('virtual:words/da'),
+  sv: () => import('virtual:words/sv'),
 };
-export type Key = keyof typeof words.en;
 
 const stored = localStorage.getItem('language');
 const spoken = navigator.languages.map((tag) => tag.slice(0, 2).replace(/^n[on]$/, 'nb'));
@@ -25,17 +27,26 @@ const isLanguage = (tag: string | null | undefined): tag is Language => LANGUAGE
 
 class Locale {
   language = $state<Language>(isLanguage(stored) ? stored : (spoken.find(isLanguage) ?? 'en'));
+  words = $state.raw<Record<string, Text>>({});
+  /** The words are there: nothing is shown before. */
+  readonly ready: Promise<void> = this.#load(this.language);
 
   choose(language: Language): void {
-    this.language = language;
     localStorage.setItem('language', language);
+    void this.#load(language);
+  }
+
+  async #load(language: Language): Promise<void> {
+    const { default: words } = await load[language]();
+    [this.language, this.words] = [language, words];
+    document.documentElement.lang = language;
   }
 }
 export const locale = new Locale();
 
 /** A text in the chosen language; reactive where it is called from a template or `$derived`. */
 export function t(key: Key, values: Record<string, string | number> = {}): string {
-  const text = words[locale.language][key] as Text;
+  const text = locale.words[key] ?? '';
   const form = typeof text === 'string' ? text
     : new Intl.PluralRules(locale.language).select(Number(values.n)) === 'one' ? text.one : text.other;
   return form.replace(/\{(\w+)\}/g, (_, name: string) => String(values[name] ?? ''));
