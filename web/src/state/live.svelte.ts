@@ -27,6 +27,8 @@ class Live {
   problem = $state.raw<ApiError | null>(null);
   /** There are more agents than `agents` holds: search on the engine. */
   moreAgents = $state(false);
+  /** Counts what changed the lists: for who looks now and then. */
+  changes = 0;
   #retryAt = $state<number | null>(null);
 
   #stream: Stream | null = null;
@@ -39,7 +41,10 @@ class Live {
   #held: LiveEvent[] = [];
   #timer: ReturnType<typeof setInterval> | undefined;
   #handlers = new Set<(event: LiveEvent) => void>();
-  #batch = new Batch<LiveEvent>((events) => events.forEach((event) => apply(this, event)));
+  #batch = new Batch<LiveEvent>((events) => {
+    this.changes++;
+    for (const event of events) apply(this, event);
+  });
 
   /** Seconds until the next try, counting down. */
   get retryIn(): number | null {
@@ -85,6 +90,7 @@ class Live {
 
   /** The answer to a command of this page, without waiting for its event. */
   put(item: { request: MonitoringRequest } | { listening: Listening } | { agent: Agent }): void {
+    this.changes++;
     apply(this, { id: '', name: 'answer', at: '', ...item });
   }
 
@@ -157,6 +163,7 @@ class Live {
     replace(this.agents, agents);
     replace(this.requests, requests);
     replace(this.listenings, listenings);
+    this.changes++;
     this.moreAgents = agents.length >= AGENTS_MAX;
     for (const event of this.#held.splice(0)) this.#queue(event);
     this.#batch.run();
