@@ -61,7 +61,7 @@ export function time(at: string | number | Date, seconds = false): string {
 
 /** 24 Nov 2026, 14:32. */
 export function dateTime(at: string | number | Date): string {
-  const day = new Intl.DateTimeFormat(locale.language, { day: 'numeric', month: 'short', year: 'numeric' });
+  const day = new Intl.DateTimeFormat(locale.language === 'en' ? 'en-GB' : locale.language, { day: 'numeric', month: 'short', year: 'numeric' });
   return `${day.format(new Date(at))}, ${time(at, true)}`;
 }
 

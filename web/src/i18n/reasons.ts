@@ -64,7 +64,7 @@ export const reasons: Words<ReasonKey> = {
     end_deleted: 'Bestillingen blev slettet, eller medlytningen blev stoppet',
     'end_agent-not-monitorable': 'Agenten må ikke længere medlyttes',
     'end_policy-denied': 'Medlytteren har ikke længere ret til at lytte',
-    'end_audit-unavailable': 'Revisionssporet kunne ikke skrives',
+    'end_audit-unavailable': 'Revisionsloggen kunne ikke skrives',
     'end_engine-restarted': 'Motoren blev genstartet',
     'end_engine-stopped': 'Motoren blev stoppet',
   },
