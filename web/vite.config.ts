@@ -10,7 +10,7 @@ export default defineConfig({
     outDir: '../crates/api/page',
     emptyOutDir: true,
     target: 'es2022',
-    modulePreload: { polyfill: false },
+    modulePreload: false,
     assetsInlineLimit: 0,
     rollupOptions: {
       output: {

@@ -1,5 +1,6 @@
 // Splits the words by language when the page is built. An area's file (src/i18n/*.ts) has all four languages side by side, where a
-// missing key is a type error; a browser loads one language: `import('virtual:words/nb')`.
+// missing key is a type error; a browser loads one language: `import('virtual:words/nb')`, and `virtual:words/nb-late` when it needs
+// a view or a form that is not in the first load.
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import ts from 'typescript';
@@ -9,8 +10,10 @@ const PREFIX = 'virtual:words/';
 const FOLDER = join(import.meta.dirname, 'src/i18n');
 type Area = Record<string, Record<string, unknown> | undefined>;
 
-/** Every file of words: what exports an object by language. */
-const files = (): string[] => readdirSync(FOLDER).filter((name) => /^[a-z-]+\.ts$/.test(name)).map((name) => join(FOLDER, name));
+/** The areas of the first load; every other file of words is late. */
+const FIRST = ['core.ts', 'listen.ts'];
+const files = (late: boolean): string[] =>
+  readdirSync(FOLDER).filter((name) => /^[a-z-]+\.ts$/.test(name) && FIRST.includes(name) !== late).map((name) => join(FOLDER, name));
 
 async function areas(file: string): Promise<Area[]> {
   const { outputText } = ts.transpileModule(readFileSync(file, 'utf8'), {
@@ -26,9 +29,9 @@ export function words(): Plugin {
     resolveId: (id) => (id.startsWith(PREFIX) ? `\0${id}` : null),
     async load(id) {
       if (!id.startsWith(`\0${PREFIX}`)) return null;
-      const language = id.slice(PREFIX.length + 1);
-      const all = (await Promise.all(files().map(areas))).flat();
-      files().forEach((file) => this.addWatchFile(file));
+      const [language = '', late] = id.slice(PREFIX.length + 1).split('-');
+      const all = (await Promise.all(files(late !== undefined).map(areas))).flat();
+      files(late !== undefined).forEach((file) => this.addWatchFile(file));
       return `export default ${JSON.stringify(Object.assign({}, ...all.map((area) => area[language])))};`;
     },
   };

@@ -3,6 +3,7 @@
 // zone by Intl.DateTimeFormat, 24 hours.
 import type { admin } from './admin';
 import type { core } from './core';
+import type { later } from './later';
 import type { listen } from './listen';
 
 export const LANGUAGES = ['en', 'nb', 'da', 'sv'] as const;
@@ -11,14 +12,14 @@ export type Language = (typeof LANGUAGES)[number];
 export type Text = string | { one: string; other: string };
 /** What an area file exports: the English keys are the keys. */
 export type Words<K extends string> = Record<Language, Record<K, Text>>;
-export type Key = keyof typeof core.en | keyof typeof listen.en | keyof typeof admin.en;
+export type Key = keyof typeof core.en | keyof typeof later.en | keyof typeof listen.en | keyof typeof admin.en;
 
 type Load = () => Promise<{ default: Record<string, Text> }>;
-const load: Record<Language, Load> = {
-  en: () => import('virtual:words/en'),
-  nb: () => import('virtual:words/nb'),
-  da: () => import('virtual:words/da'),
-  sv: () => import('virtual:words/sv'),
+const load: Record<Language, [Load, Load]> = {
+  en: [() => import('virtual:words/en'), () => import('virtual:words/en-late')],
+  nb: [() => import('virtual:words/nb'), () => import('virtual:words/nb-late')],
+  da: [() => import('virtual:words/da'), () => import('virtual:words/da-late')],
+  sv: [() => import('virtual:words/sv'), () => import('virtual:words/sv-late')],
 };
 
 const stored = localStorage.getItem('language');
@@ -28,6 +29,7 @@ const isLanguage = (tag: string | null | undefined): tag is Language => LANGUAGE
 class Locale {
   language = $state<Language>(isLanguage(stored) ? stored : (spoken.find(isLanguage) ?? 'en'));
   words = $state.raw<Record<string, Text>>({});
+  #late = false;
   /** The words are there: nothing is shown before. */
   readonly ready: Promise<void> = this.#load(this.language);
 
@@ -36,9 +38,19 @@ class Locale {
     void this.#load(language);
   }
 
+  /** The words of what is not in the first load; to be waited for beside it. */
+  async late(): Promise<void> {
+    if (this.#late) return;
+    this.#late = true;
+    await this.#load(this.language).catch((error: unknown) => {
+      this.#late = false;
+      throw error;
+    });
+  }
+
   async #load(language: Language): Promise<void> {
-    const { default: words } = await load[language]();
-    [this.language, this.words] = [language, words];
+    const parts = await Promise.all(load[language].filter((_, index) => index === 0 || this.#late).map((part) => part()));
+    [this.language, this.words] = [language, Object.assign({}, ...parts.map((part) => part.default)) as Record<string, Text>];
     document.documentElement.lang = language;
   }
 }

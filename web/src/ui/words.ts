@@ -9,6 +9,9 @@ import { session } from '../state/session.svelte';
 export function problemWords(error: unknown): string {
   if (!(error instanceof ApiError)) return t('c_unknown', { d: String(error) });
   const key = `c_${error.code}`;
+  // They come later than the first load; what shows them shows them again then.
+  if (!('c_unknown' in locale.words)) void locale.late();
+  if (!('c_unknown' in locale.words)) return error.message;
   return t((key in locale.words ? key : 'c_unknown') as Key, { d: error.message || error.code });
 }
 

@@ -1,7 +1,7 @@
 // What one does to a request, and what is said about it.
 import { json, newKey, send } from '../../api/client';
 import type { MonitoringRequest } from '../../api/types';
-import { t } from '../../i18n/index.svelte';
+import { locale, t } from '../../i18n/index.svelte';
 import { live } from '../../state/live.svelte';
 import { session } from '../../state/session.svelte';
 import { toast } from '../../state/toast.svelte';
@@ -17,6 +17,7 @@ export async function remove(request: MonitoringRequest): Promise<boolean> {
   try {
     await send('DELETE', `/v1/requests/${request.id}`);
   } catch (error) {
+    await locale.late();
     toast(`${t('notChanged')} ${problemWords(error)}`);
     return false;
   }
@@ -32,6 +33,7 @@ async function restore(n: string, body: NonNullable<ReturnType<typeof again>>): 
     live.put({ request });
     toast(t('undone', { n }));
   } catch (error) {
+    await locale.late();
     toast(t('undoFailed', { m: problemWords(error) }));
   }
 }
@@ -41,6 +43,7 @@ export async function arm(request: MonitoringRequest): Promise<void> {
     live.put({ request: await json<MonitoringRequest>('POST', `/v1/requests/${request.id}/resume`) });
     toast(t('armed', { n: request.agent.name }));
   } catch (error) {
+    await locale.late();
     toast(`${t('notChanged')} ${problemWords(error)}`);
   }
 }
