@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Agent } from '../api/types';
 import { toCsv } from './csv';
-import { batches, body, differences, exported, list, read, type Line } from './directory';
+import { AT_ONCE, BYTES_AT_ONCE, batches, body, differences, exported, judged, list, read, type Line } from './directory';
 
 const anna = {
   id: 'anna', name: 'Anna Berg', number: '+4755512345', group: 'Support', skills: ['Sales', 'Norwegian'], monitorable: true, status: 'ready',
@@ -65,10 +65,15 @@ test('only what differs is sent', () => {
 
 test('an import goes in bodies that the engine takes', () => {
   const line = (id: string, name: string) => ({ id, fields: { name, number: '1' } }) as Line;
-  const many = Array.from({ length: 250 }, (_, at) => line(`a${at}`, 'Å'));
-  expect(batches(many).map((batch) => batch.length)).toEqual([100, 100, 50]);
-  const large = Array.from({ length: 9 }, (_, at) => line(`a${at}`, 'Å'.repeat(6000)));
+  const many = Array.from({ length: 2 * AT_ONCE + 1 }, (_, at) => line(`a${at}`, 'Å'));
+  expect(batches(many).map((batch) => batch.length)).toEqual([AT_ONCE, AT_ONCE, 1]);
+  const large = Array.from({ length: 9 }, (_, at) => line(`a${at}`, 'Å'.repeat(BYTES_AT_ONCE / 8 - 100)));
   expect(batches(large).map((batch) => batch.length)).toEqual([4, 4, 1]);
-  for (const batch of batches(large)) expect(JSON.stringify({ agents: batch }).length).toBeLessThan(64 * 1024);
   expect(batches([])).toEqual([]);
+});
+
+test('what the engine refuses is not sent', () => {
+  const [a, b] = lines('id,name,number\nnew1,A,1\nnew2,B,2');
+  const after = judged([a, b] as Line[], [{ id: 'new1', status: 201 }, { id: 'new2', status: 422, problem: { code: 'invalid-request', detail: 'taken' } }]);
+  expect(after.map(({ verdict, refused }) => [verdict, refused])).toEqual([['new', undefined], ['wrong', 'taken']]);
 });

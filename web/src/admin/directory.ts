@@ -39,6 +39,8 @@ export interface Line {
   /** The fields that change. */
   changes: (keyof AgentFields)[];
   why: { key: AdminKey; values: Record<string, string | number> } | null;
+  /** What the engine said against it. */
+  refused?: string;
 }
 
 export type Read = { lines: Line[] } | { why: AdminKey; values: Record<string, string | number> };
@@ -125,9 +127,9 @@ export function body(fields: AgentFields, before: Agent | null): AgentFields {
   return Object.fromEntries(names.map((name) => [name, fields[name]])) as AgentFields;
 }
 
-/** Agents of one request at most, and their bytes: the engine takes bodies of 64 KiB. */
-const AT_ONCE = 100;
-const BYTES_AT_ONCE = 48 * 1024;
+/** Agents of one request at most, and their bytes: the engine takes 1000 and 2 MiB, but should not be held up for long. */
+export const AT_ONCE = 500;
+export const BYTES_AT_ONCE = 1024 * 1024;
 
 export type Entry = { id: string } & AgentFields;
 
@@ -144,4 +146,16 @@ export function batches(lines: Line[]): Entry[][] {
     room -= bytes;
   }
   return all;
+}
+
+/** What the engine says of each of a batch, in its order. */
+export interface Result { id: string; status: number; problem?: { code: string; detail: string } | null }
+
+/** Lines with the engine's judgement beside our own: what it refuses is not sent. */
+export function judged(lines: Line[], results: Result[]): Line[] {
+  const refused = new Map(results.flatMap(({ id, problem }) => (problem ? [[id, problem.detail || problem.code] as const] : [])));
+  return lines.map((line) => {
+    const why = line.verdict === 'wrong' ? undefined : refused.get(line.id);
+    return why === undefined ? line : { ...line, verdict: 'wrong', refused: why };
+  });
 }
