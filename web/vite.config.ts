@@ -1,6 +1,6 @@
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vite';
-import { words } from './words';
+import { words } from './words.ts';
 
 // Names without hashes: the built files are checked in, and the server revalidates them by ETag.
 export default defineConfig({

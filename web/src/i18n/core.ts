@@ -3,7 +3,7 @@ import type { Words } from './index.svelte';
 
 const en = {
   siUnreachable: 'The engine does not answer', siUnreachableHint: 'Check that it runs and that you have a network, then try again.', siTitle: 'Sign in', myBrowser: 'My browser', browserOf: 'Browser of {n}', l_softphone: 'My softphone', edit: 'Change', editOf: 'Change request on {n}', fulfilled: 'The request on {n} is done: all its calls were heard.', expired: 'The request on {n} has ended: its time is over.',
-  title: 'Silent monitoring', services: 'Services', crumb: 'You are here', skip: 'Skip to agents', skipMain: 'Skip to the content', menu: 'Menu of {n}', nav: 'Views', language: 'Language', close: 'Close', cancel: 'Cancel',
+  notChanged: 'That was not done.', title: 'Silent monitoring', services: 'Services', crumb: 'You are here', skip: 'Skip to agents', skipMain: 'Skip to the content', menu: 'Menu of {n}', nav: 'Views', language: 'Language', close: 'Close', cancel: 'Cancel',
   lead: 'Order listening on an agent. The listener is called when the agent has a call. Neither the agent nor the caller hears the listener.',
   theme: 'Appearance', themeLight: 'Light', themeDark: 'Dark', themeSystem: 'As the system', live: 'Live', notLive: 'Not live', connecting: 'Connecting',
   role_admin: 'Administrator', role_supervisor: 'Supervisor', role_integrator: 'Integrator', signOut: 'Sign out', signOutAll: 'Sign out everywhere', signedOutAll: 'You are signed out in every browser.',
@@ -28,7 +28,7 @@ export const core: Words<keyof typeof en> = {
   en,
   nb: {
     siUnreachable: 'Motoren svarer ikke', siUnreachableHint: 'Sjekk at den kjører og at du har nett, og prøv igjen.', siTitle: 'Logg inn', myBrowser: 'Min nettleser', browserOf: 'Nettleseren til {n}', l_softphone: 'Min softphone', edit: 'Endre', editOf: 'Endre bestillingen på {n}', fulfilled: 'Bestillingen på {n} er ferdig: alle samtalene er hørt.', expired: 'Bestillingen på {n} er over: tiden er gått ut.',
-    title: 'Medlytting', services: 'Tjenester', crumb: 'Du er her', skip: 'Gå til agenter', skipMain: 'Gå til innholdet', menu: 'Menyen til {n}', nav: 'Visninger', language: 'Språk', close: 'Lukk', cancel: 'Avbryt',
+    notChanged: 'Det ble ikke gjort.', title: 'Medlytting', services: 'Tjenester', crumb: 'Du er her', skip: 'Gå til agenter', skipMain: 'Gå til innholdet', menu: 'Menyen til {n}', nav: 'Visninger', language: 'Språk', close: 'Lukk', cancel: 'Avbryt',
     lead: 'Bestill medlytting på en agent. Lytteren ringes opp når agenten har en samtale. Verken agenten eller innringeren hører lytteren.',
     theme: 'Utseende', themeLight: 'Lyst', themeDark: 'Mørkt', themeSystem: 'Som systemet', live: 'Direkte', notLive: 'Ikke direkte', connecting: 'Kobler til',
     role_admin: 'Administrator', role_supervisor: 'Teamleder', role_integrator: 'Integrator', signOut: 'Logg ut', signOutAll: 'Logg ut overalt', signedOutAll: 'Du er logget ut i alle nettlesere.',
@@ -50,7 +50,7 @@ export const core: Words<keyof typeof en> = {
   },
   da: {
     siUnreachable: 'Motoren svarer ikke', siUnreachableHint: 'Kontrollér, at den kører, og at du har net, og prøv igen.', siTitle: 'Log ind', myBrowser: 'Min browser', browserOf: 'Browseren hos {n}', l_softphone: 'Min softphone', edit: 'Ret', editOf: 'Ret bestillingen på {n}', fulfilled: 'Bestillingen på {n} er færdig: alle opkald er hørt.', expired: 'Bestillingen på {n} er slut: tiden er gået.',
-    title: 'Medlyt', services: 'Tjenester', crumb: 'Du er her', skip: 'Gå til agenter', skipMain: 'Gå til indholdet', menu: 'Menuen for {n}', nav: 'Visninger', language: 'Sprog', close: 'Luk', cancel: 'Annuller',
+    notChanged: 'Det blev ikke gjort.', title: 'Medlyt', services: 'Tjenester', crumb: 'Du er her', skip: 'Gå til agenter', skipMain: 'Gå til indholdet', menu: 'Menuen for {n}', nav: 'Visninger', language: 'Sprog', close: 'Luk', cancel: 'Annuller',
     lead: 'Bestil medlyt på en agent. Medlytteren ringes op, når agenten har et opkald. Hverken agenten eller henvenderen hører medlytteren.',
     theme: 'Udseende', themeLight: 'Lyst', themeDark: 'Mørkt', themeSystem: 'Som systemet', live: 'Live', notLive: 'Ikke live', connecting: 'Forbinder',
     role_admin: 'Administrator', role_supervisor: 'Supervisor', role_integrator: 'Integrator', signOut: 'Log ud', signOutAll: 'Log ud overalt', signedOutAll: 'Du er logget ud i alle browsere.',
@@ -72,7 +72,7 @@ export const core: Words<keyof typeof en> = {
   },
   sv: {
     siUnreachable: 'Motorn svarar inte', siUnreachableHint: 'Kontrollera att den körs och att du har nät, och försök igen.', siTitle: 'Logga in', myBrowser: 'Min webbläsare', browserOf: 'Webbläsaren hos {n}', l_softphone: 'Min softphone', edit: 'Ändra', editOf: 'Ändra beställningen på {n}', fulfilled: 'Beställningen på {n} är klar: alla samtal är hörda.', expired: 'Beställningen på {n} är slut: tiden har gått ut.',
-    title: 'Medlyssning', services: 'Tjänster', crumb: 'Du är här', skip: 'Gå till agenter', skipMain: 'Gå till innehållet', menu: 'Menyn för {n}', nav: 'Vyer', language: 'Språk', close: 'Stäng', cancel: 'Avbryt',
+    notChanged: 'Det gjordes inte.', title: 'Medlyssning', services: 'Tjänster', crumb: 'Du är här', skip: 'Gå till agenter', skipMain: 'Gå till innehållet', menu: 'Menyn för {n}', nav: 'Vyer', language: 'Språk', close: 'Stäng', cancel: 'Avbryt',
     lead: 'Beställ medlyssning på en agent. Lyssnaren rings upp när agenten har ett samtal. Varken agenten eller uppringaren hör lyssnaren.',
     theme: 'Utseende', themeLight: 'Ljust', themeDark: 'Mörkt', themeSystem: 'Som systemet', live: 'Direkt', notLive: 'Inte direkt', connecting: 'Ansluter',
     role_admin: 'Administratör', role_supervisor: 'Teamledare', role_integrator: 'Integratör', signOut: 'Logga ut', signOutAll: 'Logga ut överallt', signedOutAll: 'Du är utloggad i alla webbläsare.',

@@ -30,8 +30,8 @@ class Route {
   }
 
   #read(): void {
-    const [path = '', query = ''] = location.hash.replace(/^#\/?/, '').split('?');
-    this.name = ROUTES.find((name) => name === path) ?? '';
+    const [path = '', query = ''] = location.hash.slice(1).split('?');
+    this.name = ROUTES.find((name) => `/${name}` === path) ?? '';
     this.query = new URLSearchParams(query);
   }
 }
