@@ -3,6 +3,11 @@ import { HANG_MS, SILENCE, decibels, gainOfVolume, gainsOfBalance, next, scale }
 import { between, counters, grade } from './quality';
 import { BUCKETS, BUCKET_MS, Ribbon, SPAN_MS } from './ribbon';
 import { restartFragment, restarted } from './sdp';
+import { balanceWords, endWords } from './words';
+import { listen } from '../i18n/listen';
+import type { EndReason } from '../api/types';
+
+const REASONS: EndReason[] = ['call-ended', 'agent-transferred', 'listener-hung-up', 'listener-busy', 'listener-no-answer', 'listener-declined', 'listener-unreachable', 'listener-diverted', 'listener-not-confirmed', 'listener-in-call', 'listener-lost', 'limit-reached', 'codec-unsupported', 'deleted', 'agent-not-monitorable', 'policy-denied', 'audit-unavailable', 'engine-restarted', 'engine-stopped'];
 
 describe('levels', () => {
   it('maps decibels to the length of a bar', () => {
@@ -89,5 +94,31 @@ describe('an ICE restart', () => {
     const after = restarted(answer, 'a=ice-ufrag:new1\r\na=ice-pwd:newpassword\r\n');
     expect(after).toContain('a=ice-ufrag:new1\r\na=ice-pwd:newpassword');
     expect(restarted(answer, 'a=candidate:1\r\n')).toBeNull();
+  });
+});
+
+describe('why it ended, in words', () => {
+  const at = (kind: 'page' | 'softphone', end_reason: EndReason | null) => ({ listener: { name: 'Mette', kind }, end_reason });
+  it('has words for every reason, in every language', () => {
+    for (const words of Object.values(listen)) for (const reason of REASONS) expect(words[`lis.e.${reason}`]).toBeTruthy();
+  });
+  it('says “you” to who listens in the browser, “the listener” of a phone', () => {
+    expect(endWords(at('page', 'listener-no-answer'), null, 'waiting')).toBe('lis.e.page-no-answer');
+    expect(endWords(at('softphone', 'listener-no-answer'), null, 'waiting')).toBe('lis.e.listener-no-answer');
+    expect(endWords(at('page', 'agent-transferred'), 'engine', 'waiting')).toBe('lis.e.agent-transferred');
+  });
+  it('promises the next call only where the request goes on', () => {
+    expect(endWords(at('page', 'listener-hung-up'), 'stop', 'waiting')).toBe('lis.e.stop');
+    expect(endWords(at('page', 'listener-hung-up'), 'stop', 'fulfilled')).toBe('lis.e.page-hung-up');
+    expect(endWords(at('softphone', 'deleted'), null, 'waiting')).toBe('lis.e.hung-up');
+    expect(endWords(at('softphone', 'deleted'), null, 'deleted')).toBe('lis.e.deleted');
+  });
+  it('knows a network that did not come back', () => {
+    expect(endWords(at('page', null), 'lost', 'listening')).toBe('lis.e.lost');
+    expect(endWords(at('page', 'engine-restarted'), 'lost', 'waiting')).toBe('lis.e.engine-restarted');
+    expect(endWords(at('page', null), 'engine', 'waiting')).toBe('lis.e.unknown');
+  });
+  it('names the balance', () => {
+    expect([-10, -3, 0, 3, 10].map(balanceWords)).toEqual(['lis.onlyAgent', 'lis.moreAgent', 'lis.both', 'lis.moreCaller', 'lis.onlyCaller']);
   });
 });

@@ -13,6 +13,8 @@ export function endWords(listening: Pick<Listening, 'listener' | 'end_reason'>, 
   if (by === 'lost' && listening.end_reason === null) return 'lis.e.lost';
   const reason = listening.end_reason;
   if (reason === null) return 'lis.e.unknown';
+  // the engine has one reason for a request that is deleted and for one listening that is hung up
+  if (reason === 'deleted' && request !== undefined && request !== 'deleted') return 'lis.e.hung-up';
   if (listening.listener.kind === 'page') {
     // the listener is who reads this
     if (reason === 'listener-no-answer') return 'lis.e.page-no-answer';
