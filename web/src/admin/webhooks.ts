@@ -29,7 +29,7 @@ export interface TestResult { id: string; delivered: boolean; status: number | n
 export const EVENTS = [
   'agent.status', 'call.started', 'call.answered', 'call.held', 'call.resumed', 'call.consulting', 'call.transferring', 'call.transferred',
   'call.ended', 'call.shielded', 'request.created', 'request.updated', 'request.ended', 'listening.ringing', 'listening.live',
-  'listening.focus', 'listening.ended', 'audio.one-way',
+  'listening.focus', 'listening.ended', 'audio.one-way', 'webhook.paused',
 ] as const;
 
 const REASONS = ['gone', 'failing', 'too-many-pending', 'owner-gone'] as const;
