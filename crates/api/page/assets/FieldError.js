@@ -1,0 +1,1 @@
+import{i as c,t as s,a as n,k as d,E as m,f as x,T as h,C as b,s as u,F as o}from"./index.js";var F=d("<!> ",1),g=d('<p class="err"><!></p>');function p(f,t){var a=g(),_=m(a);{var l=e=>{var r=F(),i=x(r);h(i,{name:"warn"});var v=b(i,1,!0);s(()=>u(v,t.text)),n(e,r)};c(_,e=>{t.text&&e(l)})}s(()=>{o(a,"id",t.id),o(a,"hidden",!t.text)}),n(f,a)}export{p as F};
