@@ -10,6 +10,8 @@ export default defineConfig({
     outDir: '../crates/api/page',
     emptyOutDir: true,
     target: 'es2022',
+    minify: 'terser',
+    terserOptions: { compress: { passes: 3, ecma: 2020 }, format: { comments: false } },
     modulePreload: false,
     assetsInlineLimit: 0,
     rollupOptions: {

@@ -15,3 +15,4 @@ export const requestEdit = late(() => import('../views/requests/Edit.svelte'));
 export const firstRun = late(() => import('../views/agents/FirstRun.svelte'));
 export const noRight = late(() => import('../views/NoRight.svelte'));
 export const signIn = late(() => import('../views/SignIn.svelte'));
+export const listeningParts = late(() => import('../views/listening/parts'));

@@ -1,1 +1,1 @@
-import{ag as e,y as f,a5 as t}from"./index.js";function c(n){throw new Error("https://svelte.dev/e/lifecycle_outside_component")}function u(n){e===null&&c(),f(()=>{const o=t(n);if(typeof o=="function")return o})}function r(n){e===null&&c(),u(()=>()=>t(n))}export{r as a,u as o};
+import{am as n,y as o,ad as t}from"./index.js";function e(n){throw new Error("https://svelte.dev/e/lifecycle_outside_component")}function s(s){null===n&&e(),o(()=>{const n=t(s);if("function"==typeof n)return n})}function i(o){null===n&&e(),s(()=>()=>t(o))}export{i as a,s as o};
