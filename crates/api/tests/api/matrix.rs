@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use axum::body::Body;
 use axum::http::Request;
-use engine::view::{CallState, EventBody, EventName, ListeningState, RequestState, Role};
+use engine::view::{CallState, EventBody, EventName, ListeningState, RequestState, Role, WebhookPaused};
 use engine::{Event, Problem, Reply, View};
 use medlytt_api::Api;
 use serde_json::{Value, json};
@@ -37,8 +37,19 @@ const ENGINE: Statuses = [ASKED, ASKED, ASKED, ASKED, ASKED, 401, 401];
 /// The API itself sends integrators away.
 const ENGINE_MONITORS: Statuses = [ASKED, ASKED, ASKED, ASKED, 403, 401, 401];
 
+/// Webhooks are for integrators and admins; whose they are is in `webhooks.rs`.
+const HOOKS: Statuses = [200, 403, 403, 403, 200, 401, 401];
+const HOOKS_422: Statuses = [422, 403, 403, 403, 422, 401, 401];
+const HOOKS_404: Statuses = [404, 403, 403, 403, 404, 401, 401];
+/// What a bearer token has no part in, or a secret that nobody has.
+const NOBODY: Statuses = [401; 7];
+/// Sessions and tokens are everybody's own; those of others are in `session.rs` and `tokens.rs`.
+const DONE: Statuses = [204, 204, 204, 204, 204, 401, 401];
+const MADE: Statuses = [201, 201, 201, 201, 201, 401, 401];
+const NOT_THERE: Statuses = [404, 404, 404, 404, 404, 401, 401];
+
 /// Method, path, statuses on one's own (Sue's) thing and on a foreign one (Sam's, of group Sales).
-const ROWS: [(&str, &str, Statuses, Statuses); 38] = [
+const ROWS: [(&str, &str, Statuses, Statuses); 55] = [
     ("get", "/v1/requests", MONITORS, MONITORS),
     ("post", "/v1/requests", ENGINE, ENGINE),
     ("get", "/v1/requests/{id}", MINE, NOT_MINE),
@@ -77,6 +88,23 @@ const ROWS: [(&str, &str, Statuses, Statuses); 38] = [
     ("get", "/openapi.json", OPEN, OPEN),
     ("get", "/", OPEN, OPEN),
     ("get", "/{file}", OPEN, OPEN),
+    ("get", "/assets/{file}", OPEN, OPEN),
+    ("get", "/v1/webhooks", HOOKS, HOOKS),
+    ("post", "/v1/webhooks", HOOKS_422, HOOKS_422),
+    ("get", "/v1/webhooks/{id}", HOOKS_404, HOOKS_404),
+    ("patch", "/v1/webhooks/{id}", HOOKS_404, HOOKS_404),
+    ("delete", "/v1/webhooks/{id}", HOOKS_404, HOOKS_404),
+    ("post", "/v1/webhooks/{id}/test", HOOKS_404, HOOKS_404),
+    ("post", "/v1/webhooks/{id}/rotate-secret", HOOKS_404, HOOKS_404),
+    ("get", "/v1/webhooks/{id}/deliveries", HOOKS_404, HOOKS_404),
+    ("post", "/v1/webhooks/{id}/deliveries/{delivery}/retry", HOOKS_404, HOOKS_404),
+    ("get", "/v1/session", NOBODY, NOBODY),
+    ("post", "/v1/session", NOBODY, NOBODY),
+    ("delete", "/v1/session", NOT_THERE, NOT_THERE),
+    ("delete", "/v1/sessions", DONE, DONE),
+    ("get", "/v1/tokens", ALL, ALL),
+    ("post", "/v1/tokens", MADE, MADE),
+    ("delete", "/v1/tokens/{id}", NOT_THERE, NOT_THERE),
 ];
 
 /// What a request needs besides its path, so that rights decide and nothing else.
@@ -95,6 +123,10 @@ fn body(method: &str, path: &str, is_own: bool) -> Option<(Vec<u8>, &'static str
         ("patch", "/v1/listenings/{id}/whep/{session}") => {
             Some((b"a=ice-ufrag:x\r\na=ice-pwd:y\r\n".to_vec(), "application/trickle-ice-sdpfrag"))
         }
+        ("post", "/v1/webhooks" | "/v1/webhooks/{id}/rotate-secret") => json(json!({})),
+        ("patch", "/v1/webhooks/{id}") => json(json!({"active": false})),
+        ("post", "/v1/session") => json(json!({"token": "nobody has this one"})),
+        ("post", "/v1/tokens") => json(json!({"name": "one more"})),
         _ => None,
     }
 }
@@ -109,7 +141,8 @@ fn place(path: &str, is_own: bool) -> String {
         Some("requests") => format!("req_{n}"),
         _ => format!("lst_{n}"),
     };
-    path.replace("{id}", &id).replace("{session}", "1").replace("{file}", "player.js")
+    let file = if path.starts_with("/assets") { "index.js" } else { "icon.svg" };
+    path.replace("{id}", &id).replace("{session}", "1").replace("{delivery}", "1").replace("{file}", file)
 }
 
 fn stage() -> Stage {
@@ -253,7 +286,7 @@ async fn lists_and_counts_hold_what_one_may_see() {
 fn hears(name: &str) -> ([&'static str; 4], [&'static str; 3]) {
     match name.split('.').next().unwrap() {
         "agent" | "call" | "audio" => (["ada", "sue", "all", "platform"], ["ada", "all", "platform"]),
-        "request" | "listening" => (["ada", "sue", "", ""], ["ada", "", ""]),
+        "request" | "listening" | "webhook" => (["ada", "sue", "", ""], ["ada", "", ""]),
         other => panic!("nobody said who hears {other}"),
     }
 }
@@ -263,6 +296,11 @@ fn event(name: EventName, kind: &str, whose: &str, by: &str) -> Event {
         "agent" => EventBody::Agent(agent(whose, "A", "1", Some(if whose == "anna" { "Support" } else { "Sales" }))),
         "call" | "audio" => EventBody::Call(call("call_9", Some(whose), CallState::Up)),
         "request" => EventBody::Request(monitoring("req_9", by, RequestState::Waiting)),
+        "webhook" => EventBody::Webhook(WebhookPaused {
+            id: "whk_9".to_owned(),
+            owner: by.to_owned(),
+            reason: "gone".to_owned(),
+        }),
         _ => EventBody::Listening(listening("lst_9", by, ListeningState::Live)),
     };
     Event { name, at: jiff::Timestamp::UNIX_EPOCH, body }
