@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, reason = "these tests run against real clocks, sockets and processes")]
 
 mod browser;
+mod clients;
 mod codecs;
 mod demo;
 mod disk;
