@@ -14,6 +14,7 @@ mod durability;
 mod encrypted;
 mod flood;
 mod hostile;
+mod http_vectors;
 mod load;
 mod no_way_in;
 mod phones;
