@@ -15,6 +15,7 @@ mod encrypted;
 mod flood;
 mod hostile;
 mod http_vectors;
+mod integrating;
 mod load;
 mod no_way_in;
 mod phones;
