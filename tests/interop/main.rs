@@ -19,6 +19,7 @@ mod integrating;
 mod load;
 mod no_way_in;
 mod phones;
+mod schemathesis;
 mod stopped;
 mod streams;
 mod tcp;
