@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use medlytt_stories::rig::engine::{Setup, TOKEN, folder};
+use medlytt_stories::rig::engine::{Setup, TOKEN, folder, until};
 use medlytt_stories::rig::scene::Scene;
 use medlytt_stories::rig::script::{self, Script, clients};
 
@@ -26,6 +26,9 @@ fn drive(name: &str, story: &mut Command) {
     story.until_it_says("ordered", PATIENCE);
     let (caller, _) = scene.call();
     story.until_it_says("heard", PATIENCE);
+    until("the call counts as heard", PATIENCE, || {
+        scene.engine.get("/v1/listenings?live=true")["items"][0]["counted"] == true
+    });
     scene.lines.act(scene.platform, |phone, now, out| phone.hang_up(now, caller, out));
     story.until_it_says("done", PATIENCE);
     story.finish(PATIENCE);
