@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, reason = "these tests run against real clocks, sockets and processes")]
 
 mod browser;
+mod clients;
 mod codecs;
 mod demo;
 mod disk;
@@ -13,9 +14,12 @@ mod durability;
 mod encrypted;
 mod flood;
 mod hostile;
+mod http_vectors;
+mod integrating;
 mod load;
 mod no_way_in;
 mod phones;
+mod schemathesis;
 mod stopped;
 mod streams;
 mod tcp;

@@ -1,8 +1,8 @@
 //! `cargo xtask`: the project's own commands.
 //!
 //! `cargo xtask test` runs everything: unit tests, stories and the architecture test by `cargo test --workspace`, then the
-//! interop tests against the release binary: SIPp, baresip, linphone, Chromium, kills, floods, hostile input, a disk that goes
-//! away, and ten calls through the relay's bench; and the page's own. It installs the programs that they need if it may, and says
+//! interop tests against the release binary: SIPp, baresip, linphone, Chromium, generated clients, kills, floods, hostile input, a
+//! disk that goes away, and ten calls through the relay's bench; and the page's own. It installs the programs that they need if it may, and says
 //! so if it may not.
 //! `durability` and `flood` are the long forms of two of them; `fuzz` goes on from where a part of the first ends, by coverage.
 
@@ -11,17 +11,21 @@
 
 mod fuzz;
 mod page;
+mod python;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-/// The programs that the interop tests need, each with its Debian package.
-const TOOLS: [(&str, &str); 5] = [
+/// The programs that the interop tests need, each with its Debian package; of several words: a command that succeeds where it is.
+const TOOLS: [(&str, &str); 8] = [
     ("sipp", "sip-tester"),
     ("baresip", "baresip-core"),
     ("linphonec", "linphone-cli"),
     ("chromium", "chromium"),
     ("node", "nodejs"),
+    ("curl", "curl"),
+    ("jq", "jq"),
+    ("python3 -m ensurepip --version", "python3-venv"),
 ];
 /// Comes with some packages of Node, and by itself with Debian's.
 const NPM: [(&str, &str); 1] = [("npm", "npm")];
@@ -93,7 +97,10 @@ fn long_form(test: &str, options: &[&str], known: [(&str, &str); 2]) -> Result<(
 /// Builds the release binary and runs the interop tests against it, one after the other: they measure times.
 fn release_tests(arguments: &[&str], settings: &[(&str, &str)]) -> Result<(), String> {
     run(cargo().args(["build", "--release", "--package", "medlytt-app"]))?;
-    run(Command::new("npm").current_dir(root().join("tests/browser")).args(["ci", "--no-audit", "--no-fund"]))?;
+    for folder in ["tests/browser", "tests/clients"] {
+        run(Command::new("npm").current_dir(root().join(folder)).args(["ci", "--no-audit", "--no-fund"]))?;
+    }
+    let python = python::programs()?;
     let tests = [
         "test",
         "--package",
@@ -108,7 +115,14 @@ fn release_tests(arguments: &[&str], settings: &[(&str, &str)]) -> Result<(), St
     let settings = settings
         .iter()
         .map(|(name, value)| (format!("MEDLYTT_{}", name.trim_start_matches('-').to_uppercase()), (*value).to_owned()));
-    run(cargo().args(tests).args(arguments).envs(settings).env("MEDLYTT_BIN", release_binary()))?;
+    let mut interop = cargo();
+    interop
+        .args(tests)
+        .args(arguments)
+        .envs(settings)
+        .env("MEDLYTT_BIN", release_binary())
+        .env("MEDLYTT_PYTHON", python);
+    run(&mut interop)?;
     if !arguments.is_empty() {
         return Ok(());
     }
@@ -141,6 +155,9 @@ fn install(tools: &[(&'static str, &'static str)]) -> Vec<&'static str> {
 }
 
 fn is_installed(program: &str) -> bool {
+    if let Some((program, arguments)) = program.split_once(' ') {
+        return Command::new(program).args(arguments.split(' ')).output().is_ok_and(|output| output.status.success());
+    }
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
@@ -156,9 +173,12 @@ fn cargo() -> Command {
 }
 
 fn release_binary() -> PathBuf {
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |target| root().join(target));
-    target.join("release/medlytt")
+    target().join("release/medlytt")
+}
+
+/// Where builds go.
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |target| root().join(target))
 }
 
 /// The workspace's folder.

@@ -57,6 +57,8 @@ pub struct Setup<'a> {
     pub anna: &'a str,
     /// Further lines of `[media]`.
     pub media: &'a str,
+    /// Further lines of `[api]`.
+    pub api: &'a str,
     /// Lines of `[monitoring]`.
     pub monitoring: &'a str,
     /// Where the store lies; its own folder if not given.
@@ -77,11 +79,12 @@ impl Engine {
         let store = setup.store.unwrap_or(&folder).join("medlytt.db");
         let config = format!(
             "[sip]\nlisten = [\"udp:127.0.0.1:0\", \"tcp:127.0.0.1:0\"]\ndomain = \"medlytt.test\"\n\n[media]\naddress = \"127.0.0.1\"\nports = \"{}\"\n{}\n\
-             [api]\nlisten = \"127.0.0.1:0\"\n\n[store]\nurl = \"sqlite:{}\"\n\n\
+             [api]\nlisten = \"127.0.0.1:0\"\n{}\n[store]\nurl = \"sqlite:{}\"\n\n\
              [monitoring]\naccess_number = \"+4721000000\"\nheaders = {{ queue = \"X-Queue\" }}\n{}\n\
              [[user]]\nid = \"admin\"\nname = \"Admin\"\nrole = \"admin\"\ntoken_hash = \"sha256:{TOKEN_SHA256}\"\n\n{}",
             media_range(setup.media_ports.unwrap_or(20_000)),
             setup.media,
+            setup.api,
             store.display(),
             setup.monitoring,
             setup.parties,

@@ -14,6 +14,8 @@ pub mod lines;
 pub mod linphone;
 pub mod noise;
 pub mod scene;
+pub mod script;
 pub mod sipp;
 pub mod strangers;
 pub mod tone;
+pub mod wire;
