@@ -100,7 +100,7 @@ pub(crate) fn precondition(headers: &HeaderMap) -> Precondition {
 }
 
 /// Whether `If-None-Match` names this tag; weak ones count (RFC 9110 section 13.1.2).
-fn is_known(headers: &HeaderMap, etag: &str) -> bool {
+pub(crate) fn is_known(headers: &HeaderMap, etag: &str) -> bool {
     let mut tags = headers.get_all(header::IF_NONE_MATCH).iter().flat_map(|v| v.to_str().unwrap_or("").split(','));
     tags.any(|tag| matches!(tag.trim(), "*") || tag.trim().trim_start_matches("W/") == etag)
 }

@@ -1,9 +1,10 @@
 //! Commands to the engine's task, and reads of the store, each with a limit and a deadline.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use engine::persist::Change;
 use engine::{Command, Key, Precondition, Reply, Terms};
 use store::{Store, StoreError};
 use tokio::sync::mpsc::error::TrySendError;
@@ -91,6 +92,31 @@ impl Api {
             Reply::Agent(agent, is_new) => Answer::agent(&agent, is_new),
             Reply::Call(call) => Answer::resource(StatusCode::OK, &shown(self, caller, &call)),
         }
+    }
+
+    /// Writes what is the API's own on a thread that may block, within the same limit as reads.
+    pub(crate) async fn keep(&self, changes: Vec<Change>) -> Result<(), Refusal> {
+        let api = self.clone();
+        self.stored(move |store| {
+            let _turn = api.inner.keeping.lock().unwrap_or_else(PoisonError::into_inner);
+            store.apply(&changes)
+        })
+        .await
+    }
+
+    /// Writes a last use, which may be late, unless what was used is gone by then: nothing may bring it back.
+    pub(crate) fn keep_later(&self, change: Change, is_there: impl FnOnce(&Self) -> bool + Send + 'static) {
+        let api = self.clone();
+        tokio::spawn(async move {
+            let writer = api.clone();
+            let written = api.stored(move |store| {
+                let _turn = writer.inner.keeping.lock().unwrap_or_else(PoisonError::into_inner);
+                if is_there(&writer) { store.apply(&[change]) } else { Ok(()) }
+            });
+            if written.await.is_err() {
+                tracing::debug!("a last use was not written down");
+            }
+        });
     }
 
     /// Reads the store on a thread that may block.

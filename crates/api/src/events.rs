@@ -121,6 +121,11 @@ impl Events {
         self.latest.send_modify(|_| {});
     }
 
+    /// Makes every stream look again whether its caller still may read it.
+    pub(crate) fn wake(&self) {
+        self.latest.send_modify(|_| {});
+    }
+
     /// The server stops.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst)

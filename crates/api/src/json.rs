@@ -18,6 +18,8 @@ use crate::problem::Refusal;
 pub(crate) const BODY_MAX: usize = 64 * 1024;
 /// A string in a body at most, in characters.
 const TEXT_MAX: usize = 256;
+/// A password or a token at most, in bytes.
+const SECRET_MAX: usize = 1024;
 /// Entries of an array at most.
 const ENTRIES_MAX: usize = 64;
 /// How long a body may take to arrive.
@@ -64,6 +66,17 @@ impl Fields {
     pub(crate) fn text(&mut self, name: &str) -> Result<Option<String>, Refusal> {
         let path = self.path_to(name);
         self.take(name).map(|value| text(value, &path)).transpose()
+    }
+
+    /// A password or a token: any characters, and more of them.
+    pub(crate) fn secret(&mut self, name: &str) -> Result<Option<String>, Refusal> {
+        let path = self.path_to(name);
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::String(secret)) if secret.len() <= SECRET_MAX => Ok(Some(secret)),
+            Some(Value::String(_)) => Err(Refusal::invalid(path, format!("At most {SECRET_MAX} bytes."))),
+            Some(_) => Err(Refusal::invalid(path, "Must be a string.")),
+        }
     }
 
     pub(crate) fn required_text(&mut self, name: &str) -> Result<String, Refusal> {

@@ -17,11 +17,13 @@
 mod answer;
 mod auth;
 mod command;
+mod credentials;
 mod door;
 mod events;
 mod idempotency;
 mod json;
 mod levels;
+mod limits;
 mod metrics;
 mod model;
 mod notes;
@@ -30,7 +32,11 @@ mod paging;
 mod params;
 mod problem;
 mod routes;
+mod secrets;
 mod server;
+mod sessions;
+mod settings;
+mod tokens;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,14 +46,21 @@ use arc_swap::ArcSwap;
 use engine::{Command, Event, Note, Problem, Reply, View};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+pub use auth::Source;
+use credentials::Credentials;
+use door::Payer;
 use events::Events;
 use idempotency::Idempotency;
 use levels::Levels;
 pub use levels::{LevelsView, SideLevel};
+use limits::Buckets;
 use metrics::Counts;
 use model::Model;
 use notes::Notes;
 pub use server::CONNECTIONS_MAX;
+use sessions::Sessions;
+pub use settings::Settings;
+use tokens::Tokens;
 
 /// A command on its way to the engine task, with where its answer goes.
 #[derive(Debug)]
@@ -82,7 +95,17 @@ struct Inner {
     commands: mpsc::Sender<CommandCall>,
     store: Arc<dyn store::Store>,
     reads: Arc<Semaphore>,
-    credentials: ArcSwap<Vec<Credential>>,
+    credentials: ArcSwap<Credentials>,
+    settings: ArcSwap<Settings>,
+    tokens: Tokens,
+    sessions: Sessions,
+    /// Held while tokens and sessions are written, so that the end of one comes after its last use.
+    keeping: std::sync::Mutex<()>,
+    /// Turns at hashing passwords.
+    passwords: Arc<Semaphore>,
+    failures_of_users: Buckets<String>,
+    failures_of_sources: Buckets<std::net::IpAddr>,
+    requests_taken: Buckets<Payer>,
     model: Model,
     events: Events,
     levels: Levels,
@@ -182,7 +205,15 @@ impl Api {
             commands,
             store,
             reads: Arc::new(Semaphore::new(command::READS_MAX)),
-            credentials: ArcSwap::from_pointee(credentials),
+            credentials: ArcSwap::from_pointee(Credentials::new(credentials, &Credentials::default())),
+            settings: ArcSwap::default(),
+            tokens: Tokens::default(),
+            sessions: Sessions::default(),
+            keeping: std::sync::Mutex::default(),
+            passwords: Arc::new(Semaphore::new(routes::session::PASSWORDS_MAX)),
+            failures_of_users: Buckets::default(),
+            failures_of_sources: Buckets::default(),
+            requests_taken: Buckets::default(),
             model: Model::default(),
             events: Events::new(epoch.clone()),
             levels: Levels::default(),
@@ -194,7 +225,25 @@ impl Api {
             epoch,
             requests: AtomicU64::new(0),
         };
-        Self { inner: Arc::new(inner) }
+        let api = Self { inner: Arc::new(inner) };
+        api.restore();
+        api
+    }
+
+    /// Tokens and sessions as the store has them.
+    fn restore(&self) {
+        let Inner { store, tokens, sessions, .. } = &*self.inner;
+        let read = |kind| {
+            store.documents(kind).unwrap_or_else(|error| {
+                tracing::error!(%error, kind, "cannot be read from the store");
+                Vec::new()
+            })
+        };
+        tokens.restore(read("token"));
+        let over = sessions.restore(read("session"), jiff::Timestamp::now());
+        if !over.is_empty() && store.apply(&over).is_err() {
+            tracing::warn!("sessions that are over stay in the store");
+        }
     }
 
     /// Applies one change of the read model. Called by the engine task before replies and events go out.
@@ -230,7 +279,14 @@ impl Api {
 
     /// Replaces the users' secrets (reload). Streams of events whose token is gone end with their next line.
     pub fn credentials(&self, credentials: Vec<Credential>) {
-        self.inner.credentials.store(Arc::new(credentials));
+        let before = self.inner.credentials.load_full();
+        self.inner.credentials.store(Arc::new(Credentials::new(credentials, &before)));
+        self.inner.events.wake();
+    }
+
+    /// Replaces what `[api]` says (reload).
+    pub fn settings(&self, settings: Settings) {
+        self.inner.settings.store(Arc::new(settings));
     }
 
     /// Ends all streams of events, so that a server can stop; new ones end at once.

@@ -19,6 +19,10 @@ use crate::{Api, Figures};
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) unauthenticated: Counter,
+    /// Requests above the rate.
+    pub(crate) limited: Counter,
+    /// Sign-ins refused after too many failures.
+    pub(crate) sign_ins_limited: Counter,
     pub(crate) busy: Counter,
     pub(crate) resyncs: Counter,
     pub(crate) subscribers_refused: Counter,
@@ -53,6 +57,9 @@ pub(crate) fn render(api: &Api) -> Result<String, fmt::Error> {
     registry.register("http_requests", "Requests by class of answer", inner.counts.answers.clone());
     registry.register("http_refusals", "Requests refused, by the problem's code", inner.counts.refusals.clone());
     registry.register("http_unauthenticated", "Requests without a valid token", inner.counts.unauthenticated.clone());
+    registry.register("http_limited", "Requests above their user's or address's rate", inner.counts.limited.clone());
+    let limited = inner.counts.sign_ins_limited.clone();
+    registry.register("http_sign_ins_limited", "Sign-ins refused after too many failures", limited);
     registry.register("http_busy", "Orders refused because the engine's queue was full", inner.counts.busy.clone());
     registry.register("events_resyncs", "Subscribers told to read everything again", inner.counts.resyncs.clone());
     registry.register(
@@ -69,6 +76,14 @@ pub(crate) fn render(api: &Api) -> Result<String, fmt::Error> {
     own.counters.insert("audit_notes_folded".to_owned(), folded);
     own.counters.insert("audit_tokens_forgotten".to_owned(), forgotten);
     own.counters.insert("idempotency_answers_found".to_owned(), found);
+    let (sessions, displaced) = inner.sessions.figures();
+    own.counters.insert("http_sessions_displaced".to_owned(), displaced);
+    own.gauges.insert("http_sessions".to_owned(), gauge(sessions));
+    own.gauges.insert("http_tokens".to_owned(), gauge(inner.tokens.count()));
+    let shared =
+        [inner.requests_taken.figures(), inner.failures_of_users.figures(), inner.failures_of_sources.figures()];
+    own.counters.insert("http_limits_shared".to_owned(), shared.iter().map(|(_, shared)| shared).sum());
+    own.gauges.insert("http_limits".to_owned(), gauge(shared.iter().map(|(buckets, _)| buckets).sum()));
     own.gauges.insert("events_subscribers".to_owned(), gauge(subscribers));
     own.gauges.insert("levels_readers".to_owned(), gauge(inner.levels.readers()));
     own.gauges.insert("idempotency_keys".to_owned(), gauge(keys));

@@ -47,6 +47,11 @@ impl Notes {
         table.note(user, NoteKind::SignedIn { source: source.map(|ip| ip.to_string()) });
     }
 
+    /// A user signed in to the page.
+    pub(crate) fn signed_in(&self, user: &str, source: Option<IpAddr>) {
+        self.lock().note(user, NoteKind::SignedIn { source: source.map(|ip| ip.to_string()) });
+    }
+
     /// Somebody came with a token that nobody has.
     pub(crate) fn failed(&self, source: Option<IpAddr>) {
         let actor = source.map_or_else(|| "http:unknown".to_owned(), |ip| format!("http:{ip}"));

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 
-use crate::routes::{agents, audit, calls, listenings, operations, page, people, player, requests};
+use crate::routes::{agents, audit, calls, listenings, operations, page, people, player, requests, session, tokens};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -15,7 +15,9 @@ use crate::routes::{agents, audit, calls, listenings, operations, page, people, 
         listenings::list, listenings::one, listenings::hang_up, listenings::change, listenings::watch_levels,
         player::start, player::restart, player::stop,
         operations::events, people::list, people::one, people::me, operations::status, audit::list,
-        operations::healthz, operations::readyz, operations::metrics, operations::openapi, page::page, page::script, page::style,
+        operations::healthz, operations::readyz, operations::metrics, operations::openapi, page::page, page::asset, page::icon,
+        session::sign_in, session::shown, session::sign_out, session::sign_out_everywhere,
+        tokens::list, tokens::make, tokens::revoke,
     ),
     components(schemas(
         crate::problem::Problem, crate::events::EventData<'_>, crate::events::ResyncData<'_>, crate::LevelsView,
@@ -25,15 +27,19 @@ use crate::routes::{agents, audit, calls, listenings, operations, page, people, 
 struct Document;
 
 /// What can be read without a token.
-const OPEN: [&str; 7] = ["/healthz", "/readyz", "/metrics", "/openapi.json", "/", "/player.js", "/player.css"];
+const OPEN: [&str; 7] = ["/healthz", "/readyz", "/metrics", "/openapi.json", "/", "/assets/{file}", "/icon.svg"];
 
 /// The document as JSON.
 pub(crate) fn document() -> String {
     let mut document = serde_json::to_value(Document::openapi()).unwrap_or_default();
     document["info"]["version"] = json!(env!("CARGO_PKG_VERSION"));
     document["info"]["license"] = json!({"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"});
-    document["security"] = json!([{"token": []}]);
-    document["components"]["securitySchemes"] = json!({"token": {"type": "http", "scheme": "bearer"}});
+    document["security"] = json!([{"token": []}, {"session": []}]);
+    document["components"]["securitySchemes"] = json!({
+        "token": {"type": "http", "scheme": "bearer"},
+        // requests that change something also need its CSRF token in the header X-CSRF-Token
+        "session": {"type": "apiKey", "in": "cookie", "name": "medlytt_session"},
+    });
     for (path, item) in document["paths"].as_object_mut().into_iter().flatten() {
         for operation in item.as_object_mut().into_iter().flatten().map(|(_, operation)| operation) {
             if operation.is_object() {

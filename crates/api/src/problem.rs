@@ -17,6 +17,8 @@ pub(crate) struct Refusal {
     pub(crate) field: Option<String>,
     pub(crate) related: Option<String>,
     pub(crate) reasons: Box<[String]>,
+    /// When to come again, in seconds, where this is temporary.
+    pub(crate) retry_after: u32,
     /// The engine said so, and has it in the audit trail.
     pub(crate) by_engine: Option<Box<ByEngine>>,
 }
@@ -64,6 +66,7 @@ impl Refusal {
             field: None,
             related: None,
             reasons: Box::default(),
+            retry_after: 1,
             by_engine: None,
         }
     }
@@ -84,6 +87,12 @@ impl Refusal {
 
     pub(crate) fn unavailable(code: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
+    }
+
+    /// 429, and when to come again.
+    pub(crate) fn too_many(detail: &str, wait: std::time::Duration) -> Self {
+        let seconds = u32::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1);
+        Self { retry_after: seconds, ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", detail) }
     }
 
     pub(crate) fn internal(detail: &str) -> Self {
@@ -131,6 +140,7 @@ impl From<engine::Problem> for Refusal {
             field: problem.field.map(str::to_owned),
             related: problem.related,
             reasons: Box::default(),
+            retry_after: 1,
             by_engine: Some(Box::new(ByEngine { etag: problem.etag })),
         }
     }
@@ -158,7 +168,9 @@ impl IntoResponse for Refusal {
             StatusCode::UNAUTHORIZED => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"medlytt\""))
             }
-            StatusCode::SERVICE_UNAVAILABLE => headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1")),
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(self.retry_after))
+            }
             _ => None,
         };
         if let Some(etag) = self.by_engine.as_ref().and_then(|said| said.etag.as_ref()) {

@@ -9,11 +9,13 @@ pub(crate) mod page;
 pub(crate) mod people;
 pub(crate) mod player;
 pub(crate) mod requests;
+pub(crate) mod session;
+pub(crate) mod tokens;
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
-use axum::routing::{MethodRouter, get, patch, post, put};
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use crate::Api;
 use crate::problem::Refusal;
@@ -73,7 +75,11 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/metrics", get(operations::metrics)),
         ("/openapi.json", get(operations::openapi)),
         ("/", get(page::page)),
-        ("/player.js", get(page::script)),
-        ("/player.css", get(page::style)),
+        ("/assets/{file}", get(page::asset)),
+        ("/icon.svg", get(page::icon)),
+        ("/v1/session", get(session::shown).post(session::sign_in).delete(session::sign_out)),
+        ("/v1/sessions", delete(session::sign_out_everywhere)),
+        ("/v1/tokens", get(tokens::list).post(tokens::make)),
+        ("/v1/tokens/{id}", delete(tokens::revoke)),
     ]
 }

@@ -202,8 +202,9 @@ async fn the_address_of_a_connection_is_in_the_note() {
     for token in ["token-sue", "nonsense"] {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let mut stream = tokio::net::TcpStream::connect(at).await.unwrap();
-        let head =
-            format!("GET /v1/me HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n");
+        let head = format!(
+            "GET /v1/me HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n"
+        );
         stream.write_all(head.as_bytes()).await.unwrap();
         stream.read_to_end(&mut Vec::new()).await.unwrap();
     }

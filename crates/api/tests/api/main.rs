@@ -13,4 +13,6 @@ mod paging;
 mod player;
 mod rights;
 mod server;
+mod session;
 mod stage;
+mod tokens;

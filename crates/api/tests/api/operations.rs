@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use axum::http::Method;
-use medlytt_api::{Api, Capacity, Figures, ShardFigures, Status};
+use medlytt_api::{Api, Capacity, Figures, Settings, ShardFigures, Status};
 use serde_json::Value;
 
-use crate::stage::{Stage, request};
+use crate::stage::{Stage, raw, request};
 
 #[tokio::test]
 async fn liveness_needs_nothing() {
@@ -153,15 +153,52 @@ async fn the_page_runs_its_own_script_and_nothing_else() {
     assert_eq!(got.header("x-content-type-options"), Some("nosniff"));
     let page = String::from_utf8(got.body.clone()).unwrap();
     assert!(!page.contains("<script>") && !page.contains("style=") && !page.contains("onclick"));
-    for (path, kind) in [("/player.js", "text/javascript"), ("/player.css", "text/css")] {
-        assert!(page.contains(&format!("=\"{path}\"")));
+    for (path, kind) in
+        [("/assets/index.js", "text/javascript"), ("/assets/index.css", "text/css"), ("/icon.svg", "image/svg+xml")]
+    {
+        assert!(page.contains(&format!("=\"{path}\"")), "{page}");
         let file = stage.get("", path).await;
         assert!(file.status == 200 && file.header("content-type").unwrap().starts_with(kind), "{path}");
     }
-    for path in ["/openapi.json", "/readyz", "/metrics"] {
-        assert!(page.contains(&format!("href=\"{path}\"")));
-        assert_eq!(stage.get("", path).await.status, 200);
+    for path in ["/assets/none.js", "/assets/..%2findex.html", "/player.js"] {
+        stage.get("", path).await.problem(404, "not-found");
     }
+}
+
+#[tokio::test]
+async fn the_page_is_sent_small_and_once() {
+    let stage = Stage::new();
+    let ask = |headers: &'static [(&'static str, &'static str)]| {
+        stage.send(raw("", "GET", "/assets/index.css", None, headers))
+    };
+    let plain = ask(&[]).await;
+    let small = ask(&[("Accept-Encoding", "br, gzip;q=0.8")]).await;
+    assert_eq!((plain.header("content-encoding"), small.header("content-encoding")), (None, Some("gzip")));
+    assert!(small.body.len() * 2 < plain.body.len() && small.body.starts_with(&[0x1f, 0x8b]));
+    assert_eq!(ask(&[("Accept-Encoding", "gzip;q=0")]).await.body, plain.body);
+    assert_ne!(plain.header("etag"), small.header("etag"), "other bytes, another tag");
+    for got in [&plain, &small] {
+        assert_eq!((got.header("cache-control"), got.header("vary")), (Some("no-cache"), Some("accept-encoding")));
+    }
+    let tag = small.header("etag").unwrap();
+    let headers = [("If-None-Match", tag), ("Accept-Encoding", "gzip")];
+    let again = stage.send(raw("", "GET", "/assets/index.css", None, &headers)).await;
+    assert_eq!((again.status.as_u16(), again.body.len(), again.header("etag")), (304, 0, Some(tag)));
+    let other = stage.send(raw("", "GET", "/assets/index.css", None, &[("If-None-Match", tag)])).await;
+    assert_eq!(other.status, 200, "this one has no gzip");
+}
+
+#[tokio::test]
+async fn origins_may_be_allowed_to_frame_the_page() {
+    let stage = Stage::new();
+    stage
+        .api
+        .settings(Settings { frame_ancestors: vec!["https://desk.example.com".to_owned()], ..Settings::default() });
+    let got = stage.get("", "/").await;
+    let policy = got.header("content-security-policy").unwrap();
+    assert!(policy.ends_with("frame-ancestors https://desk.example.com"), "{policy}");
+    assert_eq!(got.header("x-frame-options"), None);
+    assert_eq!(stage.get("ada", "/v1/me").await.header("x-frame-options"), Some("DENY"));
 }
 
 fn document() -> Value {
@@ -169,7 +206,7 @@ fn document() -> Value {
 }
 
 /// API.md's table of paths.
-const PATHS: [(&str, &str); 27] = [
+const PATHS: [(&str, &str); 31] = [
     ("/v1/requests", "get post"),
     ("/v1/requests/{id}", "delete get patch"),
     ("/v1/requests/{id}/resume", "post"),
@@ -195,8 +232,12 @@ const PATHS: [(&str, &str); 27] = [
     ("/metrics", "get"),
     ("/openapi.json", "get"),
     ("/", "get"),
-    ("/player.js", "get"),
-    ("/player.css", "get"),
+    ("/assets/{file}", "get"),
+    ("/icon.svg", "get"),
+    ("/v1/session", "delete get post"),
+    ("/v1/sessions", "delete"),
+    ("/v1/tokens", "get post"),
+    ("/v1/tokens/{id}", "delete"),
 ];
 
 #[tokio::test]
@@ -215,7 +256,7 @@ async fn the_document_the_contract_and_the_router_have_the_same_paths() {
     let contract: BTreeMap<_, _> = PATHS.iter().map(|(path, methods)| (*path, (*methods).to_owned())).collect();
     assert_eq!(documented, contract);
     for (path, methods) in PATHS {
-        let path = path.replace("{id}", "x").replace("{session}", "1");
+        let path = path.replace("{id}", "x").replace("{file}", "x").replace("{session}", "1");
         let routed: Vec<_> = routed(&stage, &path).await;
         assert_eq!(routed.join(" "), methods, "{path}");
     }
@@ -236,6 +277,7 @@ async fn the_document_is_whole() {
     let document = document();
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1."));
     assert_eq!(document["components"]["securitySchemes"]["token"]["scheme"], "bearer");
+    assert_eq!(document["components"]["securitySchemes"]["session"]["in"], "cookie");
     let mut ids = BTreeSet::new();
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
@@ -252,7 +294,8 @@ async fn the_document_is_whole() {
                 ids.insert(operation["operationId"].as_str().unwrap().to_owned()),
                 "{place}: this operationId is taken"
             );
-            assert_eq!(operation.get("security").is_some(), !path.starts_with("/v1"), "{place}");
+            let is_own = !path.starts_with("/v1") || path == "/v1/session";
+            assert_eq!(operation.get("security").is_some(), is_own, "{place}");
             let declared: Vec<_> = operation["parameters"]
                 .as_array()
                 .into_iter()

@@ -18,7 +18,10 @@ async fn serves_until_it_is_stopped() {
         api.serve(listener, stop).await
     });
     let mut stream = TcpStream::connect(at).await.unwrap();
-    stream.write_all(b"GET /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer token-ada\r\n\r\n").await.unwrap();
+    stream
+        .write_all(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer token-ada\r\n\r\n")
+        .await
+        .unwrap();
     let mut seen = String::new();
     while !seen.contains("medlytt events") {
         let mut part = [0; 1024];

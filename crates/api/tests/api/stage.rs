@@ -11,7 +11,7 @@ use engine::view::{
 };
 use engine::{Command, Problem, Reply, View};
 use jiff::Timestamp;
-use medlytt_api::{Api, CommandCall, Credential, Status};
+use medlytt_api::{Api, CommandCall, Credential, Settings, Status};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use store::{MemoryStore, Store};
@@ -74,6 +74,8 @@ impl Stage {
         let mut credentials: Vec<_> = ["ada", "sue", "sam", "all", "platform", "ghost"].map(credential).into();
         credentials.push(Credential { user: "tokenless".to_owned(), token_sha256: None, password_hash: None });
         let api = Api::new(sender, store.clone() as Arc<dyn Store>, credentials);
+        // tests ask faster than anybody may
+        api.settings(Settings { burst: 1_000_000, ..Settings::default() });
         api.status(Status {
             ready: true,
             version: "1.2.3".to_owned(),
