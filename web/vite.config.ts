@@ -1,20 +1,21 @@
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vite';
+import { words } from './words.ts';
 
 // Names without hashes: the built files are checked in, and the server revalidates them by ETag.
 export default defineConfig({
   base: '/',
-  plugins: [svelte()],
+  plugins: [svelte(), words()],
   build: {
     outDir: '../crates/api/page',
     emptyOutDir: true,
     target: 'es2022',
-    modulePreload: { polyfill: false },
+    modulePreload: false,
     assetsInlineLimit: 0,
     rollupOptions: {
       output: {
         entryFileNames: 'assets/[name].js',
-        chunkFileNames: 'assets/[name].js',
+        chunkFileNames: ({ name }) => `assets/${name.replace(/^.*words\//, 'words-')}.js`,
         assetFileNames: 'assets/[name][extname]',
       },
     },

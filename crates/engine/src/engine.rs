@@ -496,6 +496,7 @@ impl Core {
             Timer::Ring(ear) => self.rang_out(ear),
             Timer::Confirm(ear) => self.unconfirmed(ear),
             Timer::Player(listener) => self.browser_overdue(listener),
+            Timer::Return(ear) => self.page_not_back(ear),
             Timer::BusyRetry(listening) => self.ring(&listening),
             Timer::Linger(interaction) => self.lingered(interaction),
             Timer::Shield(interaction) => self.shield_timeout(interaction),

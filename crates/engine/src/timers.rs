@@ -18,6 +18,8 @@ pub(crate) enum Timer {
     Confirm(EarKey),
     /// The media plane has not answered a player's offer.
     Player(ListenerId),
+    /// A page whose browser closed its player has not come back.
+    Return(EarKey),
     /// A busy listener is tried again; the listening's id.
     BusyRetry(String),
     /// The transferor is gone and no outcome came.

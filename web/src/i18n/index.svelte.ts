@@ -1,8 +1,10 @@
 // Words in four languages. Each area of the page has a file of its own with all four; a key that one of them lacks is a type error,
-// and so fails the build. Plurals by Intl.PluralRules, times in the viewer's zone by Intl.DateTimeFormat, 24 hours.
-import { core } from './core';
-import { listen } from './listen';
-import { admin } from './admin';
+// and so fails the build (which gives a browser one language only: words.ts). Plurals by Intl.PluralRules, times in the viewer's
+// zone by Intl.DateTimeFormat, 24 hours.
+import type { admin } from './admin';
+import type { core } from './core';
+import type { later } from './later';
+import type { listen } from './listen';
 
 export const LANGUAGES = ['en', 'nb', 'da', 'sv'] as const;
 export type Language = (typeof LANGUAGES)[number];
@@ -10,14 +12,15 @@ export type Language = (typeof LANGUAGES)[number];
 export type Text = string | { one: string; other: string };
 /** What an area file exports: the English keys are the keys. */
 export type Words<K extends string> = Record<Language, Record<K, Text>>;
+export type Key = keyof typeof core.en | keyof typeof later.en | keyof typeof listen.en | keyof typeof admin.en;
 
-const words = {
-  en: { ...core.en, ...listen.en, ...admin.en },
-  nb: { ...core.nb, ...listen.nb, ...admin.nb },
-  da: { ...core.da, ...listen.da, ...admin.da },
-  sv: { ...core.sv, ...listen.sv, ...admin.sv },
+type Load = () => Promise<{ default: Record<string, Text> }>;
+const load: Record<Language, [Load, Load]> = {
+  en: [() => import('virtual:words/en'), () => import('virtual:words/en-late')],
+  nb: [() => import('virtual:words/nb'), () => import('virtual:words/nb-late')],
+  da: [() => import('virtual:words/da'), () => import('virtual:words/da-late')],
+  sv: [() => import('virtual:words/sv'), () => import('virtual:words/sv-late')],
 };
-export type Key = keyof typeof words.en;
 
 const stored = localStorage.getItem('language');
 const spoken = navigator.languages.map((tag) => tag.slice(0, 2).replace(/^n[on]$/, 'nb'));
@@ -25,17 +28,37 @@ const isLanguage = (tag: string | null | undefined): tag is Language => LANGUAGE
 
 class Locale {
   language = $state<Language>(isLanguage(stored) ? stored : (spoken.find(isLanguage) ?? 'en'));
+  words = $state.raw<Record<string, Text>>({});
+  #late = false;
+  /** The words are there: nothing is shown before. */
+  readonly ready: Promise<void> = this.#load(this.language);
 
   choose(language: Language): void {
-    this.language = language;
     localStorage.setItem('language', language);
+    void this.#load(language);
+  }
+
+  /** The words of what is not in the first load; to be waited for beside it. */
+  async late(): Promise<void> {
+    if (this.#late) return;
+    this.#late = true;
+    await this.#load(this.language).catch((error: unknown) => {
+      this.#late = false;
+      throw error;
+    });
+  }
+
+  async #load(language: Language): Promise<void> {
+    const parts = await Promise.all(load[language].filter((_, index) => index === 0 || this.#late).map((part) => part()));
+    [this.language, this.words] = [language, Object.assign({}, ...parts.map((part) => part.default)) as Record<string, Text>];
+    document.documentElement.lang = language;
   }
 }
 export const locale = new Locale();
 
 /** A text in the chosen language; reactive where it is called from a template or `$derived`. */
 export function t(key: Key, values: Record<string, string | number> = {}): string {
-  const text = words[locale.language][key] as Text;
+  const text = locale.words[key] ?? '';
   const form = typeof text === 'string' ? text
     : new Intl.PluralRules(locale.language).select(Number(values.n)) === 'one' ? text.one : text.other;
   return form.replace(/\{(\w+)\}/g, (_, name: string) => String(values[name] ?? ''));

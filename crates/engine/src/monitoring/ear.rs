@@ -343,7 +343,7 @@ impl Core {
     }
 
     fn close_ear(&mut self, key: EarKey, was_up: bool) {
-        for timer in [Timer::Ring(key), Timer::Confirm(key)] {
+        for timer in [Timer::Ring(key), Timer::Confirm(key), Timer::Return(key)] {
             self.timers.cancel(&timer);
         }
         let Some(ear) = self.ears.get(&key) else { return };

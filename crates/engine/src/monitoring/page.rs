@@ -16,6 +16,8 @@ use crate::view::{EndReason, ListenerKind};
 const ANSWER_WAIT: Duration = Duration::from_secs(5);
 /// So long an answered player may take to connect, though the page has rung long enough.
 const CONNECT_WAIT: Duration = Duration::from_secs(10);
+/// So long a live page may be without a player after its browser closed one: a page that is loaded again does that.
+const RETURN_WAIT: Duration = Duration::from_secs(8);
 
 impl Core {
     /// The page of a user rings: no port, no INVITE.
@@ -166,6 +168,7 @@ impl Core {
         }
         let Some(page) = ear.page_mut() else { return };
         let rings_until = page.rings_until.max(connects_until);
+        self.timers.cancel(&Timer::Return(key));
         if let Some(old) = page.player.replace(player) {
             self.counters.count("players_replaced");
             self.player_over(&old);
@@ -180,13 +183,15 @@ impl Core {
         }
     }
 
-    /// An offer came to nothing. The page rings on; one whose player is gone meanwhile has lost its last.
+    /// An offer came to nothing. The page rings on; one whose player is gone meanwhile has lost its last, unless it may
+    /// still try again.
     fn player_fails(&mut self, key: EarKey, listener: ListenerId) {
         self.players.remove(&listener);
         self.timers.cancel(&Timer::Player(listener));
         self.out.media(media::Command::CloseListener { listener });
         let Some(ear) = self.ears.get(&key) else { return };
-        if ear.state == EarState::Live && ear.page().is_some_and(|page| page.player.is_none()) {
+        let may_return = self.timers.is_set(&Timer::Return(key));
+        if ear.state == EarState::Live && !may_return && ear.page().is_some_and(|page| page.player.is_none()) {
             self.end_ear_with(key, EndReason::ListenerLost);
         }
     }
@@ -200,22 +205,36 @@ impl Core {
         if page.coming.as_ref().is_some_and(|coming| coming.listener == listener) {
             return; // its answer says so
         }
-        if is_live && page.coming.is_none() {
-            let reason = if closed { EndReason::ListenerHungUp } else { EndReason::ListenerLost };
-            return self.end_ear_with(key, reason);
+        let is_last = is_live && page.coming.is_none();
+        if is_last && !closed {
+            return self.end_ear_with(key, EndReason::ListenerLost);
         }
-        // it never connected, or the next one is on its way
+        // it never connected, or the next one is on its way, or may be: a page that is loaded again
         let rings_until = page.rings_until.max(self.now.mono);
         let Some(player) = page.player.take() else { return };
         let (hears, heard_ms) = (ear.hears, std::mem::take(&mut ear.heard_ms));
         if !is_live {
             ear.state = EarState::Ringing;
             self.timers.set(Timer::Ring(key), rings_until);
+        } else if is_last {
+            let returns_until = self.after(RETURN_WAIT);
+            self.timers.set(Timer::Return(key), returns_until);
         }
         self.player_over(&player);
         self.players.remove(&player.listener);
         let closed = ClosedEar { listener: player.listener, hears, heard_ms, listenings: Vec::new(), heir: Some(key) };
         self.await_figures(player.listener.0, closed);
+    }
+
+    /// The browser closed its player and no other one came: it was hung up.
+    pub(crate) fn page_not_back(&mut self, key: EarKey) {
+        let Some(page) = self.ears.get(&key).filter(|ear| ear.state == EarState::Live).and_then(Ear::page) else {
+            return;
+        };
+        // an offer under way says how it ends
+        if page.player.is_none() && page.coming.is_none() {
+            self.end_ear_with(key, EndReason::ListenerHungUp);
+        }
     }
 
     /// What waits for a player is told that it is over.

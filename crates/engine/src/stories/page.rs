@@ -253,11 +253,53 @@ fn a_browser_ends_it_or_is_lost() {
     for (closed, reason) in [(true, EndReason::ListenerHungUp), (false, EndReason::ListenerLost)] {
         let (mut b, call, _, _, listener) = plays();
         b.media_says(M::BrowserGone { listener, closed });
+        assert!(closed || b.reasons() == [reason], "lost is lost at once");
+        // a page that is loaded again closes its connection, too
+        b.seconds(9);
         assert_eq!(b.reasons(), [reason]);
         assert!(b.listener_closed(listener));
         b.bye(call.caller);
         b.is_quiet();
     }
+}
+
+#[test]
+fn a_page_that_is_loaded_again_goes_on_listening() {
+    let (mut b, call, id, _, old) = plays();
+    b.media_says(M::Heard { listener: old, heard_ms: 3_500 });
+    b.media_says(M::BrowserGone { listener: old, closed: true });
+    assert_eq!((b.last_listening().state, b.listener_closed(old)), (ListeningState::Live, true));
+    b.seconds(7);
+    let (session, _) = whep(&mut b, &id, "reloaded").unwrap();
+    let new = b.media_listener();
+    b.media_says(M::Live { listener: new });
+    b.seconds(9);
+    let view = b.last_listening();
+    assert_eq!((view.id.clone(), view.state, view.counted), (id.clone(), ListeningState::Live, true));
+    assert_eq!(b.entries("listening.live").len(), 1, "the same listening");
+    assert!(stop(&mut b, "sue", &id, &session).is_ok());
+    assert_eq!(b.reasons(), [EndReason::ListenerHungUp]);
+    b.bye(call.caller);
+    b.is_quiet();
+}
+
+#[test]
+fn an_offer_that_fails_may_be_made_again_while_the_page_may_return() {
+    let (mut b, call, id, _, old) = plays();
+    b.media_answers = false;
+    b.media_says(M::BrowserGone { listener: old, closed: true });
+    b.drive(Input::Command {
+        reply: ReplyId(900),
+        actor: "sue".into(),
+        command: Command::Whep { listening: id, offer: "reloaded".into() },
+    });
+    let new = b.media_listener();
+    b.media_says(M::BrowserAnswer { listener: new, answer: Err("no".into()) });
+    assert_eq!(b.last_listening().state, ListeningState::Live);
+    b.seconds(9);
+    assert_eq!(b.reasons(), [EndReason::ListenerHungUp]);
+    b.bye(call.caller);
+    b.is_quiet();
 }
 
 #[test]

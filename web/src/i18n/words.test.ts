@@ -1,0 +1,62 @@
+import { expect, test } from 'vitest';
+
+type Text = string | { one: string; other: string };
+type Area = Record<'en' | 'nb' | 'da' | 'sv', Record<string, Text>>;
+const modules = import.meta.glob<Record<string, unknown>>(['./*.ts', '!./*.svelte.ts', '!./*.test.ts'], { eager: true, import: '*' });
+const areas = Object.entries(modules)
+  .filter(([path]) => /^\.\/[a-z-]+\.ts$/.test(path))
+  .flatMap(([path, module]) => Object.values(module).filter((value): value is Area => typeof value === 'object' && value !== null && 'en' in value).map((area) => [path, area] as const));
+
+const FIRST = import.meta.glob<string>(
+  ['../App.svelte', '../ui/*.svelte', '../views/*.svelte', '../views/agents/*.svelte', '../views/requests/*.svelte',
+    '!../ui/FieldError.svelte', '!../ui/Stepper.svelte', '!../views/SignIn.svelte', '!../views/requests/Edit.svelte', '!../views/{AllRequests,Archive,Audit,Directory,Access}.svelte'],
+  { eager: true, query: '?raw', import: 'default' },
+);
+
+const forms = (text: Text): string[] => (typeof text === 'string' ? [text] : [text.one, text.other]);
+const names = (text: string): string[] => [...text.matchAll(/\{(\w+)\}/g)].map((found) => found[1] ?? '').sort();
+
+test('the four areas are found', () => expect(areas.map(([path]) => path)).toEqual(expect.arrayContaining(['./core.ts', './later.ts', './listen.ts', './admin.ts'])));
+
+test.each(['nb', 'da', 'sv'] as const)('%s has the keys, the forms and the placeholders of English', (language) => {
+  for (const [path, area] of areas) {
+    expect(Object.keys(area[language]).sort(), path).toEqual(Object.keys(area.en).sort());
+    for (const [key, text] of Object.entries(area.en)) {
+      const theirs = area[language][key];
+      if (theirs === undefined) continue;
+      const ours = new Set(forms(text).flatMap(names));
+      expect(new Set(forms(theirs).flatMap(names)), `${path} ${key}`).toEqual(ours);
+      // A plural's "one" may spell the number out, its "other" may not.
+      expect(names(forms(theirs).at(-1) ?? ''), `${path} ${key}`).toEqual(names(forms(text).at(-1) ?? ''));
+      for (const form of forms(theirs)) expect(form.trim(), `${path} ${key}`).not.toBe('');
+    }
+  }
+});
+
+test('no key stands in two areas', () => {
+  const all = areas.flatMap(([, area]) => Object.keys(area.en));
+  expect(all.filter((key, index) => all.indexOf(key) !== index)).toEqual([]);
+});
+
+test('a spoken label begins with the word that is seen (WCAG 2.5.3)', () => {
+  const pairs = [['listen', 'listenTo'], ['del', 'delOf'], ['ordered', 'orderedShow'], ['arm', 'armOf'], ['edit', 'editOf']] as const;
+  for (const words of areas.filter(([path]) => path === './core.ts').flatMap(([, area]) => Object.values(area))) {
+    for (const [seen, said] of pairs) expect(words[said], said).toMatch(new RegExp(`^${String(words[seen])}`));
+  }
+});
+
+test('Danish has the words of the trade', () => {
+  const text = JSON.stringify(areas.map(([, area]) => area.da));
+  expect(text).toContain('Medlyt');
+  expect(text).toContain('henvender');
+  expect(text).toContain('adgangsnummer');
+  expect(text).not.toMatch(/innringer|uppringare/i);
+});
+
+test('what the first load shows has its words in the first load', () => {
+  const late = new Set(areas.filter(([path]) => path === './later.ts').flatMap(([, area]) => Object.keys(area.en)));
+  for (const [file, text] of Object.entries(FIRST)) {
+    const used = [...text.matchAll(/\bt\('([^']+)'/g)].map((found) => found[1] ?? '');
+    expect(used.filter((key) => late.has(key)), file).toEqual([]);
+  }
+});
