@@ -12,4 +12,6 @@ export function late<T>(load: () => Promise<T>): () => Promise<T> {
 
 export const orderForm = late(() => import('../views/order/Fields.svelte'));
 export const requestEdit = late(() => import('../views/requests/Edit.svelte'));
+export const firstRun = late(() => import('../views/agents/FirstRun.svelte'));
+export const noRight = late(() => import('../views/NoRight.svelte'));
 export const signIn = late(() => import('../views/SignIn.svelte'));

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { MonitoringRequest } from '../../api/types';
-import { again, body, digits, faults, firstUntil, minutes, moment, sameListener, type Draft } from './draft';
+import { again } from './again';
+import { body, digits, faults, firstUntil, minutes, moment, sameListener, type Draft } from './draft';
 
 const NOW = new Date(2026, 10, 24, 14, 32).getTime();
 const draft = (change: Partial<Draft> = {}): Draft => ({ who: 'page', user: '', agent: '', number: '', calls: '2', until: '17:00', tomorrow: false, ...change });

@@ -6,7 +6,7 @@ import { live } from '../../state/live.svelte';
 import { session } from '../../state/session.svelte';
 import { toast } from '../../state/toast.svelte';
 import { problemWords } from '../../ui/words';
-import { again } from '../order/draft';
+import { again } from '../order/again';
 
 /**
  * Deletes at once: a listener who should hear nothing must hear nothing, also if this tab is closed now. Undo orders the same again
