@@ -32,6 +32,8 @@ export interface Options {
   raw?: { type: string; text: string };
   headers?: Record<string, string>;
   signal?: AbortSignal;
+  /** Goes on although the page is left. */
+  keepalive?: boolean;
 }
 
 /** A request; its response if it is 2xx, else [`ApiError`] is thrown. */
@@ -44,7 +46,7 @@ export async function send(method: string, path: string, options: Options = {}):
   let response: Response;
   try {
     response = await fetch(address(path, options.query), {
-      method, headers, body, cache: 'no-store', credentials: 'same-origin', signal: options.signal ?? null,
+      method, headers, body, cache: 'no-store', credentials: 'same-origin', signal: options.signal ?? null, keepalive: options.keepalive ?? false,
     });
   } catch (error) {
     if (error instanceof DOMException && error.name === 'AbortError') throw error;

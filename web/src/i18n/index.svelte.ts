@@ -5,6 +5,7 @@ import type { admin } from './admin';
 import type { core } from './core';
 import type { later } from './later';
 import type { listen } from './listen';
+import type { reasons } from './reasons';
 
 export const LANGUAGES = ['en', 'nb', 'da', 'sv'] as const;
 export type Language = (typeof LANGUAGES)[number];
@@ -12,7 +13,8 @@ export type Language = (typeof LANGUAGES)[number];
 export type Text = string | { one: string; other: string };
 /** What an area file exports: the English keys are the keys. */
 export type Words<K extends string> = Record<Language, Record<K, Text>>;
-export type Key = keyof typeof core.en | keyof typeof later.en | keyof typeof listen.en | keyof typeof admin.en;
+export type Key = keyof typeof core.en | keyof typeof later.en | keyof typeof listen.en | keyof typeof admin.en
+  | keyof typeof reasons.en;
 
 type Load = () => Promise<{ default: Record<string, Text> }>;
 const load: Record<Language, [Load, Load]> = {
@@ -73,7 +75,7 @@ export function time(at: string | number | Date, seconds = false): string {
 
 /** 24 Nov 2026, 14:32. */
 export function dateTime(at: string | number | Date): string {
-  const day = new Intl.DateTimeFormat(locale.language, { day: 'numeric', month: 'short', year: 'numeric' });
+  const day = new Intl.DateTimeFormat(locale.language === 'en' ? 'en-GB' : locale.language, { day: 'numeric', month: 'short', year: 'numeric' });
   return `${day.format(new Date(at))}, ${time(at, true)}`;
 }
 
