@@ -5,6 +5,7 @@
 
 pub mod baresip;
 pub mod browser;
+pub mod cable;
 pub mod client;
 pub mod disk;
 pub mod ear;
@@ -12,6 +13,8 @@ pub mod engine;
 pub mod hostile;
 pub mod lines;
 pub mod noise;
+pub mod office;
+pub mod page;
 pub mod scene;
 pub mod sipp;
 pub mod strangers;
