@@ -5,7 +5,6 @@
 //! `MEDLYTT_BIN`. The listener phone (`rig::ear`) is a small one of the tests' own: it shares no code with the engine.
 #![allow(clippy::disallowed_methods, reason = "these tests run against real clocks, sockets and processes")]
 
-mod browser;
 mod codecs;
 mod demo;
 mod disk;
@@ -15,6 +14,7 @@ mod flood;
 mod hostile;
 mod load;
 mod no_way_in;
+mod page;
 mod phones;
 mod stopped;
 mod streams;
