@@ -5,7 +5,6 @@
 //! `MEDLYTT_BIN`. The listener phone (`rig::ear`) is a small one of the tests' own: it shares no code with the engine.
 #![allow(clippy::disallowed_methods, reason = "these tests run against real clocks, sockets and processes")]
 
-mod browser;
 mod clients;
 mod codecs;
 mod demo;
@@ -18,6 +17,7 @@ mod http_vectors;
 mod integrating;
 mod load;
 mod no_way_in;
+mod page;
 mod phones;
 mod schemathesis;
 mod stopped;

@@ -5,6 +5,7 @@
 
 pub mod baresip;
 pub mod browser;
+pub mod cable;
 pub mod client;
 pub mod disk;
 pub mod ear;
@@ -13,6 +14,8 @@ pub mod hostile;
 pub mod lines;
 pub mod linphone;
 pub mod noise;
+pub mod office;
+pub mod page;
 pub mod scene;
 pub mod script;
 pub mod sipp;

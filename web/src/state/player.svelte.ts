@@ -266,12 +266,16 @@ class Player {
   }
 
   async #hangUp(id: string): Promise<void> {
+    // closed afterwards: the engine would see that first, and not know any more what is to be hung up
     const peer = this.#peer;
+    this.#peer = null;
     try {
       if (peer?.isAnswered) await peer.hangUp();
       else await send('DELETE', `/v1/listenings/${id}`);
     } catch (error) {
       if (!(error instanceof ApiError && error.status === 404)) this.problem = error instanceof ApiError ? error : null;
+    } finally {
+      peer?.close();
     }
     await this.#look(id);
   }

@@ -3,6 +3,9 @@ import { ApiError, json, send, signedIn } from '../api/client';
 import type { Session, User } from '../api/types';
 import { hear, tell } from './tabs';
 
+/** Somebody has signed in here, and not out: the cookie itself is hidden from the page. */
+const KNOWN = 'medlytt.signed-in';
+
 class SessionState {
   user = $state.raw<User | null>(null);
   /** `expired`: the page stays as it is, behind a sign-in dialog, so that nothing typed is lost. */
@@ -15,11 +18,12 @@ class SessionState {
     hear('signed-out', () => this.#out());
   }
 
-  /** At the start: a token in the address (`/#TOKEN`), or the session that the browser holds. */
+  /** At the start: a token in the address (`/#TOKEN`), or the session that the browser holds; where none can be, none is asked for. */
   async resume(): Promise<void> {
     const token = takeToken();
     try {
       if (token) return await this.signInByToken(token);
+      if (!localStorage.getItem(KNOWN)) return this.#lost();
       this.#in(await json<Session>('GET', '/v1/session'));
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
@@ -50,6 +54,7 @@ class SessionState {
   #in(session: Session): void {
     // Another user than before: nothing of the first one's may stay on the page.
     if (this.user && this.user.id !== session.user.id) location.reload();
+    localStorage.setItem(KNOWN, 'yes');
     this.user = session.user;
     this.problem = null;
     this.state = 'in';
@@ -59,10 +64,12 @@ class SessionState {
   #lost(): void {
     this.problem = null;
     this.state = this.user ? 'expired' : 'out';
+    if (!this.user) localStorage.removeItem(KNOWN);
   }
 
   #out(): void {
     signedIn('', () => {});
+    localStorage.removeItem(KNOWN);
     this.user = null;
     this.state = 'out';
   }
