@@ -93,7 +93,7 @@ fn two_thousand_agents_who_change_300_times_a_second_leave_the_page_smooth() {
 fn token(office: &Office, user: &str) -> String {
     let made = office.engine.client().post("/v1/tokens", &json!({"name": "load", "user": user}));
     assert_eq!(made.status, 201, "{}", made.body);
-    made.body["token"].as_str().unwrap().to_owned()
+    made.body["token"].as_str().expect("a token was made").to_owned()
 }
 
 /// Every writer sends its share; gives how many were taken, and in how many seconds.
@@ -106,7 +106,7 @@ fn statuses(office: &Office, tokens: &[String], run: usize) -> (u32, f64) {
             .enumerate()
             .map(|(writer, token)| scope.spawn(move || write(office, token, writer, run, each)))
             .collect();
-        writers.into_iter().map(|writer| writer.join().unwrap()).sum()
+        writers.into_iter().map(|writer| writer.join().expect("a writer does not panic")).sum()
     });
     (sent, begun.elapsed().as_secs_f64())
 }

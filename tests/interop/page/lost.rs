@@ -33,7 +33,7 @@ fn is_as_it_was(person: &Person) -> bool {
 fn status(office: &Office, agent: &str, status: &str) {
     let path = format!("/v1/agents/{agent}/status");
     let answer = office.engine.client().send("PUT", &path, None, Some(&json!({"status": status})));
-    assert!(answer.unwrap().status < 300);
+    assert!(answer.expect("the engine answers").status < 300);
 }
 
 fn stale() -> Thing {
