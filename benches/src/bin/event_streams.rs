@@ -20,6 +20,7 @@ use jiff::Timestamp;
 use medlytt_stories::rig::engine::{Setup, TOKEN, folder, free_port};
 use medlytt_stories::rig::scene::{Quality, Scene};
 use medlytt_stories::rig::sipp::Sipp;
+use medlytt_stories::rig::tone;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, json};
 
@@ -77,6 +78,9 @@ fn median(turns: &[Value], figure: &str) -> f64 {
 /// One turn, with an engine of its own.
 fn measure(load: &Load, streams: usize) -> Value {
     let folder = folder("event-streams");
+    // what the scenario would play to agents whose id begins with `m`
+    let audio: Vec<u8> = tone::sine(440.0, 8000.0).into_iter().map(tone::to_alaw).collect();
+    std::fs::write(folder.join("agent.alaw"), audio).unwrap();
     let rows: String = (0..load.agents).map(|n| format!("p{n:04}\n")).collect();
     std::fs::write(folder.join("who.csv"), format!("SEQUENTIAL\n{rows}")).unwrap();
     let [trunk, agents] = [free_port("127.0.0.2"), free_port("127.0.0.3")];
