@@ -115,6 +115,8 @@ export class Person {
     return await this.#context.cookies();
   }
 
+  /** What the page finds in its storage from the next load on. */
+  async keeps({ name, value }) { await this.#context.addInitScript(([name, value]) => localStorage.setItem(name, value), [name, value]); }
   async resize({ width, height }) { await this.#tab.setViewportSize({ width, height }); }
   async look({ scheme, motion, colours }) {
     await this.#tab.emulateMedia({ colorScheme: scheme, reducedMotion: motion, forcedColors: colours });

@@ -16,3 +16,4 @@ export const firstRun = late(() => import('../views/agents/FirstRun.svelte'));
 export const noRight = late(() => import('../views/NoRight.svelte'));
 export const signIn = late(() => import('../views/SignIn.svelte'));
 export const listeningParts = late(() => import('../views/listening/parts'));
+export const miniPlayer = late(() => import('../ui/MiniPlayer.svelte'));
