@@ -187,8 +187,9 @@ fn damage_in_the_middle_of_the_log_is_found_by_looking() {
     let scene = scene("disk-log", &folder);
     order(&scene);
     let log = std::fs::File::options().write(true).open(folder.join("medlytt.db-wal")).expect("it is there");
-    let middle = log.metadata().expect("it has a length").len() / 2;
-    log.write_all_at(&[0xA5; 16], middle).expect("it can be written");
+    // The second frame: the file may be longer than the log, whose later rounds begin at its front.
+    let (header, frame) = (32, 24 + 4096);
+    log.write_all_at(&[0xA5; 16], header + frame + frame / 2).expect("it can be written");
     until("readyz says so", PATIENCE, || scene.readiness().1.to_string().contains("the file is damaged"));
     let (status, problem) = order(&scene);
     assert_eq!((status, problem["code"].as_str()), (503, Some("audit-unavailable")), "{problem}");
