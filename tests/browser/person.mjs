@@ -88,7 +88,12 @@ export class Person {
 
   /** Share of each side's power at each frequency: of the tracks as they arrive, and of what goes to the loudspeakers. */
   async ears({ hertz }) { return await this.#tab.evaluate((hertz) => globalThis.ears.shares(hertz), hertz); }
-  async figures() { return { ...(await this.#tab.evaluate(() => globalThis.ears.figures())), ...this.#bytes }; }
+  async figures() {
+    // what the server compressed, without the headers of its answers
+    const bodies = await this.#tab.evaluate(() => [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
+      .filter(({ name }) => !new URL(name).pathname.startsWith('/v1/')).reduce((sum, { encodedBodySize }) => sum + encodedBodySize, 0));
+    return { ...(await this.#tab.evaluate(() => globalThis.ears.figures())), ...this.#bytes, bodies };
+  }
   async run({ code }) { return await this.#tab.evaluate(code); }
 
   /** Answers requests to `glob` in the engine's place, or leaves them without an answer (`status` 0), so often. */
