@@ -16,7 +16,6 @@ export default defineConfig({
     assetsInlineLimit: 0,
     rollupOptions: {
       output: {
-        experimentalMinChunkSize: 2000,
         entryFileNames: 'assets/[name].js',
         chunkFileNames: ({ name }) => `assets/${name.replace(/^.*words\//, 'words-')}.js`,
         assetFileNames: 'assets/[name][extname]',

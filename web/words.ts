@@ -11,7 +11,7 @@ const FOLDER = join(import.meta.dirname, 'src/i18n');
 type Area = Record<string, Record<string, unknown> | undefined>;
 
 /** The areas of the first load; every other file of words is late. */
-const FIRST = ['core.ts', 'listen.ts'];
+const FIRST = ['core.ts', 'listen.ts', 'signin.ts'];
 const files = (late: boolean): string[] =>
   readdirSync(FOLDER).filter((name) => /^[a-z-]+\.ts$/.test(name) && FIRST.includes(name) !== late).map((name) => join(FOLDER, name));
 

@@ -5,7 +5,9 @@ import type { admin } from './admin';
 import type { core } from './core';
 import type { later } from './later';
 import type { listen } from './listen';
+import type { listening } from './listening';
 import type { reasons } from './reasons';
+import type { signin } from './signin';
 
 export const LANGUAGES = ['en', 'nb', 'da', 'sv'] as const;
 export type Language = (typeof LANGUAGES)[number];
@@ -14,7 +16,7 @@ export type Text = string | { one: string; other: string };
 /** What an area file exports: the English keys are the keys. */
 export type Words<K extends string> = Record<Language, Record<K, Text>>;
 export type Key = keyof typeof core.en | keyof typeof later.en | keyof typeof listen.en | keyof typeof admin.en
-  | keyof typeof reasons.en;
+  | keyof typeof reasons.en | keyof typeof listening.en | keyof typeof signin.en;
 
 type Load = () => Promise<{ default: Record<string, Text> }>;
 const load: Record<Language, [Load, Load]> = {

@@ -4,7 +4,7 @@ import { between, counters, grade } from './quality';
 import { BUCKETS, BUCKET_MS, Ribbon, SPAN_MS } from './ribbon';
 import { restartFragment, restarted } from './sdp';
 import { balanceWords, endWords } from './words';
-import { listen } from '../i18n/listen';
+import { listening } from '../i18n/listening';
 import type { EndReason } from '../api/types';
 
 const REASONS: EndReason[] = ['call-ended', 'agent-transferred', 'listener-hung-up', 'listener-busy', 'listener-no-answer', 'listener-declined', 'listener-unreachable', 'listener-diverted', 'listener-not-confirmed', 'listener-in-call', 'listener-lost', 'limit-reached', 'codec-unsupported', 'deleted', 'agent-not-monitorable', 'policy-denied', 'audit-unavailable', 'engine-restarted', 'engine-stopped'];
@@ -100,7 +100,7 @@ describe('an ICE restart', () => {
 describe('why it ended, in words', () => {
   const at = (kind: 'page' | 'softphone', end_reason: EndReason | null) => ({ listener: { name: 'Mette', kind }, end_reason });
   it('has words for every reason, in every language', () => {
-    for (const words of Object.values(listen)) for (const reason of REASONS) expect(words[`lis.e.${reason}`]).toBeTruthy();
+    for (const words of Object.values(listening)) for (const reason of REASONS) expect(words[`lis.e.${reason}`]).toBeTruthy();
   });
   it('says “you” to who listens in the browser, “the listener” of a phone', () => {
     expect(endWords(at('page', 'listener-no-answer'), null, 'waiting')).toBe('lis.e.page-no-answer');

@@ -1,0 +1,1 @@
+import{i as a,t as s,a as r,k as t,E as e,f as i,T as n,C as d,s as x,F as o}from"./index.js";var p=t("<!> ",1),v=t('<p class="err"><!></p>');function f(t,f){var m=v(),c=e(m),F=a=>{var t=p(),e=i(t);n(e,{name:"warn"});var o=d(e,1,!0);s(()=>x(o,f.text)),r(a,t)};a(c,a=>{f.text&&a(F)}),s(()=>{o(m,"id",f.id),o(m,"hidden",!f.text)}),r(t,m)}export{f as F};

@@ -1,0 +1,1 @@
+import{am as n,y as o,ae as t}from"./index.js";function e(n){throw new Error("https://svelte.dev/e/lifecycle_outside_component")}function s(s){null===n&&e(),o(()=>{const n=t(s);if("function"==typeof n)return n})}function i(o){null===n&&e(),s(()=>()=>t(o))}export{i as a,s as o};
